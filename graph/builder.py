@@ -1,0 +1,241 @@
+"""Building a workflow in Python, with types that an editor and a type checker follow.
+
+>>> g = Graph()
+>>> photo = g.add(LoadImage(image="fox.png"))
+>>> redux = g.add(LoadRedux(model="tiny"))
+>>> vision = g.add(SiglipEncode(siglip=redux.siglip, image=photo.image))
+
+``photo`` is typed as LoadImage's outputs, so ``photo.image`` is an ``Image`` to the type checker; until
+the graph runs it is an :class:`graph.links.OutputHandle` that stands for that value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+from graph.declaration import inputs_of, outputs_class, outputs_of
+from graph.faults import Fault, WorkflowError
+from graph.links import Link, OutputHandle
+from graph.node import Node, Outputs
+from graph.reading import load_workflow
+from graph.registry import Registry, installed_nodes
+from graph.validation import check
+from graph.workflow import NodeSpec, Workflow
+
+ENGINE_GROUP = "run_graph.engine"
+
+Value = TypeVar("Value")
+OutputsT_co = TypeVar("OutputsT_co", bound=Outputs, covariant=True)
+
+
+class Runnable(Protocol[OutputsT_co]):
+    """A node, to the type checker: something whose ``run`` returns its outputs."""
+
+    @property
+    def run(self) -> Callable[..., OutputsT_co]: ...
+
+
+class Result(Protocol):
+    """What :meth:`Graph.run` returns."""
+
+    def value(self, output: Value) -> Value:
+        """The value of an output of a target node, given its handle (``result.value(image.image)``)."""
+        ...
+
+    def outputs(self, node_id: str) -> Outputs:
+        """All outputs of a target node."""
+        ...
+
+
+class Graph:
+    """A workflow under construction.
+
+    Parameters
+    ----------
+    registry : Registry, optional
+        The classes used when the graph is read from a file. Default: all installed nodes.
+    """
+
+    def __init__(self, registry: Registry | None = None) -> None:
+        self._registry = registry
+        self._nodes: dict[str, Node] = {}
+        self._titles: dict[str, str] = {}
+
+    def add(self, node: Runnable[OutputsT_co], *, id: str | None = None, title: str | None = None) -> OutputsT_co:
+        """Add a node and return handles to its outputs.
+
+        Parameters
+        ----------
+        node : Node
+            Its inputs are literals or handles from this graph.
+        id : str, optional
+            Its id in the file. Default: made from the class name, such as ``load_image``.
+        title : str, optional
+            A caption for drawings and events.
+
+        Raises
+        ------
+        ValueError
+            If the id is taken, or a handle belongs to another graph.
+        """
+        if not isinstance(node, Node):
+            raise TypeError(f"add takes a node, not {type(node).__name__}")
+        node_id = id if id is not None else self._free_id(type(node))
+        if node_id in self._nodes:
+            raise ValueError(f"the graph already has a node {node_id!r}; give another id")
+        self._nodes[node_id] = node.model_copy(update=self._own_links(node))
+        if title is not None:
+            self._titles[node_id] = title
+        return cast(OutputsT_co, self._handles(node_id, type(node)))
+
+    def outputs(self, node_id: str) -> Outputs:
+        """Handles to the outputs of a node that is already in the graph (say, of a loaded file)."""
+        return self._handles(node_id, type(self._nodes[node_id]))
+
+    @property
+    def workflow(self) -> Workflow:
+        """The graph as data, with every parameter written out."""
+        return Workflow(
+            {node_id: _spec(node, self._titles.get(node_id)) for node_id, node in self._nodes.items()}
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the graph as a workflow file, replacing an existing one."""
+        target = Path(path)
+        part = target.with_name(f".{target.name}.part")
+        try:
+            part.write_text(self.workflow.dumps(), encoding="utf-8")
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path, registry: Registry | None = None) -> Graph:
+        """Read a workflow file.
+
+        Raises
+        ------
+        WorkflowError
+            If it cannot be read or has faults.
+        """
+        workflow = load_workflow(path)
+        try:
+            return cls.from_workflow(workflow, registry)
+        except WorkflowError as error:
+            raise error.in_file(str(path)) from None
+
+    @classmethod
+    def from_workflow(cls, workflow: Workflow, registry: Registry | None = None) -> Graph:
+        """A graph of all nodes of a workflow.
+
+        Raises
+        ------
+        WorkflowError
+            If any node has a fault.
+        """
+        graph = cls(registry)
+        checked = check(workflow, graph.registry, targets=list(workflow.nodes))
+        if checked.faults:
+            raise WorkflowError(checked.faults)
+        graph._nodes = {node_id: checked.nodes[node_id] for node_id in workflow.nodes}
+        graph._titles = {
+            node_id: spec.title for node_id, spec in workflow.nodes.items() if spec.title is not None
+        }
+        return graph
+
+    def run(self, targets: Iterable[Any] | None = None, **options: Any) -> Result:
+        """Run the graph on the installed engine, and keep models and results for the next run.
+
+        Parameters
+        ----------
+        targets : handles or node ids, optional
+            What to compute. Default: all output nodes.
+        options
+            Passed to the engine; run-graph's own takes ``on_event``, ``output_directory`` and
+            ``input_directories`` (:func:`runtime.session.run_graph`).
+
+        Raises
+        ------
+        WorkflowError
+            If the graph has faults.
+        NodeFailed
+            (runtime) If a node failed.
+        """
+        ids = None if targets is None else list(dict.fromkeys(_node_id(target) for target in targets))
+        return cast(Result, _installed_engine()(self.workflow, targets=ids, registry=self._full_registry(), **options))
+
+    @property
+    def registry(self) -> Registry:
+        return self._registry if self._registry is not None else installed_nodes()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Graph) and self.workflow == other.workflow
+
+    __hash__ = None  # type: ignore[assignment]  # mutable
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def _full_registry(self) -> Registry:
+        """The known classes and those of nodes that were added without being registered."""
+        registry = Registry(self.registry.values())
+        for node in self._nodes.values():
+            registry.register(type(node))
+        return registry
+
+    def _free_id(self, node_class: type[Node]) -> str:
+        stem = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", node_class.class_type).lower()
+        number = 1
+        while (node_id := stem if number == 1 else f"{stem}_{number}") in self._nodes:
+            number += 1
+        return node_id
+
+    def _own_links(self, node: Node) -> dict[str, Link]:
+        links = {name: value for name, value in node.__dict__.items() if isinstance(value, Link)}
+        for name, link in links.items():
+            if getattr(link, "graph", self) is not self:
+                raise ValueError(f"{node.class_type}.{name} is fed by {link!r}, which is in another graph")
+            if link.node_id not in self._nodes:
+                raise ValueError(f"{node.class_type}.{name} is fed by node {link.node_id!r}, which is not in the graph")
+        return {name: Link(link.node_id, link.slot) for name, link in links.items()}
+
+    def _handles(self, node_id: str, node_class: type[Node]) -> Outputs:
+        handles = {
+            out.name: OutputHandle(node_id, out.slot, name=out.name, produced=out.socket, graph=self)
+            for out in outputs_of(node_class)
+        }
+        return outputs_class(node_class).model_construct(**handles)
+
+
+def _spec(node: Node, title: str | None) -> NodeSpec:
+    inputs: dict[str, Any] = {}
+    for name, spec in inputs_of(type(node)).items():
+        value = getattr(node, name)
+        if value is None and not spec.required and spec.default is None:
+            continue
+        inputs[name] = {"__value__": value} if isinstance(value, list) else value
+    return NodeSpec(node.class_type, inputs, title)
+
+
+def _node_id(target: Any) -> str:
+    if isinstance(target, str):
+        return target
+    if isinstance(target, Link):
+        return target.node_id
+    if isinstance(target, Outputs):
+        first = next(iter(target.__dict__.values()), None)
+        if isinstance(first, Link):
+            return first.node_id
+    raise TypeError(f"a target is a node id, an output handle or what add returned, not {type(target).__name__}")
+
+
+def _installed_engine() -> Callable[..., Any]:
+    engines = entry_points(group=ENGINE_GROUP)
+    if not engines:
+        fault = Fault("no_engine", "no engine is installed", "Install the run-graph package.")
+        raise WorkflowError([fault])
+    return cast(Callable[..., Any], next(iter(engines)).load())

@@ -1,0 +1,166 @@
+"""A node class's inputs and outputs, read off its annotations once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from types import MappingProxyType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import annotated_types
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from graph.node import LazyMarker, Node, Outputs
+from graph.sockets import is_link_only, socket_type
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """An input: its socket type and, for a parameter, what literals it takes.
+
+    Attributes
+    ----------
+    socket : str
+        Socket type, such as ``"IMAGE"`` or ``"FLOAT"``.
+    link_only : bool
+        True if no literal fits (ComfyUI: a socket rather than a widget).
+    required, default
+        A required input has no default.
+    options : tuple
+        The legal values of a COMBO.
+    minimum, maximum, multiple_of : number or None
+        Inclusive range and step of legal numbers.
+    lazy : bool
+        Computed only if the node asks for it.
+    hints : mapping
+        Further hints for user interfaces (``multiline``, ``image_upload``, ``step``, ...).
+    """
+
+    name: str
+    socket: str
+    link_only: bool
+    required: bool
+    default: Any
+    description: str
+    options: tuple[Any, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    multiple_of: float | None = None
+    lazy: bool = False
+    nullable: bool = False
+    hints: Mapping[str, Any] = field(default_factory=dict)
+
+    def expectation(self) -> str:
+        """What fits here, in a few words, for messages and the reference."""
+        if self.link_only:
+            return f"a link to an {self.socket} output" if self.socket[0] in "AEIOU" else f"a link to a {self.socket} output"
+        if self.options:
+            return "one of " + ", ".join(str(option) for option in self.options)
+        parts = [self.socket]
+        if self.minimum is not None and self.maximum is not None:
+            parts.append(f"from {_number(self.minimum)} to {_number(self.maximum)}")
+        elif self.minimum is not None:
+            parts.append(f"at least {_number(self.minimum)}")
+        elif self.maximum is not None:
+            parts.append(f"at most {_number(self.maximum)}")
+        if self.multiple_of is not None:
+            parts.append(f"a multiple of {_number(self.multiple_of)}")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """An output: its slot number, name and socket type."""
+
+    slot: int
+    name: str
+    socket: str
+    description: str
+
+
+@cache
+def inputs_of(node_class: type[Node]) -> Mapping[str, InputSpec]:
+    """The inputs of a node class by name, in the order of their declaration.
+
+    Raises
+    ------
+    TypeError
+        If an annotation has no socket type.
+    """
+    specs = {name: _input_spec(name, info) for name, info in node_class.model_fields.items()}
+    return MappingProxyType(specs)
+
+
+@cache
+def outputs_class(node_class: type[Node]) -> type[Outputs]:
+    """The :class:`Outputs` class that a node's ``run`` is annotated to return.
+
+    Raises
+    ------
+    TypeError
+        If there is no such annotation.
+    """
+    returned = get_type_hints(node_class.run).get("return")
+    if not (isinstance(returned, type) and issubclass(returned, Outputs)) or returned is Outputs:
+        raise TypeError(
+            f"{node_class.__name__}.run must be annotated to return its own subclass of graph.Outputs, "
+            f"not {returned!r}"
+        )
+    return returned
+
+
+@cache
+def outputs_of(node_class: type[Node]) -> tuple[OutputSpec, ...]:
+    """The outputs of a node class in slot order."""
+    fields = outputs_class(node_class).model_fields
+    return tuple(
+        OutputSpec(slot, name, socket_type(info.annotation), info.description or "")
+        for slot, (name, info) in enumerate(fields.items())
+    )
+
+
+def summary_of(node_class: type[Node]) -> str:
+    """The first sentence of a node's docstring."""
+    text = " ".join((node_class.__doc__ or "").split("\n\n")[0].split())
+    return text
+
+
+def _input_spec(name: str, info: FieldInfo) -> InputSpec:
+    annotation = info.annotation
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    return InputSpec(
+        name=name,
+        socket=socket_type(annotation),
+        link_only=is_link_only(annotation),
+        required=info.is_required(),
+        default=None if info.default is PydanticUndefined else info.default,
+        description=info.description or "",
+        options=_options(annotation),
+        minimum=_bound(info, annotated_types.Ge, "ge"),
+        maximum=_bound(info, annotated_types.Le, "le"),
+        multiple_of=_bound(info, annotated_types.MultipleOf, "multiple_of"),
+        lazy=any(isinstance(item, LazyMarker) for item in info.metadata),
+        nullable=type(None) in get_args(annotation),
+        hints=MappingProxyType(dict(extra)),
+    )
+
+
+def _bound(info: FieldInfo, kind: type[Any], attribute: str) -> Any:
+    return next((getattr(item, attribute) for item in info.metadata if isinstance(item, kind)), None)
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return tuple(
+        option
+        for member in get_args(annotation)
+        if get_origin(member) is Literal
+        for option in get_args(member)
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

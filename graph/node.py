@@ -1,0 +1,131 @@
+"""The node: one class states everything about a stage once.
+
+A node is a pydantic class. Its fields are its inputs: annotated with a :class:`graph.SocketValue` class
+they are sockets that only a link can feed; annotated with a plain type they are parameters, given as a
+literal or by a link. The return annotation of ``run`` names its outputs. Validation, JSON schema, the
+command line's ``--describe`` and the reference docs are all read off this one declaration.
+
+Examples
+--------
+>>> class Half(Outputs):
+...     value: float
+>>> class Halve(Node):
+...     '''Divide a number by two.'''
+...     category = "maths"
+...     value: float = Field(description="The number to halve.", ge=0)
+...
+...     def run(self, ctx: Context) -> Half:
+...         return Half(value=self.value / 2)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidatorFunctionWrapHandler, field_validator
+from pydantic_core import PydanticCustomError, core_schema
+
+from graph.context import Context, Environment
+from graph.faults import Problem
+from graph.links import Link, OutputHandle
+from graph.sockets import compatible, socket_type
+
+
+class Outputs(BaseModel):
+    """Base of a node's named outputs; the order of the fields is the order of the slots."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LazyMarker:
+    """Marks an input that is computed only if the node asks for it (:meth:`Node.needed`)."""
+
+
+Value = TypeVar("Value")
+Lazy = Annotated[Value, LazyMarker()]
+
+
+class Node(BaseModel):
+    """Base of all nodes.
+
+    Class attributes
+    ----------------
+    category : str
+        Where menus and the reference list it, such as ``"redux"`` or ``"image/load"``.
+    version : int
+        Raised when the same inputs come to give a different result; part of the result's key.
+    is_output : bool
+        True for nodes that are run for their effect (saving a file); a workflow needs at least one.
+    class_type : str
+        The name in workflow files. The class's own name unless given.
+
+    Instances are immutable. An instance's fields hold literals and, before the run, links; while
+    ``run`` executes, every link has been replaced by the value that it delivers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    category: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    is_output: ClassVar[bool] = False
+    class_type: ClassVar[str] = ""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        if "class_type" not in cls.__dict__:
+            cls.class_type = cls.__name__
+
+    def run(self, ctx: Context) -> Outputs:
+        """Compute the outputs. A function of the inputs and the context: no globals, no own state.
+
+        The return annotation must be the node's own :class:`Outputs` class.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no run method")
+
+    def needed(self) -> Collection[str]:
+        """The lazy inputs that ``run`` will read, judged by the other inputs' values.
+
+        Asked again after those have been computed, until it names nothing new. Names of lazy inputs
+        that are literals or already computed may be repeated. Default: all of them.
+        """
+        return type(self).model_fields.keys()
+
+    def fingerprint(self, env: Environment) -> Any:
+        """What the result depends on besides the inputs, such as a file's digest, as a JSON value.
+
+        Part of the result's key. Linked inputs still hold links here. A value that differs at each
+        call makes the node volatile: it and all that depends on it run every time.
+        """
+        return None
+
+    def check(self, env: Environment) -> Iterable[Problem]:
+        """Faults that types and ranges cannot express, such as a missing file.
+
+        Called before anything runs, when types and ranges hold. Linked inputs still hold links here.
+        Must be quick and import no model code.
+        """
+        return ()
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _let_links_pass(
+        cls, value: Any, handler: ValidatorFunctionWrapHandler, info: core_schema.ValidationInfo
+    ) -> Any:
+        """A link stands for a value that does not exist yet: only its socket type can be judged."""
+        if not isinstance(value, Link):
+            return handler(value)
+        if isinstance(value, OutputHandle):
+            accepted = socket_type(cls.model_fields[info.field_name or ""].annotation)
+            if not compatible(value.produced, accepted):
+                raise PydanticCustomError(
+                    "return_type_mismatch",
+                    "{handle} cannot feed {class_type}.{field}, which takes {accepted}",
+                    {
+                        "handle": repr(value),
+                        "class_type": cls.class_type,
+                        "field": info.field_name,
+                        "accepted": accepted,
+                    },
+                )
+        return value

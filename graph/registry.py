@@ -1,0 +1,86 @@
+"""Which node classes exist, by class_type; found through entry points, ours and others' alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from graph.declaration import inputs_of, outputs_of
+from graph.node import Node
+
+ENTRY_POINT_GROUP = "run_graph.nodes"
+
+
+class Registry(Mapping[str, type[Node]]):
+    """Node classes by class_type.
+
+    Attributes
+    ----------
+    problems : list of str
+        Packages whose nodes could not be loaded, and why; the rest is usable.
+    """
+
+    def __init__(self, classes: Iterable[type[Node]] = ()) -> None:
+        self._classes: dict[str, type[Node]] = {}
+        self.problems: list[str] = []
+        for node_class in classes:
+            self.register(node_class)
+
+    def register(self, node_class: type[Node]) -> type[Node]:
+        """Add a class; usable as a decorator.
+
+        Raises
+        ------
+        TypeError
+            If its annotations name no socket types, or ``run`` names no outputs.
+        ValueError
+            If another class has the same class_type.
+        """
+        inputs_of(node_class)
+        outputs_of(node_class)
+        known = self._classes.setdefault(node_class.class_type, node_class)
+        if known is not node_class:
+            raise ValueError(
+                f"two node classes are called {node_class.class_type!r}: "
+                f"{known.__module__}.{known.__qualname__} and "
+                f"{node_class.__module__}.{node_class.__qualname__}; give one another class_type"
+            )
+        return node_class
+
+    def __getitem__(self, class_type: str) -> type[Node]:
+        return self._classes[class_type]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._classes)
+
+    def __len__(self) -> int:
+        return len(self._classes)
+
+    def producing(self, socket: str) -> list[str]:
+        """The class_types that have an output of exactly this socket type."""
+        return [
+            name for name, cls in self._classes.items() if any(out.socket == socket for out in outputs_of(cls))
+        ]
+
+
+@cache
+def installed_nodes() -> Registry:
+    """The registry of all installed node packages (entry-point group ``run_graph.nodes``).
+
+    An entry point names a list of node classes. A package that fails to load is reported in
+    ``problems``; it does not take the others down.
+    """
+    registry = Registry()
+    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=_builtin_first):
+        try:
+            for node_class in entry.load():
+                registry.register(node_class)
+        except Exception as error:  # somebody else's package: anything may be wrong with it
+            registry.problems.append(f"nodes of {entry.value!r} were left out: {type(error).__name__}: {error}")
+    return registry
+
+
+def _builtin_first(entry: EntryPoint) -> tuple[bool, str]:
+    """On a clash of names the built-in node stays."""
+    return (entry.name != "builtin", entry.name)

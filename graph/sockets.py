@@ -1,0 +1,112 @@
+"""Socket types: what travels along a link, and which output fits which input.
+
+A socket type is a plain string, as in ComfyUI (``"IMAGE"``, ``"INT"``, ``"*"``, ``"INT,FLOAT"``), so
+that workflow files, other programs and third-party nodes can name types that this package has never
+seen. Python annotations are read into these strings by :func:`socket_type`.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+
+from pydantic_core import CoreSchema, core_schema
+
+ANY = "*"
+COMBO = "COMBO"
+
+_PRIMITIVES: dict[object, str] = {bool: "BOOLEAN", int: "INT", float: "FLOAT", str: "STRING", Any: ANY}
+
+# A literal of the first type may stand where the second is wanted, without loss.
+_WIDENINGS = {("INT", "FLOAT"), (COMBO, "STRING")}
+
+LINK_SCHEMA: dict[str, Any] = {
+    "type": "array",
+    "title": "Link",
+    "description": "[node id, output slot or output name]",
+    "prefixItems": [{"type": "string"}, {"type": ["integer", "string"]}],
+    "minItems": 2,
+    "maxItems": 2,
+}
+
+
+class SocketValue:
+    """Base of values that only a link can deliver: pictures, tensors, model handles.
+
+    A subclass names its socket type. Nodes use the subclass itself as the annotation of an input or
+    an output; pydantic then checks with ``isinstance`` and never looks inside.
+
+    Examples
+    --------
+    >>> class Image(SocketValue):
+    ...     socket_type = "IMAGE"
+    """
+
+    socket_type: ClassVar[str]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that keeping this value costs, for the result cache's limit."""
+        return 0
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
+        return core_schema.is_instance_schema(cls)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: Any) -> dict[str, Any]:
+        return {**LINK_SCHEMA, "socket_type": cls.socket_type}
+
+
+def socket_type(annotation: Any) -> str:
+    """The socket type that a Python annotation stands for.
+
+    ``int``, ``float``, ``str``, ``bool`` and ``Any`` have fixed names; ``Literal`` is ``COMBO``; a
+    :class:`SocketValue` subclass says its own; ``X | None`` is ``X``; other unions are comma lists.
+
+    Raises
+    ------
+    TypeError
+        If the annotation has no socket type.
+    """
+    if get_origin(annotation) is Annotated:
+        return socket_type(get_args(annotation)[0])
+    if annotation in _PRIMITIVES:
+        return _PRIMITIVES[annotation]
+    if isinstance(annotation, type) and issubclass(annotation, SocketValue):
+        return annotation.socket_type
+    if get_origin(annotation) is Literal:
+        return COMBO
+    if get_origin(annotation) in (Union, types.UnionType):
+        members = [socket_type(member) for member in get_args(annotation) if member is not type(None)]
+        return ",".join(dict.fromkeys(members))
+    raise TypeError(
+        f"{annotation!r} has no socket type: use int, float, str, bool, Literal[...], Any, "
+        "or a class derived from graph.SocketValue"
+    )
+
+
+def is_link_only(annotation: Any) -> bool:
+    """Whether no JSON literal can be of this type, so that only a link can deliver it."""
+    if get_origin(annotation) is Annotated:
+        return is_link_only(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return all(is_link_only(member) for member in get_args(annotation) if member is not type(None))
+    return isinstance(annotation, type) and issubclass(annotation, SocketValue)
+
+
+def compatible(produced: str, accepted: str) -> bool:
+    """Whether an output of type ``produced`` may feed an input of type ``accepted``.
+
+    Equal types, ``*`` on either side and comma lists with a common member fit (ComfyUI's rule); an
+    INT also fits a FLOAT and a COMBO a STRING, never the reverse (InvokeAI's rule for numbers).
+    """
+    if produced == accepted:
+        return True
+    sources, sinks = produced.split(","), accepted.split(",")
+    return any(
+        ANY in (source, sink) or source == sink or (source, sink) in _WIDENINGS
+        for source in sources
+        for sink in sinks
+    )

@@ -1,0 +1,175 @@
+"""The workflow as data: nodes by id, each a class name, literals and links.
+
+The file format is ComfyUI's API format, so that one format serves both worlds::
+
+    {"photo": {"class_type": "LoadImage", "inputs": {"image": "fox.png"}, "_meta": {"title": "Photo"}},
+     "vision": {"class_type": "SiglipEncode", "inputs": {"siglip": ["redux", 0], "image": ["photo", 0]}}}
+
+A list is always a link; a literal list is written ``{"__value__": [...]}``. A :class:`Workflow` never
+changes; everything that "changes" it returns a new one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import networkx as nx
+
+from graph.links import Link, parse_link
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node of a workflow, not yet checked against any class.
+
+    ``inputs`` maps names to :class:`Link` objects or JSON values. A raw list in it is a malformed link
+    (kept so that validation can report it); ``class_type`` is "" where the file had none.
+    """
+
+    class_type: str
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    title: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
+
+    def links(self) -> Iterator[tuple[str, Link]]:
+        """The linked inputs: (input name, link)."""
+        return ((name, value) for name, value in self.inputs.items() if isinstance(value, Link))
+
+    def to_json(self) -> dict[str, Any]:
+        inputs = {
+            name: value.to_json() if isinstance(value, Link) else value
+            for name, value in self.inputs.items()
+        }
+        spec: dict[str, Any] = {"class_type": self.class_type, "inputs": inputs}
+        if self.title is not None:
+            spec["_meta"] = {"title": self.title}
+        return spec
+
+    @classmethod
+    def from_json(cls, spec: Mapping[str, Any]) -> NodeSpec:
+        """Read one node object; everything that is not part of the format is dropped."""
+        inputs = {name: _read_input(value) for name, value in spec.get("inputs", {}).items()}
+        meta = spec.get("_meta")
+        title = meta.get("title") if isinstance(meta, dict) else None
+        class_type = spec.get("class_type")
+        return cls(class_type if isinstance(class_type, str) else "", inputs, title)
+
+
+def _read_input(value: Any) -> Any:
+    link = parse_link(value)
+    return value if link is None else link
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """Nodes by id. Immutable; equal if all nodes are equal, whatever their order."""
+
+    nodes: Mapping[str, NodeSpec]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nodes", MappingProxyType(dict(self.nodes)))
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def to_json(self) -> dict[str, Any]:
+        """The API-format object, ready for ``json.dumps``."""
+        return {node_id: spec.to_json() for node_id, spec in self.nodes.items()}
+
+    def dumps(self) -> str:
+        """The file's text: indented, UTF-8 kept readable, links on one line each."""
+        return _dump_readably(self.to_json())
+
+    @classmethod
+    def from_json(cls, nodes: Mapping[str, Mapping[str, Any]]) -> Workflow:
+        """Build from an API-format object (see :func:`graph.reading.parse_workflow` for files)."""
+        return cls({node_id: NodeSpec.from_json(spec) for node_id, spec in nodes.items()})
+
+    @cached_property
+    def digraph(self) -> nx.DiGraph:
+        """Ids as nodes; an edge from each link's existing source to its reader. Do not modify."""
+        graph = nx.DiGraph()
+        graph.add_nodes_from(self.nodes)
+        graph.add_edges_from(
+            (link.node_id, node_id)
+            for node_id, spec in self.nodes.items()
+            for _, link in spec.links()
+            if link.node_id in self.nodes
+        )
+        return graph
+
+    def dependencies(self, node_id: str) -> tuple[str, ...]:
+        """The ids that a node's links name, each once, in the order of its inputs."""
+        return tuple(dict.fromkeys(link.node_id for _, link in self.nodes[node_id].links()))
+
+    def ancestors(self, targets: Iterable[str]) -> set[str]:
+        """The targets and everything that they depend on (iteratively: any depth)."""
+        seen: set[str] = set()
+        pending = [target for target in targets if target in self.nodes]
+        while pending:
+            node_id = pending.pop()
+            if node_id not in seen:
+                seen.add(node_id)
+                pending.extend(source for source in self.dependencies(node_id) if source in self.nodes)
+        return seen
+
+    def order(self, within: Iterable[str] | None = None) -> list[str]:
+        """A topological order, the same for equal workflows written in the same order.
+
+        Raises
+        ------
+        networkx.NetworkXUnfeasible
+            If there is a cycle.
+        """
+        graph = self.digraph if within is None else self.digraph.subgraph(within)
+        return list(nx.topological_sort(graph))
+
+    def cycles(self, within: Iterable[str]) -> list[list[str]]:
+        """One cycle for each knot of nodes that depend on each other, as ids in link direction."""
+        part = self.digraph.subgraph(within)
+        knots = (c for c in nx.strongly_connected_components(part) if len(c) > 1)
+        loops = [[node_id] for node_id in part if part.has_edge(node_id, node_id)]
+        return loops + [[edge[0] for edge in nx.find_cycle(part.subgraph(knot))] for knot in knots]
+
+    def knotted(self, within: Iterable[str]) -> set[str]:
+        """All ids that lie on some cycle."""
+        part = self.digraph.subgraph(within)
+        knots = [c for c in nx.strongly_connected_components(part) if len(c) > 1]
+        return {n for n in part if part.has_edge(n, n)}.union(*knots)
+
+    def with_input(self, node_id: str, name: str, value: Any) -> Workflow:
+        """The same workflow with one input set to a JSON value or a :class:`Link`."""
+        spec = self.nodes[node_id]
+        changed = replace(spec, inputs={**spec.inputs, name: _read_input(value)})
+        return Workflow({**self.nodes, node_id: changed})
+
+    def only(self, ids: Iterable[str]) -> Workflow:
+        """The part of the workflow made of these nodes, in the original order."""
+        kept = set(ids)
+        return Workflow({node_id: spec for node_id, spec in self.nodes.items() if node_id in kept})
+
+
+def _dump_readably(nodes: dict[str, Any]) -> str:
+    """JSON with one line an input: readable in an editor and in a diff."""
+    blocks = []
+    for node_id, spec in nodes.items():
+        inputs = ",\n".join(f"      {_json(name)}: {_json(value)}" for name, value in spec["inputs"].items())
+        lines = [
+            f'    "class_type": {_json(spec["class_type"])}',
+            f'    "inputs": {{\n{inputs}\n    }}' if inputs else '    "inputs": {}',
+        ]
+        if "_meta" in spec:
+            lines.append(f'    "_meta": {_json(spec["_meta"])}')
+        blocks.append(f"  {_json(node_id)}: {{\n" + ",\n".join(lines) + "\n  }")
+    return "{\n" + ",\n".join(blocks) + "\n}\n"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
