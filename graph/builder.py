@@ -17,14 +17,15 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
-from graph.declaration import inputs_of, outputs_class, outputs_of
+from graph.declaration import outputs_class, outputs_of
 from graph.faults import Fault, WorkflowError
 from graph.links import Link, OutputHandle
 from graph.node import Node, Outputs
 from graph.reading import load_workflow
 from graph.registry import Registry, installed_nodes
 from graph.validation import check
-from graph.workflow import NodeSpec, Workflow
+from graph.normal import node_spec
+from graph.workflow import Workflow
 
 ENGINE_GROUP = "run_graph.engine"
 
@@ -100,7 +101,7 @@ class Graph:
     def workflow(self) -> Workflow:
         """The graph as data, with every parameter written out."""
         return Workflow(
-            {node_id: _spec(node, self._titles.get(node_id)) for node_id, node in self._nodes.items()}
+            {node_id: node_spec(node, self._titles.get(node_id)) for node_id, node in self._nodes.items()}
         )
 
     def save(self, path: str | Path) -> None:
@@ -209,16 +210,6 @@ class Graph:
             for out in outputs_of(node_class)
         }
         return outputs_class(node_class).model_construct(**handles)
-
-
-def _spec(node: Node, title: str | None) -> NodeSpec:
-    inputs: dict[str, Any] = {}
-    for name, spec in inputs_of(type(node)).items():
-        value = getattr(node, name)
-        if value is None and not spec.required and spec.default is None:
-            continue
-        inputs[name] = {"__value__": value} if isinstance(value, list) else value
-    return NodeSpec(node.class_type, inputs, title)
 
 
 def _node_id(target: Any) -> str:

@@ -46,13 +46,7 @@ class Context(Environment, Protocol):
         ...
 
     def service(self, kind: type[Service]) -> Service:
-        """The run's shared object of a class, such as the model store.
-
-        Raises
-        ------
-        LookupError
-            If the run offers none of that class.
-        """
+        """The session's one object of a class, such as the model store; made when first asked for."""
         ...
 
     def provenance(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ seen. Python annotations are read into these strings by :func:`socket_type`.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from pydantic_core import CoreSchema, core_schema
@@ -49,6 +49,11 @@ class SocketValue:
     def nbytes(self) -> int:
         """Bytes that keeping this value costs, for the result cache's limit."""
         return 0
+
+    @property
+    def affinity(self) -> Hashable | None:
+        """What nodes that read this value should be grouped by; a model handle names its weights."""
+        return None
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:

@@ -1,0 +1,42 @@
+"""What can end a run early, in words for the user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from graph.faults import shorten
+
+
+class Cancelled(Exception):
+    """The run was asked to stop and did, between two steps. What was finished stays cached."""
+
+
+class NodeFailed(Exception):
+    """A node raised an exception.
+
+    Attributes
+    ----------
+    node_id, class_type : str
+        Which node.
+    inputs : dict
+        Its inputs, shortened to one line each.
+    __cause__ : Exception
+        What it raised.
+    """
+
+    def __init__(self, node_id: str, class_type: str, inputs: Mapping[str, Any], cause: Exception) -> None:
+        self.node_id = node_id
+        self.class_type = class_type
+        self.inputs = {name: shorten(value) for name, value in inputs.items()}
+        self.__cause__ = cause
+        super().__init__(f"node {node_id!r} ({class_type}) failed: {self.reason}")
+
+    @property
+    def reason(self) -> str:
+        """The cause's own words, or its type where it has none."""
+        cause = self.__cause__
+        text = str(cause).strip()
+        if isinstance(cause, KeyError | IndexError | AssertionError | RecursionError) or not text:
+            return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
+        return text

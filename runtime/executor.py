@@ -1,0 +1,147 @@
+"""Running a plan's nodes one after another, as :mod:`runtime.state` says they are ready."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from graph.declaration import outputs_class
+from graph.inputs import literal_faults
+from graph.node import Node, Outputs
+from graph.registry import Registry
+from runtime.cache import ResultCache
+from runtime.context import CancelToken, NodeContext
+from runtime.errors import Cancelled, NodeFailed
+from runtime.events import Listener, NodeErred, NodeFinished, NodeReused, NodeStarted
+from runtime.plan import Plan
+from runtime.state import RunState
+
+
+class Executor:
+    """One run of one plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    cache : ResultCache
+        Asked before a node runs, and given what each node computed.
+    make_context : callable
+        The context for a node id.
+    emit : callable
+        Gets the nodes' events.
+    token : CancelToken
+        Looked at between nodes; the nodes look at it between steps.
+
+    Attributes
+    ----------
+    seconds : dict
+        Seconds that each finished node took, by id.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        cache: ResultCache,
+        make_context: Callable[[str], NodeContext],
+        emit: Listener,
+        token: CancelToken,
+    ) -> None:
+        self.plan = plan
+        self.cache = cache
+        self.make_context = make_context
+        self.emit = emit
+        self.token = token
+        self.seconds: dict[str, float] = {}
+        self.state = RunState(plan, cache.get)
+        self._copies: defaultdict[str, list[str]] = defaultdict(list)
+        for node_id, twin in plan.twin.items():
+            if node_id != twin:
+                self._copies[twin].append(node_id)
+
+    def run(self) -> dict[str, Outputs]:
+        """Compute the targets.
+
+        Returns
+        -------
+        dict
+            The outputs of each target, by the id that the caller named.
+
+        Raises
+        ------
+        NodeFailed
+            If a node raised; what was finished is in the cache.
+        Cancelled, KeyboardInterrupt
+            If the run was stopped.
+        """
+        state = self.state
+        wanted = [self.plan.twin[target] for target in self.plan.targets]
+        self._announce_found(state.demand(wanted))
+        while state.ready:
+            self.token.raise_if_cancelled()
+            self._advance(state.next_ready())
+        return {target: state.values[self.plan.twin[target]] for target in self.plan.targets}
+
+    def _advance(self, node_id: str) -> None:
+        """Run a node, or let it wait for the lazy inputs that it turns out to need."""
+        node, values = self.plan.nodes[node_id], self.state.inputs(node_id)
+        try:
+            lazy = self._lazy_inputs_needed(node_id, node, values)
+            if lazy:
+                self._announce_found(self.state.demand_lazy(node_id, lazy))
+                return
+            self.emit(NodeStarted(node_id, node.class_type))
+            started = time.perf_counter()
+            outputs = self._call(node_id, node, values)
+        except (Cancelled, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            self.emit(NodeErred(node_id, node.class_type, type(error).__name__, str(error)))
+            raise NodeFailed(node_id, node.class_type, {**node.__dict__, **values}, error) from error
+        self.seconds[node_id] = time.perf_counter() - started
+        self.cache.put(self.plan.keys[node_id], outputs)
+        self.state.finish(node_id, outputs)
+        self.emit(NodeFinished(node_id, node.class_type, self.seconds[node_id], _plain(outputs)))
+        self._announce_copies(node_id, outputs)
+
+    def _lazy_inputs_needed(self, node_id: str, node: Node, values: dict[str, Any]) -> list[str]:
+        unknown = self.state.links[node_id].lazy.keys() - values.keys()
+        if not unknown:
+            return []
+        asked = node.model_copy(update=values).needed()
+        return [name for name in asked if name in unknown]
+
+    def _call(self, node_id: str, node: Node, values: dict[str, Any]) -> Outputs:
+        node_class = type(node)
+        if values:
+            # Checked again: a parameter fed by a link obeys its range, a socket its class.
+            try:
+                node = node_class.model_validate({**node.__dict__, **values})
+            except ValidationError as error:
+                faults = literal_faults(error, node_class, Registry())
+                raise ValueError("; ".join(str(fault) for fault in faults)) from None
+        outputs = node.run(self.make_context(node_id))
+        expected = outputs_class(node_class)
+        if not isinstance(outputs, expected):
+            raise TypeError(f"run returned {type(outputs).__name__}, not {expected.__name__}")
+        return outputs
+
+    def _announce_found(self, found: dict[str, Outputs]) -> None:
+        for node_id, outputs in found.items():
+            class_type = self.plan.nodes[node_id].class_type
+            self.emit(NodeReused(node_id, class_type, "cache", _plain(outputs)))
+            self._announce_copies(node_id, outputs)
+
+    def _announce_copies(self, node_id: str, outputs: Outputs) -> None:
+        for copy in self._copies.get(node_id, ()):
+            self.emit(NodeReused(copy, self.plan.nodes[copy].class_type, "twin", _plain(outputs)))
+
+
+def _plain(outputs: Outputs) -> dict[str, Any]:
+    """The outputs that can stand in an event: plain JSON values."""
+    return {
+        name: value for name, value in outputs.__dict__.items() if isinstance(value, str | int | float | bool)
+    }

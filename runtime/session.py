@@ -1,0 +1,169 @@
+"""A session: workflows run one after another, with models and results kept in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache as once
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from graph.links import Link
+from graph.node import Outputs
+from graph.normal import normalised
+from graph.registry import Registry, installed_nodes
+from graph.validation import check
+from graph.workflow import Workflow
+from runtime.cache import MemoryCache, ResultCache
+from runtime.context import CancelToken, NodeContext, Surroundings
+from runtime.errors import Cancelled
+from runtime.events import Listener, RunFinished, RunStarted, ignore
+from runtime.executor import Executor
+from runtime.plan import make_plan
+from runtime.provenance import describe_run
+from runtime.services import Services
+
+Value = TypeVar("Value")
+
+OUTPUT_DIRECTORY = Path("output")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The outputs of the targets (:class:`graph.builder.Result`)."""
+
+    by_node: Mapping[str, Outputs]
+    seconds: float
+
+    def outputs(self, node_id: str) -> Outputs:
+        """All outputs of a target node.
+
+        Raises
+        ------
+        KeyError
+            If it was no target.
+        """
+        try:
+            return self.by_node[node_id]
+        except KeyError:
+            raise KeyError(f"{node_id!r} was no target of this run; name it in targets") from None
+
+    def value(self, output: Value) -> Value:
+        """The value of an output, given its handle.
+
+        Raises
+        ------
+        TypeError
+            If ``output`` is no handle.
+        KeyError
+            If its node was no target.
+        """
+        if not isinstance(output, Link):
+            raise TypeError(f"value takes an output handle, not {type(output).__name__}")
+        values = list(self.outputs(output.node_id).__dict__.values())
+        return cast(Value, values[int(output.slot)])
+
+
+class Session:
+    """Runs workflows; keeps models resident and results at hand from one to the next.
+
+    Parameters
+    ----------
+    registry : Registry, optional
+        Default: all installed nodes.
+    cache : ResultCache, optional
+        Default: results of this process, up to 2 GiB.
+    services : Services, optional
+        Shared objects for nodes. Default: the model store, made when first asked for.
+    """
+
+    def __init__(
+        self,
+        registry: Registry | None = None,
+        cache: ResultCache | None = None,
+        services: Services | None = None,
+    ) -> None:
+        self.registry = registry if registry is not None else installed_nodes()
+        self.cache = cache if cache is not None else MemoryCache()
+        self.services = services if services is not None else Services()
+
+    def run(
+        self,
+        workflow: Workflow,
+        *,
+        targets: Iterable[str] | None = None,
+        surroundings: Surroundings | None = None,
+        on_event: Listener = ignore,
+        token: CancelToken | None = None,
+        registry: Registry | None = None,
+    ) -> RunResult:
+        """Validate and run a workflow.
+
+        Parameters
+        ----------
+        targets : node ids, optional
+            What to compute. Default: all output nodes.
+        surroundings : Surroundings, optional
+            Default: inputs from the working directory, outputs into ``output/``.
+        on_event : callable
+            Gets every event; the last is always ``RunFinished``.
+        token : CancelToken, optional
+            Lets another thread stop the run.
+
+        Raises
+        ------
+        WorkflowError
+            If the workflow has faults; nothing has run.
+        NodeFailed
+            If a node raised.
+        Cancelled, KeyboardInterrupt
+            If the run was stopped.
+        """
+        surroundings = surroundings or Surroundings([Path.cwd()], OUTPUT_DIRECTORY)
+        token = token or CancelToken()
+        checked = check(workflow, registry or self.registry, targets, surroundings)
+        plan = make_plan(checked, surroundings)
+        def provenance() -> dict[str, Any]:
+            as_run = normalised(checked.nodes, checked.workflow)
+            return describe_run(as_run, surroundings, executor.seconds)
+
+        def make_context(node_id: str) -> NodeContext:
+            return NodeContext(node_id, surroundings, self.services, on_event, token, provenance)
+
+        executor = Executor(plan, self.cache, make_context, on_event, token)
+        started = time.perf_counter()
+        status = "failed"
+        on_event(RunStarted(len(plan.nodes), plan.targets))
+        try:
+            outputs = executor.run()
+            status = "done"
+        except (Cancelled, KeyboardInterrupt):
+            status = "interrupted"
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            on_event(RunFinished(status, seconds))
+        return RunResult(outputs, seconds)
+
+
+@once
+def default_session() -> Session:
+    """The session that ``Graph.run`` uses: one for the process, so that models stay loaded."""
+    return Session()
+
+
+def run_graph(
+    workflow: Workflow,
+    *,
+    targets: Sequence[str] | None = None,
+    registry: Registry | None = None,
+    on_event: Listener = ignore,
+    output_directory: str | Path = OUTPUT_DIRECTORY,
+    input_directories: Sequence[str | Path] = (".",),
+) -> RunResult:
+    """Run a workflow in the process's own session: the engine behind :meth:`graph.Graph.run`."""
+    surroundings = Surroundings([Path(folder) for folder in input_directories], Path(output_directory))
+    return default_session().run(
+        workflow, targets=targets, surroundings=surroundings, on_event=on_event, registry=registry
+    )

@@ -1,0 +1,142 @@
+"""The bookkeeping of a run: who waits for whom, what is ready, which values may still be read.
+
+``demanded``
+    nodes whose result somebody asked for;
+``waiting``
+    demanded nodes, and which of their sources have no value yet;
+``ready``
+    demanded nodes whose sources all have values, ordered by :mod:`runtime.policy`;
+``values``
+    results that somebody may still read;
+``readers``
+    for each node, how many links may still read it;
+``settled``
+    nodes that will not run (again): computed, found, or no longer wanted.
+
+Demand goes from the targets upwards, so that nothing above a result that is already known is touched. A
+lazy input is demanded only when its reader asks. A node that settles gives up its inputs; a source that
+has lost its last reader is freed or, if it never ran, settles too. All walks are loops: a chain may have
+any length.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from graph.declaration import outputs_of
+from graph.links import Link
+from graph.node import Outputs
+from graph.sockets import SocketValue
+from runtime.plan import Plan
+from runtime.policy import Affinity, ReadyNodes
+
+Lookup = Callable[[str], Outputs | None]
+
+
+class RunState:
+    """See the module's text. ``lookup`` finds the result of an earlier run by its key, or None."""
+
+    def __init__(self, plan: Plan, lookup: Lookup) -> None:
+        self.plan = plan
+        self.lookup = lookup
+        self.demanded: set[str] = set()
+        self.waiting: dict[str, set[str]] = {}
+        self.ready = ReadyNodes()
+        self.values: dict[str, Outputs] = {}
+        self.settled: set[str] = set()
+        self.targets = {plan.twin[target] for target in plan.targets}
+        self.position = {node_id: index for index, node_id in enumerate(plan.nodes)}
+        self.links = {node_id: plan.links(node_id) for node_id in plan.nodes if plan.twin[node_id] == node_id}
+        self.readers = Counter(
+            link.node_id for links in self.links.values() for link in links.all.values()
+        )
+        self._dependents: defaultdict[str, list[str]] = defaultdict(list)
+
+    def demand(self, ids: Iterable[str]) -> dict[str, Outputs]:
+        """See to it that these nodes, and what they need, become ready. Returns what lookup found."""
+        found: dict[str, Outputs] = {}
+        pending = list(ids)
+        while pending:
+            node_id = pending.pop()
+            if node_id in self.demanded:
+                continue
+            self.demanded.add(node_id)
+            held = self.lookup(self.plan.keys[node_id])
+            if held is None:
+                pending.extend(self._block(node_id, self.links[node_id].eager))
+            else:
+                self.values[node_id] = found[node_id] = held
+        for node_id in found:
+            self._settle(node_id)
+        return found
+
+    def demand_lazy(self, node_id: str, names: Iterable[str]) -> dict[str, Outputs]:
+        """Let a node that was ready wait for some of its lazy inputs. Returns what lookup found."""
+        links = {name: self.links[node_id].lazy[name] for name in names}
+        return self.demand(self._block(node_id, links))
+
+    def next_ready(self) -> str:
+        """Take the node that runs next."""
+        return self.ready.pop()
+
+    def inputs(self, node_id: str) -> dict[str, Any]:
+        """The values of a node's links, as far as they are known."""
+        return {
+            name: self._value(link)
+            for name, link in self.links[node_id].all.items()
+            if link.node_id in self.values
+        }
+
+    def finish(self, node_id: str, outputs: Outputs) -> None:
+        """Take a node's result, wake those that wait for it, free what nobody reads any more."""
+        self.values[node_id] = outputs
+        self._settle(node_id)
+
+    def _block(self, node_id: str, links: dict[str, Link]) -> list[str]:
+        """Let a node wait for links without values; ready at once if there are none."""
+        missing = {link.node_id for link in links.values() if link.node_id not in self.values}
+        for source in missing:
+            self._dependents[source].append(node_id)
+        if missing:
+            self.waiting[node_id] = missing
+        else:
+            self._make_ready(node_id)
+        return sorted(missing, key=self.position.__getitem__)
+
+    def _make_ready(self, node_id: str) -> None:
+        self.ready.add(node_id, self._affinity(node_id), self.plan.depth[node_id], self.position[node_id])
+
+    def _affinity(self, node_id: str) -> Affinity:
+        values = self.inputs(node_id).values()
+        models = [value.affinity for value in values if isinstance(value, SocketValue)]
+        return tuple(model for model in models if model is not None) or None
+
+    def _settle(self, node_id: str) -> None:
+        self.settled.add(node_id)
+        for dependent in self._dependents.pop(node_id, ()):
+            missing = self.waiting[dependent]
+            missing.discard(node_id)
+            if not missing:
+                del self.waiting[dependent]
+                self._make_ready(dependent)
+        self._give_up_inputs(node_id)
+
+    def _give_up_inputs(self, node_id: str) -> None:
+        pending = [node_id]
+        while pending:
+            for link in self.links[pending.pop()].all.values():
+                source = link.node_id
+                self.readers[source] -= 1
+                if self.readers[source] or source in self.targets:
+                    continue
+                if source in self.values:
+                    del self.values[source]
+                elif source not in self.demanded:  # only an untaken branch read it
+                    self.settled.add(source)
+                    pending.append(source)
+
+    def _value(self, link: Link) -> Any:
+        source_class = type(self.plan.nodes[link.node_id])
+        return getattr(self.values[link.node_id], outputs_of(source_class)[int(link.slot)].name)

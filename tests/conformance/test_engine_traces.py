@@ -1,0 +1,81 @@
+"""ComfyUI's own engine, recorded on 150 random graphs and 11 invalid ones, against ours.
+
+The traces say what each run computed and which nodes it ran: first run, identical second run, one literal
+changed, one output only (a fresh engine). ``ENGINE_TRACES`` names another file of the same form.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from conformance.integer_nodes import REGISTRY
+
+from graph import Workflow, validate
+from graph.faults import Fault
+from graph.validation import check, comfyui_error_type
+from runtime.context import Surroundings
+from runtime.events import Event, NodeReused, NodeStarted
+from runtime.plan import make_plan
+from runtime.session import RunResult, Session
+
+TRACES = json.loads(
+    Path(os.environ.get("ENGINE_TRACES", Path(__file__).with_name("engine_traces.json"))).read_text()
+)
+SURROUNDINGS = Surroundings([Path()], Path("output"))
+
+
+class Recorder:
+    """Runs workflows in one session and notes which nodes ran."""
+
+    def __init__(self) -> None:
+        self.session = Session(REGISTRY)
+
+    def run(self, workflow: Workflow, targets: list[str] | None = None) -> tuple[RunResult, list[str], list[str]]:
+        events: list[Event] = []
+        result = self.session.run(
+            workflow, targets=targets, surroundings=SURROUNDINGS, on_event=events.append
+        )
+        ran = [event.node_id for event in events if isinstance(event, NodeStarted)]
+        twins = [e.node_id for e in events if isinstance(e, NodeReused) and e.origin == "twin"]
+        return result, ran, twins
+
+
+def same_nodes(workflow: Workflow, ran: list[str], recorded: list[str], targets: list[str] | None) -> bool:
+    """Of content-identical nodes either engine runs one, not always the same one."""
+    plan = make_plan(check(workflow, REGISTRY, targets), SURROUNDINGS)
+    mine = [plan.twin[node_id] for node_id in ran]
+    theirs = [plan.twin[node_id] for node_id in recorded]
+    return len(mine) == len(set(mine)) and set(mine) == set(theirs)
+
+
+def assert_run(recorder: Recorder, workflow: Workflow, recorded: dict, targets: list[str] | None = None) -> None:
+    result, ran, _ = recorder.run(workflow, targets)
+    outputs = {node_id: result.outputs(node_id).value for node_id in result.by_node}
+    assert outputs == recorded["outputs"]
+    assert same_nodes(workflow, ran, recorded["ran"], targets), (ran, recorded["ran"])
+
+
+@pytest.mark.parametrize("case", TRACES["cases"], ids=lambda case: str(TRACES["cases"].index(case)))
+def test_each_run_computes_and_runs_what_comfyui_does(case: dict) -> None:
+    workflow = Workflow.from_json(case["prompt"])
+    recorder = Recorder()
+    assert_run(recorder, workflow, case["run1"])
+    assert_run(recorder, workflow, case["run2_identical"])
+    change = case["changed"]
+    changed = workflow.with_input(change["node"], change["input"], change["value"])
+    assert_run(recorder, changed, case["run3_changed"])
+    partial = case["run4_partial"]
+    assert_run(Recorder(), workflow, partial, partial["targets"])
+
+
+@pytest.mark.parametrize("case", TRACES["invalid"], ids=lambda case: case["name"])
+def test_invalid_prompts_get_comfyuis_error_types(case: dict) -> None:
+    faults = validate(Workflow.from_json(case["prompt"]), REGISTRY)
+    assert (not faults) == case["accepted"]
+    if case["node_error_types"]:
+        assert {comfyui_error_type(fault.code) for fault in faults} == set(case["node_error_types"])
+        assert {fault.node_id for fault in faults} == set(case["node_ids"])
+    else:
+        assert [comfyui_error_type(fault.code) for fault in faults] == [case["error_type"]]
+    assert all(isinstance(fault, Fault) and fault.mend for fault in faults)
