@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from graph.context import Environment
-from graph.declaration import inputs_of, outputs_of
+from graph.declaration import OutputSpec, inputs_of, outputs_of
 from graph.faults import Fault, suggestion
 from graph.inputs import literal_faults
 from graph.links import Link
@@ -84,7 +84,9 @@ def check(
         faults.append(_no_outputs(registry))
     needed = workflow.ancestors(wanted)
     part = workflow.only(needed)
-    faults += _cycle_faults(workflow, needed)
+    order = part.order()
+    if order is None:
+        faults += _cycle_faults(part)
     nodes: dict[str, Node] = {}
     for node_id, spec in part.nodes.items():
         if spec.class_type in registry:
@@ -92,9 +94,9 @@ def check(
             faults += (fault.at(node_id, spec.class_type) for fault in found)
             if node is not None:
                 nodes[node_id] = node
-    if faults:
+    if faults or order is None:
         return Checked(part, wanted, faults=tuple(faults))
-    return Checked(part, wanted, {node_id: nodes[node_id] for node_id in part.order()})
+    return Checked(part, wanted, {node_id: nodes[node_id] for node_id in order})
 
 
 def _output_nodes(workflow: Workflow, registry: Registry) -> tuple[str, ...]:
@@ -143,26 +145,19 @@ def _target_faults(workflow: Workflow, targets: Sequence[str]) -> list[Fault]:
     ]
 
 
-def _cycle_faults(workflow: Workflow, needed: set[str]) -> list[Fault]:
-    knotted = workflow.knotted(needed)
-    if not knotted:
-        return []
-    faults = []
-    for cycle in workflow.cycles(needed):
-        path = " -> ".join(
-            f"{node_id} ({workflow.nodes[node_id].class_type})" for node_id in [*cycle, cycle[0]]
+def _cycle_faults(workflow: Workflow) -> list[Fault]:
+    return [
+        Fault(
+            "dependency_cycle",
+            "the node depends on itself: "
+            + " -> ".join(f"{member} ({workflow.nodes[member].class_type})" for member in [*cycle, cycle[0]]),
+            "Remove one of these links.",
+            node_id,
+            workflow.nodes[node_id].class_type,
         )
-        for node_id in (n for n in workflow.nodes if n in knotted and n in set(cycle)):
-            faults.append(
-                Fault(
-                    "dependency_cycle",
-                    f"the node depends on itself: {path}",
-                    "Remove one of these links.",
-                    node_id,
-                    workflow.nodes[node_id].class_type,
-                )
-            )
-    return faults
+        for cycle in workflow.cycles()
+        for node_id in cycle
+    ]
 
 
 def _check_node(
@@ -230,8 +225,8 @@ def _check_link(
         return value, None  # reported at the source itself
     outputs = outputs_of(registry[source.class_type])
     output = next((out for out in outputs if value.slot in (out.slot, out.name)), None)
-    listing = ", ".join(f"{out.slot} = {out.name} ({out.socket})" for out in outputs) or "none"
     if output is None:
+        listing = ", ".join(f"{out.slot} = {out.name} ({out.socket})" for out in outputs) or "none"
         return value, Fault(
             "link_to_missing_output",
             f"node {value.node_id!r} ({source.class_type}) has no output {value.slot!r}",
@@ -243,16 +238,24 @@ def _check_link(
     link = Link(value.node_id, output.slot)
     if compatible(output.socket, accepted):
         return link, None
+    return link, _mismatch(name, value.node_id, source.class_type, output, accepted, registry)
+
+
+def _mismatch(
+    name: str, source_id: str, source_class: str, output: OutputSpec, accepted: str, registry: Registry
+) -> Fault:
+    """An output of the wrong type, and which one was probably meant."""
+    outputs = outputs_of(registry[source_class])
     better = next((out.name for out in outputs if compatible(out.socket, accepted)), None)
     makers = ", ".join(registry.producing(accepted)[:3])
     mend = (
-        f'Link its output {better!r} instead: ["{value.node_id}", "{better}"].'
+        f'Link its output {better!r} instead: ["{source_id}", "{better}"].'
         if better
         else f"Link it to a node that makes {accepted}{f', such as {makers}' if makers else ''}."
     )
-    return link, Fault(
+    return Fault(
         "return_type_mismatch",
-        f"output {output.name!r} of node {value.node_id!r} ({source.class_type}) does not fit here",
+        f"output {output.name!r} of node {source_id!r} ({source_class}) does not fit here",
         mend,
         input=name,
         found=output.socket,

@@ -120,29 +120,23 @@ class Workflow:
                 pending.extend(source for source in self.dependencies(node_id) if source in self.nodes)
         return seen
 
-    def order(self, within: Iterable[str] | None = None) -> list[str]:
-        """A topological order, the same for equal workflows written in the same order.
+    def order(self) -> list[str] | None:
+        """The ids in topological order, or None if there is a cycle."""
+        try:
+            return list(nx.topological_sort(self.digraph))
+        except nx.NetworkXUnfeasible:
+            return None
 
-        Raises
-        ------
-        networkx.NetworkXUnfeasible
-            If there is a cycle.
-        """
-        graph = self.digraph if within is None else self.digraph.subgraph(within)
-        return list(nx.topological_sort(graph))
-
-    def cycles(self, within: Iterable[str]) -> list[list[str]]:
-        """One cycle for each knot of nodes that depend on each other, as ids in link direction."""
-        part = self.digraph.subgraph(within)
-        knots = (c for c in nx.strongly_connected_components(part) if len(c) > 1)
-        loops = [[node_id] for node_id in part if part.has_edge(node_id, node_id)]
-        return loops + [[edge[0] for edge in nx.find_cycle(part.subgraph(knot))] for knot in knots]
-
-    def knotted(self, within: Iterable[str]) -> set[str]:
-        """All ids that lie on some cycle."""
-        part = self.digraph.subgraph(within)
-        knots = [c for c in nx.strongly_connected_components(part) if len(c) > 1]
-        return {n for n in part if part.has_edge(n, n)}.union(*knots)
+    def cycles(self) -> list[list[str]]:
+        """A shortest cycle through each node that lies on one, each cycle once, in link direction."""
+        graph, found, covered = self.digraph, [], set()
+        for knot in nx.strongly_connected_components(graph):
+            part = graph.subgraph(knot)
+            for node_id in (n for n in self.nodes if n in knot):
+                if node_id not in covered and (cycle := _shortest_cycle(part, node_id)):
+                    found.append(cycle)
+                    covered.update(cycle)
+        return found
 
     def with_input(self, node_id: str, name: str, value: Any) -> Workflow:
         """The same workflow with one input set to a JSON value or a :class:`Link`."""
@@ -154,6 +148,15 @@ class Workflow:
         """The part of the workflow made of these nodes, in the original order."""
         kept = set(ids)
         return Workflow({node_id: spec for node_id, spec in self.nodes.items() if node_id in kept})
+
+
+def _shortest_cycle(graph: nx.DiGraph, start: str) -> list[str]:
+    """The fewest nodes that lead from ``start`` back to it; empty if none do."""
+    if graph.has_edge(start, start):
+        return [start]
+    back = list(graph.predecessors(start))
+    distance = nx.single_source_shortest_path(graph, start) if back else {}
+    return min((distance[source] for source in back), key=len, default=[])
 
 
 def _dump_readably(nodes: dict[str, Any]) -> str:
