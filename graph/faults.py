@@ -66,7 +66,8 @@ class Fault:
             )
             if part
         )
-        return f"{place}{self.message}{f' ({detail})' if detail else ''}. {self.mend} [{self.code}]"
+        message = self.message.rstrip(".") + (f" ({detail})" if detail else "")
+        return f"{place}{message}. {self.mend} [{self.code}]"
 
 
 class WorkflowError(Exception):

@@ -1,0 +1,37 @@
+"""The built-in stages. Importing them loads no model code."""
+
+from nodes.flux import DecodeLatent, FluxSample
+from nodes.image import LoadImage, SaveImage
+from nodes.loaders import LoadFlux, LoadRedux
+from nodes.redux import ConcatConditioning, PatchDownsample, ReduxEncode
+from nodes.text import TextEncode
+from nodes.vision import SiglipEncode
+
+NODES = [
+    LoadImage,
+    LoadFlux,
+    LoadRedux,
+    SiglipEncode,
+    ReduxEncode,
+    PatchDownsample,
+    TextEncode,
+    ConcatConditioning,
+    FluxSample,
+    DecodeLatent,
+    SaveImage,
+]
+
+__all__ = [
+    "NODES",
+    "ConcatConditioning",
+    "DecodeLatent",
+    "FluxSample",
+    "LoadFlux",
+    "LoadImage",
+    "LoadRedux",
+    "PatchDownsample",
+    "ReduxEncode",
+    "SaveImage",
+    "SiglipEncode",
+    "TextEncode",
+]

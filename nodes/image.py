@@ -1,0 +1,94 @@
+"""Pictures in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from graph import Context, Environment, Field, Node, Outputs, Problem
+from runtime.files import digest, prefix_fault, save_numbered
+from runtime.metadata import as_text, picture_metadata
+from runtime.names import expand_tokens
+from runtime.values import Image, Mask
+
+
+class LoadedImage(Outputs):
+    image: Image = Field(description="The picture; EXIF orientation applied, transparency laid over white.")
+    mask: Mask = Field(description="1 where the file is transparent, else 0.")
+
+
+class LoadImage(Node):
+    """Read a picture file.
+
+    A relative path is sought beside the workflow file first, then in the working directory. PNG, JPEG,
+    WebP, TIFF, GIF (first frame) and other formats that Pillow reads; at most 178 megapixels.
+    """
+
+    category = "image"
+
+    image: str = Field(description="Path of the picture.", json_schema_extra={"image_upload": True})
+
+    def check(self, env: Environment) -> Iterable[Problem]:
+        from runtime.images import check
+
+        if not isinstance(self.image, str):
+            return
+        try:
+            fault = check(env.find_input(self.image))
+        except OSError as error:
+            yield Problem("image", str(error), "Give the path of a picture.", found=self.image)
+            return
+        if fault is not None:
+            yield Problem("image", fault, "Give another picture.")
+
+    def fingerprint(self, env: Environment) -> Any:
+        # A path that a link delivers is not known yet; the source's own key stands for it.
+        return digest(env.find_input(self.image)) if isinstance(self.image, str) else None
+
+    def run(self, ctx: Context) -> LoadedImage:
+        from runtime.images import load
+
+        pixels, mask = load(ctx.find_input(self.image))
+        return LoadedImage(image=Image(pixels, source=self.image), mask=Mask(mask))
+
+
+class SavedImage(Outputs):
+    path: str = Field(description="The file written; the first one, if the image is a batch.")
+
+
+class SaveImage(Node):
+    """Write a picture as PNG into the output folder, with the whole graph in its metadata.
+
+    The file is called `<prefix>_<00001>_.png`, numbered on from what is there; nothing is ever
+    overwritten. It carries `prompt`, the graph as run in ComfyUI's API format, and `run_graph`, the
+    settings and timings as JSON, which is also its EXIF comment as mflux writes it. `run-graph FILE.png`
+    runs it again.
+    """
+
+    category = "image"
+    is_output = True
+
+    image: Image = Field(description="The picture to save.")
+    filename_prefix: str = Field(
+        "run-graph",
+        description="Start of the file name; may name subfolders (`portraits/anna`) and hold `%width%`, "
+        "`%height%`, `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%`, `%second%`.",
+    )
+
+    def check(self, env: Environment) -> Iterable[Problem]:
+        fault = prefix_fault(self.filename_prefix) if isinstance(self.filename_prefix, str) else None
+        if fault is not None:
+            yield Problem("filename_prefix", fault, "Name a place inside the output folder.")
+
+    def run(self, ctx: Context) -> SavedImage:
+        from runtime.images import mflux_comment, to_png
+
+        settings = picture_metadata(self.image, ctx.provenance())
+        exif = mflux_comment(settings["run_graph"])
+        paths = []
+        for pixels in self.image.pixels:
+            height, width, _ = pixels.shape
+            prefix = expand_tokens(self.filename_prefix, width=width, height=height)
+            png = to_png(pixels, as_text(settings), exif)
+            paths.append(save_numbered(ctx.output_directory, prefix, ".png", png))
+        return SavedImage(path=str(paths[0]))

@@ -1,0 +1,99 @@
+"""Naming models. These nodes load nothing: they return handles, and stages load what they compute with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
+
+from graph import Context, Environment, Field, Node, Outputs, Problem
+from runtime.models.checkpoints import Checkpoint, resolve_flux, resolve_redux
+from runtime.models.components import FLUX_PARTS, REDUX_PARTS
+from runtime.models.errors import ModelError
+from runtime.values import Flux, Redux, Siglip, TextEncoders, Vae
+
+Quantize = Annotated[
+    Literal["none", 3, 4, 5, 6, 8],
+    BeforeValidator(lambda bits: "none" if bits is None else bits),
+]
+
+
+class FluxHandles(Outputs):
+    flux: Flux = Field(description="The transformer.")
+    text_encoders: TextEncoders = Field(description="T5 and CLIP, which encode prompts.")
+    vae: Vae = Field(description="The autoencoder, which turns latents into pictures.")
+
+
+class LoadFlux(Node):
+    """Name a FLUX.1 model.
+
+    `tiny` is built in. `schnell`, `dev` and `krea-dev` are Black Forest Labs' models; a Hugging Face
+    repository (`org/name`) or a local folder in diffusers' layout, or one written by mflux-save, is taken
+    too. Nothing is loaded here: a stage reads what it computes with, when it first does.
+    """
+
+    category = "loaders"
+
+    model: str = Field("tiny", description="`tiny`, `schnell`, `dev`, `krea-dev`, a repository, or a folder.")
+    quantize: Quantize = Field("none", description="Bits per weight; `none` keeps the checkpoint's precision.")
+
+    def check(self, env: Environment) -> Iterable[Problem]:
+        return _model_problems(self.model, resolve_flux, FLUX_PARTS)
+
+    def fingerprint(self, env: Environment) -> Any:
+        return _identity(self.model, resolve_flux)
+
+    def run(self, ctx: Context) -> FluxHandles:
+        what = resolve_flux(self.model), _bits(self.quantize)
+        return FluxHandles(flux=Flux(*what), text_encoders=TextEncoders(*what), vae=Vae(*what))
+
+
+class ReduxHandles(Outputs):
+    siglip: Siglip = Field(description="SigLIP, which sees the reference picture.")
+    redux: Redux = Field(description="The Redux encoder, which turns what SigLIP sees into tokens for FLUX.")
+
+
+class LoadRedux(Node):
+    """Name a Redux model: the picture encoders that go with FLUX.1.
+
+    `tiny` is built in and goes with `LoadFlux(model="tiny")`; `dev-redux` goes with schnell, dev and
+    krea-dev. Nothing is loaded here.
+    """
+
+    category = "loaders"
+
+    model: str = Field("tiny", description="`tiny`, `dev-redux`, a repository, or a folder.")
+    quantize: Quantize = Field("none", description="Bits per weight; `none` keeps the checkpoint's precision.")
+
+    def check(self, env: Environment) -> Iterable[Problem]:
+        return _model_problems(self.model, resolve_redux, REDUX_PARTS)
+
+    def fingerprint(self, env: Environment) -> Any:
+        return _identity(self.model, resolve_redux)
+
+    def run(self, ctx: Context) -> ReduxHandles:
+        what = resolve_redux(self.model), _bits(self.quantize)
+        return ReduxHandles(siglip=Siglip(*what), redux=Redux(*what))
+
+
+def _bits(quantize: Any) -> int | None:
+    return None if quantize == "none" else int(quantize)
+
+
+def _identity(model: Any, resolve: Callable[[str], Checkpoint]) -> str | None:
+    return resolve(model).identity if isinstance(model, str) else None
+
+
+def _model_problems(
+    model: Any, resolve: Callable[[str], Checkpoint], parts: Iterable[str]
+) -> Iterable[Problem]:
+    if not isinstance(model, str):
+        return
+    try:
+        faults = resolve(model).faults(*parts)
+    except ModelError as error:
+        yield Problem("model", str(error), "Name another model.", found=model)
+        return
+    for fault in faults:
+        yield Problem("model", fault, "Mend the folder, or name another model.", found=model)

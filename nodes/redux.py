@@ -1,0 +1,113 @@
+"""Redux: a reference picture as tokens beside the prompt's, and how many of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from graph import Context, Field, Node, Outputs
+from runtime.models.grid import Kernel, Mode
+from runtime.values import Conditioning, Redux, ReduxTokens, Vision
+
+
+class Tokens(Outputs):
+    tokens: ReduxTokens = Field(description="The picture as tokens in the prompt's space, on a square grid.")
+
+
+class ReduxEncode(Node):
+    """Turn what SigLIP sees into tokens that FLUX understands.
+
+    One token a patch: 27 x 27 = 729 for SigLIP at 384 px.
+    """
+
+    category = "redux"
+
+    redux: Redux = Field(description="The Redux encoder, from LoadRedux.")
+    vision: Vision = Field(description="What SiglipEncode saw.")
+
+    def run(self, ctx: Context) -> Tokens:
+        import mlx.core as mx
+
+        from runtime.models.redux import project
+        from runtime.models.store import ModelStore
+
+        encoder = ctx.service(ModelStore).get(self.redux.checkpoint, "image_embedder", self.redux.quantize)
+        tokens = project(encoder.module, self.vision.hidden)
+        mx.eval(tokens)
+        reference = replace(self.vision.reference, tokens=tokens.shape[0] * tokens.shape[1])
+        return Tokens(tokens=ReduxTokens(tokens, reference))
+
+
+class PatchDownsample(Node):
+    """Reduce the token grid, which sets how strongly the picture pulls against the prompt.
+
+    On SigLIP's 27 x 27 grid the modes lowest, low, medium, high and highest keep 25, 36, 81, 169 and 729
+    tokens: n = floor(27 / f) a side for f = 5, 4, 3, 2, 1, as ComfyUI's StyleModelApplySimple and InvokeAI
+    count. An explicit `factor` counts as ReduxAdvanced does: n = round(27 / factor). Each interpolation
+    equals torch's `interpolate` without antialiasing; `area` averages all patches that a token covers.
+    """
+
+    category = "redux"
+
+    tokens: ReduxTokens = Field(description="Tokens on a square grid.")
+    mode: Mode = Field("medium", description="How much of the picture is kept.")
+    interpolation: Kernel = Field("area", description="How a token of the smaller grid is computed.")
+    factor: float | None = Field(
+        None, ge=1, le=9, description="Reduction of each side; if given, it replaces `mode`."
+    )
+
+    def run(self, ctx: Context) -> Tokens:
+        import mlx.core as mx
+
+        from runtime.models.grid import grid_for_factor, grid_for_mode, side_of
+        from runtime.models.resample import resize_grid
+
+        grid = self.tokens.tokens
+        side = side_of(grid.shape[1])
+        n = grid_for_mode(self.mode, side) if self.factor is None else grid_for_factor(self.factor, side)
+        smaller = resize_grid(grid, n, self.interpolation)
+        mx.eval(smaller)
+        reference = replace(
+            self.tokens.reference,
+            mode=self.mode if self.factor is None else None,
+            interpolation=self.interpolation,
+            factor=self.factor,
+            tokens=smaller.shape[0] * smaller.shape[1],
+        )
+        return Tokens(tokens=ReduxTokens(smaller, reference))
+
+
+class Conditioned(Outputs):
+    conditioning: Conditioning = Field(description="The conditioning with the picture's tokens appended.")
+
+
+class ConcatConditioning(Node):
+    """Put a reference picture's tokens behind the prompt's.
+
+    Chain several for several pictures. `strength` multiplies the tokens, as mflux and ComfyUI's
+    StyleModelApply do; FLUX normalises what it reads, so its effect is abrupt rather than gradual. To
+    weigh prompt against picture, PatchDownsample's `mode` is the better control.
+    """
+
+    category = "redux"
+
+    conditioning: Conditioning = Field(description="The prompt, perhaps with pictures already.")
+    tokens: ReduxTokens = Field(description="The picture's tokens. Those of a batch follow one another.")
+    strength: float = Field(1.0, ge=0, le=1, description="Factor on the tokens; 0 leaves them in place as zeros.")
+
+    def run(self, ctx: Context) -> Conditioned:
+        import mlx.core as mx
+
+        text, picture = self.conditioning.tokens, self.tokens.tokens
+        if text.shape[-1] != picture.shape[-1]:
+            raise ValueError(
+                f"the prompt's tokens are {text.shape[-1]} wide and the picture's {picture.shape[-1]}: LoadFlux and "
+                'LoadRedux name models that do not belong together; use "tiny" with "tiny", and "dev-redux" with '
+                "FLUX.1 models"
+            )
+        picture = picture.reshape(1, -1, picture.shape[-1])
+        scaled = picture if self.strength == 1 else picture * self.strength
+        joined = mx.concatenate([text, scaled.astype(text.dtype)], axis=1)
+        mx.eval(joined)
+        reference = replace(self.tokens.reference, strength=self.strength)
+        references = (*self.conditioning.references, reference)
+        return Conditioned(conditioning=replace(self.conditioning, tokens=joined, references=references))

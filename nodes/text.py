@@ -1,0 +1,31 @@
+"""Reading a prompt."""
+
+from __future__ import annotations
+
+from graph import Context, Field, Node, Outputs
+from runtime.values import Conditioning, TextEncoders
+
+
+class Encoded(Outputs):
+    conditioning: Conditioning = Field(description="The prompt as FLUX reads it.")
+
+
+class TextEncode(Node):
+    """Encode a prompt with T5 and CLIP.
+
+    T5's tokens are padded or cut to the model's length (512; 256 for schnell), CLIP's to 77. An empty
+    prompt is legal, and usual with a reference picture.
+    """
+
+    category = "conditioning"
+
+    text_encoders: TextEncoders = Field(description="T5 and CLIP, from LoadFlux.")
+    prompt: str = Field(description="What to draw.", json_schema_extra={"multiline": True})
+
+    def run(self, ctx: Context) -> Encoded:
+        from runtime.models.store import ModelStore
+        from runtime.models.text import encode_prompt
+
+        handle = self.text_encoders
+        tokens, pooled = encode_prompt(ctx.service(ModelStore), handle.checkpoint, handle.quantize, self.prompt)
+        return Encoded(conditioning=Conditioning(tokens, pooled, self.prompt))

@@ -1,0 +1,53 @@
+"""How a picture was made: facts that values carry along the graph, so that the saved file can tell.
+
+They travel with the values rather than being looked up in the workflow, so they are right for any graph,
+with any nodes in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference picture's part in a conditioning.
+
+    Attributes
+    ----------
+    path : str or None
+        Its file, as the workflow names it.
+    mode, interpolation : str or None
+        How its token grid was reduced; None if it was not.
+    factor : float or None
+        The explicit reduction factor, if one was given instead of a mode.
+    tokens : int
+        Number of tokens that it contributes.
+    strength : float
+        What its tokens were multiplied by.
+    """
+
+    path: str | None = None
+    mode: str | None = None
+    interpolation: str | None = None
+    factor: float | None = None
+    tokens: int = 0
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The settings of a sampled picture.
+
+    ``model`` and ``quantize`` are FLUX's; ``width`` and ``height`` pixels.
+    """
+
+    prompt: str
+    references: tuple[Reference, ...]
+    seed: int
+    steps: int
+    guidance: float
+    width: int
+    height: int
+    model: str
+    quantize: int | None
