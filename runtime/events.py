@@ -35,7 +35,6 @@ class NodeStarted(Event):
     kind: ClassVar[str] = "node_started"
     node_id: str
     class_type: str
-    title: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
