@@ -27,7 +27,8 @@ def apply_settings(source: Source, settings: Iterable[str], registry: Registry) 
     WorkflowError
         With every setting that names no node or no input.
     """
-    workflow, faults = source.workflow, []
+    workflow = source.workflow
+    faults: list[Fault] = []
     for setting in settings:
         try:
             node_id, name, text = _split(setting)

@@ -1,0 +1,175 @@
+"""From a model's name to its files.
+
+A name is `tiny`, an alias (`schnell`, `dev`, `krea-dev`; for Redux `dev-redux`), a Hugging Face
+repository (`org/name` or `org/name@revision`), or a local folder. Resolving a name touches no
+network; files are fetched when a stage first needs them, one part at a time.
+"""
+
+import difflib
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.models.components import SCHEDULER_FOLDER, TOKENIZER_FOLDERS
+from runtime.models.errors import CheckpointError, DownloadError, UnknownModelError
+from runtime.models.hub import fetch
+from runtime.models.inspection import faults, read_json, tensors
+from runtime.models.tiny import ensure_tiny, tiny_digest
+
+TINY = "tiny"
+
+# The revisions are those that mflux 0.24 pins, so that both programs share one download.
+FLUX_ALIASES = {
+    "schnell": ("black-forest-labs/FLUX.1-schnell", "741f7c3ce8b383c54771c7003378a50191e9efe9"),
+    "dev": ("black-forest-labs/FLUX.1-dev", "3de623fc3c33e44ffbe2bad470d0f45bccf2eb21"),
+    "krea-dev": ("black-forest-labs/FLUX.1-Krea-dev", "8162a9c7b05a641be098422bf2fcf335615c2f28"),
+}
+REDUX_ALIASES = {
+    "dev-redux": ("black-forest-labs/FLUX.1-Redux-dev", "c95859fbf7703ca4d6824b4da4407d7cd0434f81"),
+}
+
+_REPOSITORY = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_PATH_STARTS = ("./", "../", "/", "~", ".\\", "..\\")
+
+_LONG_PROMPT = 512  # T5 tokens for FLUX.1 dev and its kin
+_SHORT_PROMPT = 256  # and for schnell.
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a model's files come from: a local folder, a Hub repository, or (neither) `tiny`."""
+
+    name: str
+    folder: Path | None = None
+    repo: str | None = None
+    revision: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """A string that changes when the weights may have changed; the same in every process.
+
+        For a folder, a digest of the names, sizes and modification times of its files.
+        """
+        if self.folder is not None:
+            return f"folder:{_folder_digest(self.folder)}"
+        if self.repo is not None:
+            return f"hub:{self.repo}@{self.revision or 'main'}"
+        return f"tiny:{tiny_digest()}"
+
+    def locate(self, *parts: str) -> Path:
+        """The local folder that holds the named parts, downloaded or made now if need be.
+
+        Raises
+        ------
+        DownloadError, CheckpointError
+            If they cannot be had.
+        """
+        if self.folder is not None:
+            return self.folder
+        if self.repo is not None:
+            return fetch(self.repo, self.revision, parts)
+        return ensure_tiny()
+
+    def locate_whole(self, *parts: str) -> Path:
+        """As `locate`, and raise CheckpointError, naming each fault, unless the files are whole."""
+        folder = self.locate(*parts)
+        if problems := faults(folder, parts):
+            raise CheckpointError(" ".join(problems))
+        return folder
+
+    def faults(self, *parts: str) -> list[str]:
+        """What is wrong with the named parts as far as can be told now, without any download."""
+        return faults(self.folder, parts) if self.folder is not None else []
+
+
+def resolve_flux(name: str) -> Checkpoint:
+    """The checkpoint that `LoadFlux(model=name)` means. Raises UnknownModelError."""
+    return _resolve(name, "FLUX", FLUX_ALIASES, "LoadRedux", REDUX_ALIASES)
+
+
+def resolve_redux(name: str) -> Checkpoint:
+    """The checkpoint that `LoadRedux(model=name)` means. Raises UnknownModelError."""
+    return _resolve(name, "Redux", REDUX_ALIASES, "LoadFlux", FLUX_ALIASES)
+
+
+def shifts_sigmas(checkpoint: Checkpoint) -> bool:
+    """Whether the noise schedule is shifted towards noise at larger sizes: dev yes, schnell no.
+
+    Read from `scheduler_config.json`; without one (as mflux saves a model), from whether the
+    transformer has a guidance embedder, which of FLUX.1's models only schnell lacks.
+    """
+    try:
+        folder = checkpoint.locate(SCHEDULER_FOLDER)
+        config = read_json(folder / SCHEDULER_FOLDER / "scheduler_config.json")
+    except DownloadError:
+        return "schnell" not in (checkpoint.repo or "").lower()
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    if "use_dynamic_shifting" in config:
+        return bool(config["use_dynamic_shifting"])
+    names = tensors(folder / "transformer")
+    return any("guidance_embedder" in name for name in names) if names else True
+
+
+def max_text_tokens(checkpoint: Checkpoint) -> int:
+    """How many T5 tokens a prompt is padded or cut to: 512, or 256 for schnell.
+
+    A tokenizer that states a smaller `model_max_length` lowers it.
+    """
+    limit = _LONG_PROMPT if shifts_sigmas(checkpoint) else _SHORT_PROMPT
+    folder = checkpoint.locate(TOKENIZER_FOLDERS["t5"])
+    try:
+        config = read_json(folder / TOKENIZER_FOLDERS["t5"] / "tokenizer_config.json")
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    stated = config.get("model_max_length")
+    return min(limit, stated) if isinstance(stated, int) and stated > 0 else limit
+
+
+Aliases = dict[str, tuple[str, str]]
+
+
+def _resolve(name: str, family: str, aliases: Aliases, other_node: str, others: Aliases) -> Checkpoint:
+    name = name.strip()
+    if name == TINY:
+        return Checkpoint(name)
+    if name in aliases:
+        repo, revision = aliases[name]
+        return Checkpoint(name, repo=repo, revision=revision)
+    path = Path(name).expanduser()
+    if name and (name.startswith(_PATH_STARTS) or path.is_absolute() or path.is_dir()):
+        return Checkpoint(name, folder=_existing_folder(path))
+    if match := _REPOSITORY.fullmatch(name):
+        pinned = dict(aliases.values()).get(match["repo"])
+        return Checkpoint(name, repo=match["repo"], revision=match["revision"] or pinned)
+    raise UnknownModelError(_unknown(name, family, aliases, other_node, others))
+
+
+def _existing_folder(path: Path) -> Path:
+    if path.is_file():
+        raise UnknownModelError(f"{path} is a file; give the folder of a model in diffusers' layout.")
+    if not path.is_dir():
+        raise UnknownModelError(f"The model folder {path} does not exist.")
+    return path.resolve()
+
+
+def _unknown(name: str, family: str, aliases: Aliases, other_node: str, others: Aliases) -> str:
+    known = [TINY, *aliases]
+    if name in others:
+        hint = f"{name} belongs in {other_node}; here use {' or '.join(known)}."
+    elif near := difflib.get_close_matches(name.lower(), known, n=1):
+        hint = f"Did you mean {near[0]!r}?"
+    else:
+        hint = f"Known names are {', '.join(known)}."
+    also = "A Hugging Face repository (org/name) or a local folder also does."
+    return f"There is no {family} model {name!r}. {hint} {also}"
+
+
+def _folder_digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*/*")) + sorted(folder.glob("*.json")):
+        if path.suffix in (".json", ".safetensors", ".model", ".txt"):
+            stat, name = path.stat(), path.relative_to(folder).as_posix()
+            digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:32]

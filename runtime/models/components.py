@@ -1,0 +1,28 @@
+"""The parts of a FLUX.1 + Redux checkpoint and the folders they lie in (diffusers' layout)."""
+
+from typing import Literal, get_args
+
+FluxComponent = Literal["transformer", "vae", "text_encoder", "text_encoder_2"]
+ReduxComponent = Literal["image_encoder", "image_embedder"]
+Component = FluxComponent | ReduxComponent
+TokenizerKind = Literal["clip", "t5"]
+Bits = Literal[3, 4, 5, 6, 8]
+
+FLUX_COMPONENTS: tuple[FluxComponent, ...] = get_args(FluxComponent)
+REDUX_COMPONENTS: tuple[ReduxComponent, ...] = get_args(ReduxComponent)
+COMPONENTS: tuple[Component, ...] = (*FLUX_COMPONENTS, *REDUX_COMPONENTS)
+QUANTIZE_BITS: tuple[Bits, ...] = get_args(Bits)
+
+TOKENIZER_FOLDERS: dict[TokenizerKind, str] = {"clip": "tokenizer", "t5": "tokenizer_2"}
+SCHEDULER_FOLDER = "scheduler"
+
+# What a folder may be needed for, besides weights.
+FLUX_PARTS: tuple[str, ...] = (*FLUX_COMPONENTS, *TOKENIZER_FOLDERS.values())
+REDUX_PARTS: tuple[str, ...] = REDUX_COMPONENTS
+
+
+def file_patterns(part: str) -> list[str]:
+    """Which files of a repository belong to `part` (a folder's name), as download patterns."""
+    if part in COMPONENTS:
+        return [f"{part}/*.json", f"{part}/*.safetensors"]
+    return [f"{part}/*"]

@@ -1,0 +1,63 @@
+"""The denoising loop, its initial noise, and the packing of latents into tokens.
+
+A latent picture is (B, height / 8, width / 8, 16). FLUX's transformer sees it packed: every 2 x 2 square
+becomes a token of 64 channels ordered (channel, row, column), row-major, so (B, height/16 * width/16, 64).
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import mlx.core as mx
+
+from runtime.models.transformer import FluxTransformer, Prepared
+
+
+def initial_noise(seed: int, width: int, height: int) -> mx.array:
+    """Standard normal packed latents, (1, height/16 * width/16, 64) float32.
+
+    The same as mflux's for the same seed and size, so that its users' seeds give their pictures here too.
+    `width` and `height` are pixels, multiples of 16.
+    """
+    return mx.random.normal((1, (height // 16) * (width // 16), 64), key=mx.random.key(seed))
+
+
+def denoise(
+    transformer: FluxTransformer, prepared: Prepared, latents: mx.array, sigmas: Sequence[float]
+) -> Iterator[mx.array]:
+    """Euler's method along the rectified flow: yield the latents after each step.
+
+    Lazy: nothing is computed until the caller evaluates what was yielded, which is where it reports
+    progress, previews or stops.
+
+    Parameters
+    ----------
+    transformer, prepared
+        The network and what it prepared for this conditioning and size.
+    latents
+        Packed latents at noise level `sigmas[0]`, (B, h * w, 64).
+    sigmas
+        Decreasing noise levels, the last 0.
+
+    Yields
+    ------
+    mx.array
+        Packed latents, of the shape and dtype of `latents`.
+    """
+    for sigma, following in pairwise(sigmas):
+        velocity = transformer.velocity(latents, sigma, prepared)
+        latents = latents + (following - sigma) * velocity.astype(latents.dtype)
+        yield latents
+
+
+def unpack(latents: mx.array, width: int, height: int) -> mx.array:
+    """Packed (B, height/16 * width/16, 64) -> (B, height/8, width/8, 16); sizes in pixels."""
+    rows, columns = height // 16, width // 16
+    squares = latents.reshape(-1, rows, columns, 16, 2, 2).transpose(0, 1, 4, 2, 5, 3)
+    return squares.reshape(-1, rows * 2, columns * 2, 16)
+
+
+def pack(latents: mx.array) -> mx.array:
+    """(B, h, w, 16) with h and w even -> packed (B, h/2 * w/2, 64); the inverse of `unpack`."""
+    batch, height, width, channels = latents.shape
+    squares = latents.reshape(batch, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 5, 2, 4)
+    return squares.reshape(batch, (height // 2) * (width // 2), channels * 4)

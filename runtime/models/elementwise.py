@@ -1,0 +1,86 @@
+"""Elementwise functions shared by the networks: activations and adaptive-norm arithmetic.
+
+On a GPU each is one fused kernel (`mx.compile`). On MLX's CPU backend it stays a chain of ordinary
+operations: compiling there runs a C++ compiler for about a second per function and saves no time.
+"""
+
+import math
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import mlx.core as mx
+
+Activation = Callable[[mx.array], mx.array]
+ArrayFunction = TypeVar("ArrayFunction", bound=Callable[..., mx.array])
+
+
+def fused(function: ArrayFunction, *, shapeless: bool = True) -> ArrayFunction:
+    """Compile `function` where MLX's default device is a GPU.
+
+    `shapeless` compiles once for all shapes; functions that slice or reshape cannot be compiled so.
+    """
+    if mx.default_device().type == mx.DeviceType.gpu:
+        return cast(ArrayFunction, mx.compile(function, shapeless=shapeless))
+    return function
+
+
+@fused
+def gelu_tanh(x: mx.array) -> mx.array:
+    """GELU's tanh approximation (Hendrycks & Gimpel, arXiv 1606.08415)."""
+    # x * x * x: the general power function costs half as much time again.
+    return 0.5 * x * (1 + mx.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
+
+
+@fused
+def gelu(x: mx.array) -> mx.array:
+    """GELU with the exact Gaussian cumulative distribution."""
+    return 0.5 * x * (1 + mx.erf(x / math.sqrt(2)))
+
+
+@fused
+def quick_gelu(x: mx.array) -> mx.array:
+    """GELU's sigmoid approximation, as CLIP was trained with."""
+    return x * mx.sigmoid(1.702 * x)
+
+
+@fused
+def silu(x: mx.array) -> mx.array:
+    return x * mx.sigmoid(x)
+
+
+@fused
+def modulate(x: mx.array, shift: mx.array, scale: mx.array) -> mx.array:
+    """Adaptive norm's affine part, `x (1 + scale) + shift`: x (B, N, D), shift and scale (B, 1, D)."""
+    return x * (1 + scale) + shift
+
+
+@fused
+def gated_add(x: mx.array, gate: mx.array, update: mx.array) -> mx.array:
+    """Residual update `x + gate * update`: x and update (B, N, D), gate (B, 1, D)."""
+    return x + gate * update
+
+
+_ACTIVATIONS: dict[str, Activation] = {
+    "gelu": gelu,
+    "gelu_new": gelu_tanh,
+    "gelu_pytorch_tanh": gelu_tanh,
+    "quick_gelu": quick_gelu,
+    "silu": silu,
+}
+
+
+def activation(name: str) -> Activation:
+    """The activation that a transformers `config.json` calls `name`.
+
+    Raises
+    ------
+    ValueError
+        If the name is none of those that the networks of FLUX.1 + Redux use.
+    """
+    try:
+        return _ACTIVATIONS[name]
+    except KeyError:
+        known = ", ".join(_ACTIVATIONS)
+        raise ValueError(
+            f"config.json asks for the activation {name!r}; known activations: {known}"
+        ) from None

@@ -1,0 +1,170 @@
+"""Cheap checks of a checkpoint's files: what is there and whether it is whole, without reading weights.
+
+Only the headers of the safetensors files are read. Format: eight bytes little-endian header length,
+a JSON header `name -> {dtype, shape, data_offsets}`, then the data
+(https://huggingface.co/docs/safetensors).
+"""
+
+import json
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runtime.models.components import COMPONENTS, SCHEDULER_FOLDER
+
+_LONGEST_HEADER = 100_000_000  # The format's own limit, in bytes.
+_TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "vocab.json")
+_AGAIN = "Download or copy it again."
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What a header says of one tensor."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """The header of one safetensors file."""
+
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+
+
+def faults(folder: Path, parts: Iterable[str]) -> list[str]:
+    """What is wrong with the named parts of the checkpoint in `folder`; empty if nothing is.
+
+    Parts are folder names: the components with weights, `tokenizer`, `tokenizer_2`, `scheduler`.
+    """
+    if not folder.is_dir():
+        return [f"The model folder {folder} does not exist."]
+    return [fault for part in parts for fault in _part_faults(folder, part)]
+
+
+def weight_files(component_folder: Path) -> list[Path]:
+    """The component's safetensors files; macOS's `._` companions are none."""
+    return sorted(path for path in component_folder.glob("*.safetensors") if not path.name.startswith("._"))
+
+
+def read_header(path: Path) -> Header:
+    """Read and check one file's header.
+
+    Raises
+    ------
+    ValueError
+        With a complete sentence, if the file is no safetensors file or is cut short.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
+        if length > min(size - 8, _LONGEST_HEADER):
+            raise ValueError(f"{path} is cut short or is no safetensors file. {_AGAIN}")
+        text = file.read(length)
+    try:
+        entries = json.loads(text)
+        metadata = entries.pop("__metadata__", None) or {}  # MLX writes null for none.
+        spans = {name: entry["data_offsets"] for name, entry in entries.items()}
+        tensors = {
+            name: Tensor(entry["dtype"], tuple(entry["shape"]), spans[name][1] - spans[name][0])
+            for name, entry in entries.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} has an unreadable header. {_AGAIN}") from error
+    expected = 8 + length + max((end for _, end in spans.values()), default=0)
+    if size < expected:
+        raise ValueError(f"{path} is cut short: {size:,} of {expected:,} bytes. {_AGAIN}")
+    return Header(tensors, metadata)
+
+
+def tensors(component_folder: Path) -> dict[str, Tensor]:
+    """Every tensor of a component, from all its files. Raises ValueError as `read_header` does."""
+    return {
+        name: tensor
+        for path in weight_files(component_folder)
+        for name, tensor in read_header(path).tensors.items()
+    }
+
+
+def saved_bits(component_folder: Path) -> int | None:
+    """The quantisation that mflux recorded when it saved this component; None if unquantised."""
+    for path in weight_files(component_folder):
+        recorded = read_header(path).metadata.get("quantization_level", "")
+        if recorded.isdigit():
+            return int(recorded)
+    return None
+
+
+def is_saved_by_mflux(component_folder: Path) -> bool:
+    """Whether `mflux-save` wrote the component: its own tensor names, and no `config.json`."""
+    return any("mflux_version" in read_header(path).metadata for path in weight_files(component_folder))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; `{}` if there is none. Raises ValueError with a complete sentence."""
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}). {_AGAIN}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} does not hold a JSON object. {_AGAIN}")
+    return value
+
+
+def _part_faults(folder: Path, part: str) -> list[str]:
+    place = folder / part
+    if not place.is_dir():
+        return [f"{folder} has no folder {part!r}; a FLUX.1 model in diffusers' layout has one. {_AGAIN}"]
+    if part in COMPONENTS:
+        return _weight_faults(place)
+    if part == SCHEDULER_FOLDER:
+        return _json_faults(place / "scheduler_config.json")
+    if not any((place / name).is_file() for name in _TOKENIZER_FILES):
+        return [f"{place} has none of {', '.join(_TOKENIZER_FILES)}. {_AGAIN}"]
+    return []
+
+
+def _weight_faults(place: Path) -> list[str]:
+    found = _missing_shards(place)
+    files = weight_files(place)
+    if not files and not found:
+        found.append(f"{place} holds no *.safetensors file. {_AGAIN}")
+    for path in files:
+        try:
+            read_header(path)
+        except (OSError, ValueError) as error:
+            found.append(str(error))
+    if found:
+        return found
+    return [] if is_saved_by_mflux(place) else _json_faults(place / "config.json")
+
+
+def _missing_shards(place: Path) -> list[str]:
+    found = []
+    for index in sorted(place.glob("*.safetensors.index.json")):
+        try:
+            named = read_json(index).get("weight_map", {})
+        except ValueError as error:
+            found.append(str(error))
+            continue
+        absent = sorted({str(name) for name in named.values() if not (place / str(name)).is_file()})
+        if absent:
+            found.append(f"{place} lacks {', '.join(absent)}, named in {index.name}. {_AGAIN}")
+    return found
+
+
+def _json_faults(path: Path) -> list[str]:
+    if not path.is_file():
+        return [f"{path} is missing. {_AGAIN}"]
+    try:
+        read_json(path)
+    except ValueError as error:
+        return [str(error)]
+    return []

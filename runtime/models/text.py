@@ -1,0 +1,32 @@
+"""A prompt's conditioning: T5's tokens and CLIP's pooled vector."""
+
+import mlx.core as mx
+
+from runtime.models import clip, t5
+from runtime.models.checkpoints import Checkpoint, max_text_tokens
+from runtime.models.store import ModelStore
+from runtime.models.tokenizers import CLIP_TOKENS, token_ids
+
+
+def encode_prompt(
+    store: ModelStore, checkpoint: Checkpoint, quantize: int | None, prompt: str
+) -> tuple[mx.array, mx.array]:
+    """Encode one prompt, which may be empty.
+
+    Returns
+    -------
+    tokens, pooled
+        T5's hidden states (1, N, D) with N = 512, or 256 for schnell (a tokenizer may state less), and
+        CLIP's pooled vector (1, P). Both are computed before this returns, so that neither keeps an
+        encoder's weights alive.
+    """
+    clip_ids = token_ids(store.tokenizer(checkpoint, "clip"), prompt, CLIP_TOKENS)
+    encoder = store.get(checkpoint, "text_encoder", quantize)
+    pooled = clip.pooled(encoder.module, encoder.config, clip_ids)
+    mx.eval(pooled)
+
+    t5_ids = token_ids(store.tokenizer(checkpoint, "t5"), prompt, max_text_tokens(checkpoint))
+    encoder = store.get(checkpoint, "text_encoder_2", quantize)
+    tokens = t5.encode(encoder.module, encoder.config, t5_ids)
+    mx.eval(tokens)
+    return tokens, pooled

@@ -1,0 +1,86 @@
+"""Write a small random FLUX.1 + Redux checkpoint in diffusers' folder layout.
+
+The networks are FLUX's own at a small width; only their weights are random. They are scaled so that
+a picture is neither flat nor saturated and so that the prompt and the reference image change it.
+"""
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from runtime.models.tiny import configs
+from runtime.models.tiny.shapes import SHAPES, Shape
+from runtime.models.tiny.spec import TinySpec
+from runtime.models.tiny.tokenizer_files import write_clip_tokenizer, write_t5_tokenizer
+
+_TRANSFORMERS_PARTS = ("text_encoder", "text_encoder_2", "image_encoder")
+
+# Standard deviations relative to 1/sqrt(inputs), by a part of the tensor's name; first match wins.
+_GAINS = (
+    ("SelfAttention.q", 0.125),  # T5 does not scale its attention scores by 1/sqrt(64).
+    ("norm1.linear", 0.5),
+    ("norm1_context.linear", 0.5),
+    ("norm.linear", 0.5),
+    ("norm_out.linear", 0.3),
+    ("add_v_proj", 2.0),
+    ("text_embedder", 1.5),
+    ("redux_", 1.6),
+    ("decoder.conv_out", 0.6),
+)
+_ATTENTION_SHARPNESS = 1.6  # Gain of the query and key norms: attends to some tokens, not to all alike.
+
+
+def make_checkpoint(folder: Path, spec: TinySpec | None = None) -> None:
+    """Write every file of a checkpoint into `folder`, which must not exist yet.
+
+    The same spec gives the same bytes every time. Weights are float32.
+    """
+    spec = spec or TinySpec()
+    folder.mkdir(parents=True)
+    for part, config in configs.configs(spec).items():
+        _write_part(folder / part, part, config, spec)
+    write_clip_tokenizer(folder / "tokenizer")
+    write_t5_tokenizer(folder / "tokenizer_2", spec.t5_tokens)
+    (folder / "scheduler").mkdir()
+    _write_json(folder / "scheduler" / "scheduler_config.json", configs.scheduler(spec))
+    _write_json(folder / "model_index.json", configs.model_index())
+
+
+def _write_part(folder: Path, part: str, config: dict[str, Any], spec: TinySpec) -> None:
+    folder.mkdir()
+    _write_json(folder / "config.json", config)
+    tensors = {name: _tensor(f"{part}/{name}", shape, spec.seed) for name, shape in SHAPES[part](spec)}
+    stem = "model" if part in _TRANSFORMERS_PARTS else "diffusion_pytorch_model"
+    save_file(tensors, folder / f"{stem}.safetensors", metadata={"format": "pt"})
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2), encoding="utf-8")
+
+
+def _tensor(name: str, shape: Shape, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Initial values; each tensor has its own stream, so that adding one changes no other."""
+    stream = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    values = stream.standard_normal(shape, dtype=np.float32)
+    if "norm_q" in name or "norm_k" in name or "norm_added" in name:
+        return np.float32(_ATTENTION_SHARPNESS) + np.float32(0.1) * values
+    if name.endswith(".bias") or name.endswith("_bias"):
+        return np.float32(0.05) * values
+    if len(shape) == 1:
+        return 1 + np.float32(0.1) * values
+    return np.float32(_gain(name) / np.sqrt(_inputs(name, shape))) * values
+
+
+def _gain(name: str) -> float:
+    return next((gain for part, gain in _GAINS if part in name), 1.0)
+
+
+def _inputs(name: str, shape: Shape) -> int:
+    """How many inputs each output sums; an embedding table's row is one input."""
+    is_table = "embedding.weight" in name and len(shape) == 2
+    is_table = is_table or name.endswith(("shared.weight", "relative_attention_bias.weight", "probe"))
+    return 1 if is_table else int(np.prod(shape[1:]))

@@ -1,0 +1,48 @@
+"""Prompts to token ids, with the tokenizers that a checkpoint brings along."""
+
+from pathlib import Path
+
+import mlx.core as mx
+from mflux.models.common.tokenizer import TokenizerLoader
+from mflux.models.common.tokenizer.tokenizer import BaseTokenizer
+from mflux.models.flux.weights.flux_weight_definition import FluxWeightDefinition
+
+from runtime.models.checkpoints import Checkpoint
+from runtime.models.components import TOKENIZER_FOLDERS, TokenizerKind
+from runtime.models.errors import CheckpointError
+
+CLIP_TOKENS = 77
+
+
+def load_tokenizer(checkpoint: Checkpoint, kind: TokenizerKind) -> BaseTokenizer:
+    """The checkpoint's tokenizer for CLIP or T5, read through mflux.
+
+    Raises
+    ------
+    CheckpointError
+        If its files are missing or unreadable.
+    DownloadError
+        If they cannot be downloaded.
+    """
+    part = TOKENIZER_FOLDERS[kind]
+    folder = checkpoint.locate_whole(part)
+    definition = next(entry for entry in FluxWeightDefinition.get_tokenizers() if entry.name == kind)
+    try:
+        return TokenizerLoader.load(definition, str(folder))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(_unreadable(folder / part, error)) from error
+
+
+def token_ids(tokenizer: BaseTokenizer, prompt: str, length: int) -> mx.array:
+    """Token ids (1, length): `prompt` cut or padded to `length`, its end token kept.
+
+    An empty prompt is its end token and padding, as in the reference pipelines; without `keep_empty`
+    mflux would return no tokens at all.
+    """
+    ids: mx.array = tokenizer.tokenize(prompt, max_length=length, keep_empty=True).input_ids
+    return ids
+
+
+def _unreadable(place: Path, error: Exception) -> str:
+    cause = error.__cause__ or error
+    return f"The tokenizer in {place} cannot be read ({cause}). Download it again."

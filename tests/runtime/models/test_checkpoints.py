@@ -1,0 +1,160 @@
+"""From a model's name to its files."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runtime.models.checkpoints import (
+    FLUX_ALIASES,
+    REDUX_ALIASES,
+    Checkpoint,
+    max_text_tokens,
+    resolve_flux,
+    resolve_redux,
+    shifts_sigmas,
+)
+from runtime.models.errors import UnknownModelError
+
+Copy = Callable[..., Checkpoint]
+
+
+@pytest.mark.parametrize(
+    ("name", "repo"),
+    [
+        ("schnell", "black-forest-labs/FLUX.1-schnell"),
+        ("dev", "black-forest-labs/FLUX.1-dev"),
+        ("krea-dev", "black-forest-labs/FLUX.1-Krea-dev"),
+    ],
+)
+def test_aliases_name_the_published_repositories(name: str, repo: str) -> None:
+    checkpoint = resolve_flux(name)
+    assert (checkpoint.repo, checkpoint.folder) == (repo, None)
+    assert checkpoint.identity == f"hub:{repo}@{checkpoint.revision}"
+
+
+def test_redux_has_its_own_alias() -> None:
+    assert resolve_redux("dev-redux").repo == "black-forest-labs/FLUX.1-Redux-dev"
+
+
+def test_pinned_revisions_are_mfluxs() -> None:
+    from mflux.models.common.resolution.model_revisions import ModelRevisions
+
+    for repo, revision in [*FLUX_ALIASES.values(), *REDUX_ALIASES.values()]:
+        assert ModelRevisions.get(repo) == revision
+
+
+def test_a_repository_is_taken_by_its_id_and_may_name_a_revision() -> None:
+    assert resolve_flux("some/model").repo == "some/model"
+    assert resolve_flux("some/model").identity == "hub:some/model@main"
+    assert resolve_flux("some/model@v1").revision == "v1"
+
+
+def test_a_published_repository_is_pinned_however_it_is_named() -> None:
+    assert resolve_flux("black-forest-labs/FLUX.1-dev").identity == resolve_flux("dev").identity
+
+
+@pytest.mark.parametrize("resolve", [resolve_flux, resolve_redux])
+def test_tiny_serves_both_loaders(resolve: Callable[[str], Checkpoint]) -> None:
+    checkpoint = resolve("tiny")
+    assert checkpoint.identity.startswith("tiny:")
+    assert checkpoint.folder is None
+    assert checkpoint.repo is None
+
+
+def test_an_existing_folder_is_a_model_by_any_spelling(
+    small_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small_folder.parent)
+    monkeypatch.setenv("HOME", str(small_folder.parent))
+    for name in (str(small_folder), "./small", "small", "~/small"):
+        assert resolve_flux(name).folder == small_folder
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("schnel", "Did you mean 'schnell'?"),
+        ("Dev", "Did you mean 'dev'?"),
+        ("sdxl", "Known names are tiny, schnell, dev, krea-dev."),
+        ("", "Known names are tiny"),
+        ("dev-redux", "dev-redux belongs in LoadRedux"),
+        ("./nowhere", "nowhere does not exist"),
+        ("/no/where", "/no/where does not exist"),
+    ],
+)
+def test_an_unknown_name_says_what_would_do(name: str, said: str) -> None:
+    with pytest.raises(UnknownModelError) as caught:
+        resolve_flux(name)
+    assert said in str(caught.value)
+
+
+def test_a_flux_model_is_no_redux_model() -> None:
+    with pytest.raises(UnknownModelError, match="dev belongs in LoadFlux; here use tiny or dev-redux"):
+        resolve_redux("dev")
+
+
+def test_a_single_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "flux.safetensors"
+    file.write_bytes(b"")
+    with pytest.raises(UnknownModelError, match="is a file; give the folder"):
+        resolve_flux(str(file))
+
+
+def test_a_folders_identity_changes_with_its_files_and_not_with_its_place(
+    copy_of: Copy, tmp_path: Path
+) -> None:
+    checkpoint = copy_of("image_embedder")
+    before = checkpoint.identity
+    assert Checkpoint("again", folder=checkpoint.folder).identity == before
+    assert checkpoint.folder is not None
+    moved = checkpoint.folder.rename(tmp_path / "moved")
+    assert Checkpoint("moved", folder=moved).identity == before
+    os.utime(moved / "image_embedder" / "config.json", ns=(1, 1))
+    assert Checkpoint("moved", folder=moved).identity != before
+
+
+def test_tinys_identity_is_the_same_in_every_process() -> None:
+    program = "from runtime.models.checkpoints import resolve_flux; print(resolve_flux('tiny').identity)"
+    printed = subprocess.check_output([sys.executable, "-c", program], text=True).strip()
+    assert printed == resolve_flux("tiny").identity
+
+
+@pytest.mark.parametrize(("dynamic", "limit"), [(True, 512), (False, 256)])
+def test_the_scheduler_tells_dev_from_schnell(copy_of: Copy, dynamic: bool, limit: int) -> None:
+    checkpoint = copy_of("scheduler", "tokenizer_2")
+    assert checkpoint.folder is not None
+    (checkpoint.folder / "scheduler" / "scheduler_config.json").write_text(
+        json.dumps({"use_dynamic_shifting": dynamic})
+    )
+    config = checkpoint.folder / "tokenizer_2" / "tokenizer_config.json"
+    assert shifts_sigmas(checkpoint) is dynamic
+    assert max_text_tokens(checkpoint) == 16, "what the tokenizer states is less"
+    config.write_text(json.dumps({"model_max_length": 10**30}))
+    assert max_text_tokens(checkpoint) == limit
+    config.write_text("{}")
+    assert max_text_tokens(checkpoint) == limit
+
+
+def test_without_a_scheduler_the_guidance_embedder_tells(copy_of: Copy, tmp_path: Path) -> None:
+    from runtime.models.tiny import TinySpec
+    from runtime.models.tiny.make import make_checkpoint
+
+    assert shifts_sigmas(copy_of("transformer")) is True
+    schnell = tmp_path / "schnell"
+    make_checkpoint(schnell, TinySpec(guidance=False, joint_blocks=1, single_blocks=1))
+    (schnell / "scheduler" / "scheduler_config.json").unlink()
+    assert shifts_sigmas(Checkpoint("schnell", folder=schnell)) is False
+
+
+def test_resolving_and_checking_import_nothing_heavy() -> None:
+    program = (
+        "import sys; from runtime.models.checkpoints import resolve_flux; from runtime.models.store import "
+        "ModelStore; ModelStore(); resolve_flux('dev').faults('vae'); resolve_flux('tiny').identity; "
+        "print([m for m in ('mlx', 'mflux', 'numpy', 'PIL', 'huggingface_hub') if m in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"

@@ -1,0 +1,77 @@
+"""Initial noise, packing, and the loop."""
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from runtime.models import denoise
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**40])
+@pytest.mark.parametrize(("width", "height"), [(64, 64), (96, 32)])
+def test_the_noise_of_a_seed_is_mflux_s(seed, width, height):
+    from mflux.models.flux.latent_creator.flux_latent_creator import FluxLatentCreator
+
+    expected = FluxLatentCreator.create_noise(seed=seed, height=height, width=width)
+    ours = denoise.initial_noise(seed, width, height)
+    assert ours.dtype == expected.dtype == mx.float32
+    assert mx.array_equal(ours, expected).item()
+
+
+def test_noise_differs_between_seeds_and_leaves_the_global_generator_alone():
+    mx.random.seed(3)
+    untouched = mx.random.uniform(shape=(4,)).tolist()
+    mx.random.seed(3)
+    first, second = denoise.initial_noise(1, 64, 64), denoise.initial_noise(2, 64, 64)
+    assert not mx.allclose(first, second).item()
+    assert mx.random.uniform(shape=(4,)).tolist() == untouched
+
+
+def test_unpacking_equals_mflux():
+    from mflux.models.flux.latent_creator.flux_latent_creator import FluxLatentCreator
+
+    packed = denoise.initial_noise(5, width=96, height=64)
+    expected = FluxLatentCreator.unpack_latents(packed, height=64, width=96)
+    ours = denoise.unpack(packed, width=96, height=64)
+    assert ours.shape == (1, 8, 12, 16)
+    assert mx.array_equal(ours.transpose(0, 3, 1, 2), expected).item()
+
+
+def test_packing_inverts_unpacking_for_a_batch():
+    packed = mx.random.normal((3, 24, 64), key=mx.random.key(0))
+    assert mx.array_equal(denoise.pack(denoise.unpack(packed, width=96, height=64)), packed).item()
+
+
+class ConstantVelocity:
+    """A transformer whose flow is straight: Euler's method is then exact, whatever the steps."""
+
+    def __init__(self, velocity: mx.array) -> None:
+        self.value = velocity
+        self.levels: list[float] = []
+
+    def velocity(self, latents: mx.array, sigma: float, prepared: object) -> mx.array:
+        self.levels.append(sigma)
+        return self.value
+
+
+def test_euler_follows_a_straight_flow_exactly():
+    noise, picture = mx.random.normal((2, 1, 4, 64), key=mx.random.key(0))
+    transformer = ConstantVelocity(noise - picture)
+    *_, last = denoise.denoise(transformer, None, noise, [1.0, 0.9, 0.35, 0.0])
+    np.testing.assert_allclose(np.array(last), np.array(picture), atol=1e-6)
+    assert transformer.levels == [1.0, 0.9, 0.35]
+
+
+def test_the_loop_does_no_more_than_is_asked_of_it():
+    transformer = ConstantVelocity(mx.ones((1, 4, 64)))
+    steps = denoise.denoise(transformer, None, mx.zeros((1, 4, 64)), [1.0, 0.5, 0.0])
+    assert transformer.levels == []
+    assert next(steps)[0, 0, 0].item() == -0.5
+    assert transformer.levels == [1.0]
+
+
+def test_latents_keep_their_precision_when_the_model_has_less():
+    noise = denoise.initial_noise(0, 32, 32)
+    velocity = mx.ones(noise.shape, dtype=mx.bfloat16)
+    (last,) = denoise.denoise(ConstantVelocity(velocity), None, noise, [1.0, 0.0])
+    assert last.dtype == mx.float32

@@ -1,0 +1,204 @@
+"""What is resident: loaded once, evicted in order, kept under the budget."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from runtime.models import loading
+from runtime.models.checkpoints import Checkpoint
+from runtime.models.components import COMPONENTS, Component
+from runtime.models.errors import CheckpointError, MemoryLimitError, ModelError
+from runtime.models.loading import load_component
+from runtime.models.sizes import estimated_bytes
+from runtime.models.store import ModelStore
+
+
+@pytest.fixture
+def checkpoint(small_folder: Path) -> Checkpoint:
+    return Checkpoint("small", folder=small_folder)
+
+
+def held(store: ModelStore) -> list[Component]:
+    return [key.component for key, _ in store.resident()]
+
+
+def size(checkpoint: Checkpoint, *components: Component) -> int:
+    return sum(load_component(checkpoint, component).nbytes for component in components)
+
+
+def test_nothing_is_loaded_before_it_is_used(checkpoint: Checkpoint) -> None:
+    store = ModelStore()
+    assert store.resident() == []
+    assert not store.is_resident(checkpoint, "vae")
+
+
+def test_a_component_is_read_once(checkpoint: Checkpoint) -> None:
+    store = ModelStore()
+    first = store.get(checkpoint, "image_embedder")
+    assert store.get(checkpoint, "image_embedder") is first
+    assert list(store.loads.values()) == [1]
+    assert store.is_resident(checkpoint, "image_embedder")
+    assert not store.is_resident(checkpoint, "image_embedder", 4)
+
+
+def test_two_names_of_one_checkpoint_share_its_weights(checkpoint: Checkpoint) -> None:
+    store = ModelStore()
+    same = Checkpoint("other name", folder=checkpoint.folder)
+    assert store.get(checkpoint, "image_embedder") is store.get(same, "image_embedder")
+
+
+def test_each_precision_is_resident_by_itself(checkpoint: Checkpoint) -> None:
+    store = ModelStore()
+    exact, packed = store.get(checkpoint, "image_embedder"), store.get(checkpoint, "image_embedder", 4)
+    assert packed.nbytes < exact.nbytes
+    assert store.resident_bytes == exact.nbytes + packed.nbytes
+
+
+def test_the_component_used_longest_ago_leaves_first(checkpoint: Checkpoint) -> None:
+    store = ModelStore(size(checkpoint, "text_encoder", "image_encoder", "text_encoder_2"))
+    store.get(checkpoint, "image_encoder")
+    store.get(checkpoint, "text_encoder")
+    store.get(checkpoint, "image_encoder")
+    store.get(checkpoint, "text_encoder_2")
+    assert held(store) == ["text_encoder", "image_encoder", "text_encoder_2"]
+    store.get(checkpoint, "image_embedder")
+    assert held(store) == ["image_encoder", "text_encoder_2", "image_embedder"]
+    assert store.resident_bytes <= store.memory_limit
+
+
+def test_room_is_made_before_the_weights_are_read(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore(size(checkpoint, "transformer"))
+    store.get(checkpoint, "text_encoder_2")
+    at_load: list[list[Component]] = []
+
+    def watched(*arguments: object) -> object:
+        at_load.append(held(store))
+        return load_component(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loading, "load_component", watched)
+    store.get(checkpoint, "transformer")
+    assert at_load == [[]], "T5 is gone when the transformer's weights are read"
+
+
+@pytest.mark.parametrize("quantize", [None, 3, 4, 5, 6, 8])
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_sizes_are_known_from_headers_alone(
+    checkpoint: Checkpoint, component: Component, quantize: int | None
+) -> None:
+    assert checkpoint.folder is not None
+    estimate = estimated_bytes(checkpoint.folder / component, quantize, 4)
+    loaded = load_component(checkpoint, component, quantize).nbytes
+    # SigLIP's estimate has its pooling head, which is not loaded; T5's has the position bias only once.
+    assert 0.99 * loaded <= estimate <= 1.5 * loaded
+
+
+def test_a_component_larger_than_the_users_limit_is_refused_with_numbers(checkpoint: Checkpoint) -> None:
+    store = ModelStore(memory_limit=1_000_000)
+    store.get(checkpoint, "image_embedder")
+    with pytest.raises(MemoryLimitError, match=r"transformer of small needs \d+\.\d MB.*limit of 1\.0 MB"):
+        store.get(checkpoint, "transformer")
+    assert held(store) == ["image_embedder"], "nothing was evicted in vain"
+
+
+def test_without_a_limit_of_the_user_even_a_larger_component_loads_alone(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.models.store.memory_budget", lambda: 1_000_000)
+    store = ModelStore()
+    store.get(checkpoint, "image_embedder")
+    store.get(checkpoint, "transformer")
+    assert held(store) == ["transformer"]
+
+
+def test_the_machines_own_budget_is_less_than_its_memory() -> None:
+    assert 1e8 < ModelStore().memory_limit < 1e13
+
+
+def test_evicting_returns_the_bytes_and_loads_anew_next_time(checkpoint: Checkpoint) -> None:
+    store = ModelStore()
+    nbytes = store.get(checkpoint, "image_embedder").nbytes
+    store.get(checkpoint, "text_encoder")
+    assert store.evict(checkpoint, "image_embedder") == nbytes
+    assert held(store) == ["text_encoder"]
+    assert store.evict(checkpoint, "image_embedder") == 0
+    store.get(checkpoint, "image_embedder")
+    assert sorted(store.loads.values()) == [1, 2]
+    store.clear()
+    assert store.resident() == []
+
+
+def test_evicting_a_checkpoint_leaves_others(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    import shutil
+
+    assert checkpoint.folder is not None
+    shutil.copytree(checkpoint.folder / "image_embedder", tmp_path / "other" / "image_embedder")
+    other = Checkpoint("other", folder=tmp_path / "other")
+    store = ModelStore()
+    store.get(checkpoint, "image_embedder")
+    kept = store.get(other, "image_embedder")
+    store.evict(checkpoint)
+    assert store.resident_bytes == kept.nbytes
+    assert store.is_resident(other, "image_embedder")
+
+
+def test_evicted_weights_leave_memory(checkpoint: Checkpoint) -> None:
+    import gc
+
+    import mlx.core as mx
+
+    store = ModelStore()
+    before = mx.get_active_memory()
+    nbytes = store.get(checkpoint, "transformer").nbytes
+    assert mx.get_active_memory() - before >= nbytes
+    store.clear()
+    gc.collect()
+    assert mx.get_active_memory() - before < nbytes / 100
+
+
+def test_quantising_keeps_no_second_copy(checkpoint: Checkpoint) -> None:
+    import mlx.core as mx
+
+    before = mx.get_active_memory()
+    loaded = load_component(checkpoint, "transformer", 4)
+    assert mx.get_active_memory() - before < 1.1 * loaded.nbytes
+
+
+def test_the_transformer_is_one_object_until_it_is_evicted(checkpoint: Checkpoint) -> None:
+    store = ModelStore()
+    first = store.transformer(checkpoint)
+    assert store.transformer(checkpoint) is first
+    assert held(store) == ["transformer"]
+    store.evict(checkpoint)
+    assert store.transformer(checkpoint) is not first
+
+
+def test_tokenizers_are_read_once(checkpoint: Checkpoint) -> None:
+    store = ModelStore()
+    assert store.tokenizer(checkpoint, "t5") is store.tokenizer(checkpoint, "t5")
+
+
+def test_a_failed_load_leaves_the_store_as_it_was(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    store = ModelStore()
+    store.get(checkpoint, "image_embedder")
+    (tmp_path / "vae").mkdir()
+    with pytest.raises(CheckpointError, match="holds no"):
+        store.get(Checkpoint("broken", folder=tmp_path), "vae")
+    assert held(store) == ["image_embedder"]
+
+
+def test_an_unknown_number_of_bits_is_refused(checkpoint: Checkpoint) -> None:
+    with pytest.raises(ModelError, match="quantize is 7; it must be none or one of 3, 4, 5, 6, 8"):
+        ModelStore().get(checkpoint, "vae", 7)
+
+
+def test_threads_that_ask_at_once_share_one_load(checkpoint: Checkpoint) -> None:
+    store = ModelStore()
+    threads = [threading.Thread(target=store.get, args=(checkpoint, "image_embedder")) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert list(store.loads.values()) == [1]

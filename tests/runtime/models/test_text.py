@@ -1,0 +1,100 @@
+"""From a prompt to tokens, ids and conditioning."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from runtime.models.checkpoints import Checkpoint
+from runtime.models.errors import CheckpointError
+from runtime.models.store import ModelStore
+from runtime.models.text import encode_prompt
+from runtime.models.tokenizers import load_tokenizer, token_ids
+
+PROMPTS = ["", " ", "a photo of a fox in the snow", "zażółć 🦊 日本 \x00 \n", "fox " * 300]
+END, PAD = 1, 0  # T5's
+
+
+@pytest.fixture(scope="module")
+def store() -> ModelStore:
+    return ModelStore()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(small_folder: Path) -> Checkpoint:
+    return Checkpoint("small", folder=small_folder)
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_any_prompt_fills_both_tokenizers_lengths(
+    store: ModelStore, checkpoint: Checkpoint, prompt: str
+) -> None:
+    clip = token_ids(store.tokenizer(checkpoint, "clip"), prompt, 77)
+    t5 = token_ids(store.tokenizer(checkpoint, "t5"), prompt, 16)
+    assert clip.shape == (1, 77)
+    assert t5.shape == (1, 16)
+    assert clip.max().item() in clip[0].tolist()
+    assert END in t5[0].tolist(), "the end token survives truncation"
+
+
+def test_an_empty_prompt_is_its_end_token_and_padding(store: ModelStore, checkpoint: Checkpoint) -> None:
+    t5 = token_ids(store.tokenizer(checkpoint, "t5"), "", 16)[0].tolist()
+    assert t5 == [END] + [PAD] * 15
+    clip = token_ids(store.tokenizer(checkpoint, "clip"), "", 77)[0].tolist()
+    assert clip == [max(clip) - 1] + [max(clip)] * 76
+
+
+def test_clip_knows_every_byte(store: ModelStore, checkpoint: Checkpoint) -> None:
+    first, second = (
+        token_ids(store.tokenizer(checkpoint, "clip"), text, 77)[0].tolist() for text in ("🦊", "🐺")
+    )
+    assert first != second
+    assert first.index(max(first)) > 2
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_a_prompt_becomes_tokens_and_a_pooled_vector(
+    store: ModelStore, checkpoint: Checkpoint, prompt: str
+) -> None:
+    tokens, pooled = encode_prompt(store, checkpoint, None, prompt)
+    assert tokens.shape == (1, 16, 128)
+    assert pooled.shape == (1, 64)
+    assert np.isfinite(np.array(tokens)).all()
+    assert np.isfinite(np.array(pooled)).all()
+
+
+def test_other_prompts_give_other_conditioning(store: ModelStore, checkpoint: Checkpoint) -> None:
+    fox, dragon = (encode_prompt(store, checkpoint, None, text) for text in ("a fox", "a dragon"))
+    for one, other in zip(fox, dragon, strict=True):
+        assert mx.abs(one - other).max().item() > 0.1
+
+
+def test_quantised_encoders_give_nearly_the_same(store: ModelStore, checkpoint: Checkpoint) -> None:
+    exact = encode_prompt(store, checkpoint, None, "a fox in the snow")
+    packed = encode_prompt(store, checkpoint, 8, "a fox in the snow")
+    for one, other in zip(exact, packed, strict=True):
+        difference = (mx.linalg.norm(one - other) / mx.linalg.norm(one)).item()
+        assert 0 < difference < 0.05
+
+
+def test_under_a_tight_budget_one_encoder_leaves_for_the_other(checkpoint: Checkpoint) -> None:
+    roomy = ModelStore()
+    expected = encode_prompt(roomy, checkpoint, None, "a fox")
+    largest = max(nbytes for _, nbytes in roomy.resident())
+    tight = ModelStore(memory_limit=largest)
+    found = encode_prompt(tight, checkpoint, None, "a fox")
+    assert [key.component for key, _ in tight.resident()] == ["text_encoder_2"]
+    for one, other in zip(found, expected, strict=True):
+        assert mx.array_equal(one, other)
+
+
+def test_an_unreadable_tokenizer_is_named(copy_of: Callable[..., Checkpoint]) -> None:
+    checkpoint = copy_of("tokenizer")
+    assert checkpoint.folder is not None
+    (checkpoint.folder / "tokenizer" / "tokenizer.json").write_text("{")
+    with pytest.raises(CheckpointError) as caught:
+        load_tokenizer(checkpoint, "clip")
+    assert str(checkpoint.folder / "tokenizer") in str(caught.value)
+    assert "Download it again" in str(caught.value)

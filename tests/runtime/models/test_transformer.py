@@ -1,0 +1,90 @@
+"""The transformer's behaviour that needs no reference: precision, batches, quantisation, guidance."""
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+import pytest
+
+from runtime.models.checkpoints import resolve_flux
+from runtime.models.denoise import initial_noise
+from runtime.models.loading import load_component
+from runtime.models.tiny import ensure_tiny
+from runtime.models.transformer import FluxTransformer
+
+WIDTH, HEIGHT, SIGMA = 64, 48, 0.6
+
+
+@pytest.fixture
+def load(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("RUN_GRAPH_CACHE", str(tmp_path_factory.getbasetemp() / "tiny-transformer"))
+    checkpoint = resolve_flux(str(ensure_tiny()))
+
+    def load(quantize: int | None = None, dtype: mx.Dtype = mx.float32) -> FluxTransformer:
+        loaded = load_component(checkpoint, "transformer", quantize)
+        loaded.module.set_dtype(dtype)
+        return FluxTransformer(loaded.module, loaded.config)
+
+    return load
+
+
+def conditioning(batch: int = 1) -> tuple[mx.array, mx.array]:
+    keys = mx.random.split(mx.random.key(0))
+    return mx.random.normal((batch, 20, 128), key=keys[0]), mx.random.normal((batch, 64), key=keys[1])
+
+
+def velocity(
+    transformer: FluxTransformer, latents: mx.array, tokens: mx.array, pooled: mx.array
+) -> np.ndarray:
+    prepared = transformer.prepare(tokens, pooled, guidance=3.5, height=HEIGHT, width=WIDTH)
+    return np.array(transformer.velocity(latents, SIGMA, prepared).astype(mx.float32))
+
+
+def test_velocity_has_the_latents_shape_and_the_models_dtype(load):
+    transformer = load(dtype=mx.bfloat16)
+    latents = initial_noise(0, WIDTH, HEIGHT)
+    prepared = transformer.prepare(*conditioning(), guidance=3.5, height=HEIGHT, width=WIDTH)
+    result = transformer.velocity(latents, SIGMA, prepared)
+    assert (result.shape, result.dtype) == (latents.shape, mx.bfloat16)
+    assert (prepared.text.dtype, prepared.embedding.dtype) == (mx.bfloat16, mx.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("quantize", "dtype", "tolerance"),
+    [(None, mx.bfloat16, 0.03), (8, mx.float32, 0.03), (4, mx.float32, 0.3)],
+    ids=["bfloat16", "8-bit", "4-bit"],
+)
+def test_less_precision_stays_near_float32(quantize, dtype, tolerance, load):
+    latents = initial_noise(0, WIDTH, HEIGHT)
+    exact = velocity(load(), latents, *conditioning())
+    rough = velocity(load(quantize, dtype), latents, *conditioning())
+    error = np.linalg.norm(rough - exact) / np.linalg.norm(exact)
+    assert 0 < error < tolerance
+
+
+def test_a_batch_equals_its_members_alone(load):
+    transformer = load()
+    latents = mx.concatenate([initial_noise(seed, WIDTH, HEIGHT) for seed in (1, 2)])
+    tokens, pooled = conditioning(batch=2)
+    together = velocity(transformer, latents, tokens, pooled)
+    for i in range(2):
+        alone = velocity(transformer, latents[i : i + 1], tokens[i : i + 1], pooled[i : i + 1])
+        np.testing.assert_allclose(together[i], alone[0], atol=1e-4)
+
+
+def test_adapted_layers_take_part(load):
+    """LoRA replaces a Linear by a module of its own: the pass must call layers, never read their weights."""
+
+    class Doubled(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def __call__(self, x: mx.array) -> mx.array:
+            return 2 * self.inner(x)
+
+    transformer = load()
+    latents = initial_noise(0, WIDTH, HEIGHT)
+    before = velocity(transformer, latents, *conditioning())
+    attention = transformer.module.transformer_blocks[0].attn
+    attention.to_out[0] = Doubled(attention.to_out[0])
+    assert np.abs(velocity(transformer, latents, *conditioning()) - before).max() > 1e-3
