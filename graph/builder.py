@@ -205,7 +205,7 @@ class Graph:
         return {name: Link(link.node_id, link.slot) for name, link in links.items()}
 
     def _handles(self, node_id: str, node_class: type[Node]) -> Outputs:
-        handles = {
+        handles: dict[str, Any] = {
             out.name: OutputHandle(node_id, out.slot, name=out.name, produced=out.socket, graph=self)
             for out in outputs_of(node_class)
         }

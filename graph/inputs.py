@@ -105,5 +105,5 @@ def _nearest_multiples(spec: InputSpec, found: Any) -> str:
 
 
 def _words(detail: dict[str, Any]) -> str:
-    text = detail["msg"].removeprefix("Value error, ")
+    text = str(detail["msg"]).removeprefix("Value error, ")
     return text[:1].lower() + text[1:]
