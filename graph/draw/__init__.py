@@ -1,0 +1,42 @@
+"""Drawings of a workflow: SVG, mermaid and plain text. Drafts with faults can be drawn, too.
+
+PNG needs Pillow, which this layer does without: :func:`runtime.picture.draw_png` paints the same scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from graph.draw.mermaid import draw_mermaid
+from graph.draw.svg import draw_svg
+from graph.draw.text import draw_text
+from graph.registry import Registry
+from graph.workflow import Workflow
+
+FORMATS: dict[str, Callable[[Workflow, Registry], str]] = {
+    ".svg": draw_svg,
+    ".mmd": draw_mermaid,
+    ".txt": draw_text,
+}
+
+
+def draw(workflow: Workflow, registry: Registry, suffix: str) -> str:
+    """The workflow as a drawing in the format that a file suffix names.
+
+    Parameters
+    ----------
+    suffix : str
+        ``".svg"``, ``".mmd"`` or ``".txt"``, in either case.
+
+    Raises
+    ------
+    ValueError
+        For any other suffix; names those that there are.
+    """
+    drawer = FORMATS.get(suffix.lower())
+    if drawer is None:
+        raise ValueError(f"{suffix!r} is no drawing format; use one of {', '.join(FORMATS)}")
+    return drawer(workflow, registry)
+
+
+__all__ = ["FORMATS", "draw", "draw_mermaid", "draw_svg", "draw_text"]
