@@ -10,6 +10,8 @@ from typing import TypeVar, cast
 
 import mlx.core as mx
 
+from runtime.models.errors import CheckpointError
+
 Activation = Callable[[mx.array], mx.array]
 ArrayFunction = TypeVar("ArrayFunction", bound=Callable[..., mx.array])
 
@@ -74,13 +76,14 @@ def activation(name: str) -> Activation:
 
     Raises
     ------
-    ValueError
+    CheckpointError
         If the name is none of those that the networks of FLUX.1 + Redux use.
     """
     try:
         return _ACTIVATIONS[name]
     except KeyError:
         known = ", ".join(_ACTIVATIONS)
-        raise ValueError(
-            f"config.json asks for the activation {name!r}; known activations: {known}"
+        raise CheckpointError(
+            f"config.json asks for the activation {name!r}, which is none of {known}. "
+            "The checkpoint is of another kind of model, or its config.json is damaged."
         ) from None

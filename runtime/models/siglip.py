@@ -9,6 +9,11 @@ from runtime.models.attention import self_attention
 from runtime.models.elementwise import Activation, activation
 
 
+def image_size(config: Mapping[str, Any]) -> int:
+    """Width and height, in pixels, of the pictures that a checkpoint with this `config.json` takes."""
+    return int(config.get("image_size", 384))
+
+
 def encode(module: Any, config: Mapping[str, Any], pixels: mx.array) -> mx.array:
     """Hidden states of every patch, after the final layer norm, as Redux expects them.
 
@@ -19,7 +24,7 @@ def encode(module: Any, config: Mapping[str, Any], pixels: mx.array) -> mx.array
     config
         The encoder's `config.json` (transformers format); `{}` means so400m-patch14-384's own values.
     pixels
-        (B, S, S, 3), normalised to [-1, 1]. S is the size the checkpoint was trained for.
+        (B, S, S, 3), normalised to [-1, 1]. S is the checkpoint's `image_size`.
 
     Returns
     -------
@@ -62,8 +67,3 @@ def _layer(layer: Any, x: mx.array, heads: int, eps: float, act: Activation) -> 
     normed = mx.fast.layer_norm(x, layer.layer_norm2.weight, layer.layer_norm2.bias, eps)
     update: mx.array = layer.mlp.fc2(act(layer.mlp.fc1(normed)))
     return x + update
-
-
-def image_size(config: Mapping[str, Any]) -> int:
-    """Side in pixels of the square picture that the checkpoint was trained for; 384 for so400m-patch14-384."""
-    return int(config.get("image_size", 384))

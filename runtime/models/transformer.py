@@ -18,7 +18,9 @@ import mlx.core as mx
 import numpy as np
 
 from runtime.models.attention import attend, split_heads
+from runtime.models.cpu import arrange
 from runtime.models.elementwise import gated_add, gelu_tanh, modulate, silu
+from runtime.models.errors import CheckpointError
 from runtime.models.rope import positions, rotate, rotations
 
 NORM_EPS = 1e-6
@@ -59,12 +61,20 @@ class FluxTransformer:
         mflux's `Transformer` with a checkpoint's weights applied.
     config
         The transformer's `config.json` (diffusers format); `{}` means FLUX.1's own values.
+
+    Raises
+    ------
+    CheckpointError
+        If the position axes do not add up to the width of the checkpoint's attention heads.
     """
 
     def __init__(self, module: Any, config: Mapping[str, Any]) -> None:
+        arrange(module)
         self.module = module
         self.axes: tuple[int, ...] = tuple(config.get("axes_dims_rope", DEFAULT_AXES))
-        self.dtype: mx.Dtype = module.x_embedder.bias.dtype
+        # Of a norm's weight, since a linear layer may be wrapped in a LoRA's.
+        _check_axes(self.axes, module.transformer_blocks[0].attn.norm_q.weight.shape[0])
+        self.dtype: mx.Dtype = module.transformer_blocks[0].attn.norm_q.weight.dtype
         embedder = module.time_text_embed.guidance_embedder
         self.guided: bool = embedder is not None and bool(config.get("guidance_embeds", True))
 
@@ -132,6 +142,14 @@ class FluxTransformer:
         frequencies = np.exp(exponents.astype(np.float64)).astype(np.float32)
         angles = (np.float32(1000 * value) * frequencies).astype(np.float64)
         return mx.array(np.concatenate([np.cos(angles), np.sin(angles)])[None]).astype(self.dtype)
+
+
+def _check_axes(axes: tuple[int, ...], head_width: int) -> None:
+    if sum(axes) != head_width:
+        raise CheckpointError(
+            f"The transformer's attention heads are {head_width} wide, but its position axes {axes} add up "
+            f"to {sum(axes)}. Set axes_dims_rope in transformer/config.json to those of the training."
+        )
 
 
 def _joint_block(

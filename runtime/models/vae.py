@@ -11,6 +11,7 @@ from typing import Any
 import mlx.core as mx
 
 from runtime.models.attention import attend
+from runtime.models.cpu import convolve
 from runtime.models.elementwise import silu
 
 NORM_EPS = 1e-6
@@ -54,15 +55,15 @@ def decode(module: Any, config: Mapping[str, Any], latents: mx.array) -> mx.arra
     """
     settings, decoder = _Settings.of(config), module.decoder
     hidden = latents / settings.scale + settings.shift
-    hidden = decoder.conv_in.conv2d(hidden.astype(decoder.conv_in.conv2d.bias.dtype))
+    hidden = convolve(decoder.conv_in.conv2d, hidden.astype(decoder.conv_in.conv2d.bias.dtype))
     hidden = _middle(decoder.mid_block, hidden, settings.groups)
     for block in decoder.up_blocks:
         for resnet in block.resnets[: settings.layers + 1]:
             hidden = _resnet(resnet, hidden, settings.groups)
         if block.get("upsamplers"):
-            hidden = block.upsamplers[0].conv(_double(hidden))
+            hidden = convolve(block.upsamplers[0].conv, _double(hidden))
     hidden = _norm_silu(decoder.conv_norm_out.norm, hidden, settings.groups)
-    pixels = decoder.conv_out.conv2d(hidden).astype(mx.float32)
+    pixels = convolve(decoder.conv_out.conv2d, hidden).astype(mx.float32)
     return mx.clip(pixels / 2 + 0.5, 0, 1)
 
 
@@ -82,7 +83,7 @@ def encode(module: Any, config: Mapping[str, Any], pixels: mx.array) -> mx.array
         (B, H / 8, W / 8, 16) float32.
     """
     settings, encoder = _Settings.of(config), module.encoder
-    hidden = encoder.conv_in.conv2d((pixels * 2 - 1).astype(encoder.conv_in.conv2d.bias.dtype))
+    hidden = convolve(encoder.conv_in.conv2d, (pixels * 2 - 1).astype(encoder.conv_in.conv2d.bias.dtype))
     for block in encoder.down_blocks:
         for resnet in block.resnets[: settings.layers]:
             hidden = _resnet(resnet, hidden, settings.groups)
@@ -91,7 +92,7 @@ def encode(module: Any, config: Mapping[str, Any], pixels: mx.array) -> mx.array
             hidden = block.downsamplers[0].conv(mx.pad(hidden, [(0, 0), (0, 1), (0, 1), (0, 0)]))
     hidden = _middle(encoder.mid_block, hidden, settings.groups)
     hidden = _norm_silu(encoder.conv_norm_out.norm, hidden, settings.groups)
-    mean, _log_variance = mx.split(encoder.conv_out.conv2d(hidden).astype(mx.float32), 2, axis=-1)
+    mean, _log_variance = mx.split(convolve(encoder.conv_out.conv2d, hidden).astype(mx.float32), 2, axis=-1)
     return (mean - settings.shift) * settings.scale
 
 
@@ -109,8 +110,8 @@ def _norm_silu(norm: Any, x: mx.array, groups: int) -> mx.array:
 
 
 def _resnet(resnet: Any, x: mx.array, groups: int) -> mx.array:
-    hidden: mx.array = resnet.conv1(_norm_silu(resnet.norm1, x, groups))
-    hidden = resnet.conv2(_norm_silu(resnet.norm2, hidden, groups))
+    hidden = convolve(resnet.conv1, _norm_silu(resnet.norm1, x, groups))
+    hidden = convolve(resnet.conv2, _norm_silu(resnet.norm2, hidden, groups))
     if hidden.shape[-1] != x.shape[-1]:
         x = resnet.conv_shortcut(x)
     return x + hidden

@@ -7,6 +7,7 @@ import pytest
 
 from runtime.models.checkpoints import resolve_flux
 from runtime.models.denoise import initial_noise
+from runtime.models.errors import CheckpointError
 from runtime.models.loading import load_component
 from runtime.models.tiny import ensure_tiny
 from runtime.models.transformer import FluxTransformer
@@ -69,6 +70,12 @@ def test_a_batch_equals_its_members_alone(load):
     for i in range(2):
         alone = velocity(transformer, latents[i : i + 1], tokens[i : i + 1], pooled[i : i + 1])
         np.testing.assert_allclose(together[i], alone[0], atol=1e-4)
+
+
+def test_axes_that_do_not_fit_the_heads_are_refused(load):
+    module = load().module
+    with pytest.raises(CheckpointError, match=r"heads are 64 wide, .* \(16, 56, 56\) add up to 128"):
+        FluxTransformer(module, {})
 
 
 def test_adapted_layers_take_part(load):

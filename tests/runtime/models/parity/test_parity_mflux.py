@@ -5,6 +5,7 @@ references use the tanh one, and its query and key norms have another epsilon.
 """
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 import pytest
 from mflux.models.common.config.config import Config
@@ -27,9 +28,9 @@ def seeded():
 
 def test_transformer(agree):
     module = Transformer(ModelConfig.dev(), num_transformer_blocks=1, num_single_transformer_blocks=1)
-    width, height = 64, 48
+    width, height = 48, 32
     config = Config(ModelConfig.dev(), num_inference_steps=4, width=width, height=height, guidance=3.5)
-    tokens, pooled = mx.random.normal((1, 12, 4096)), mx.random.normal((1, 768))
+    tokens, pooled = mx.random.normal((1, 6, 4096)), mx.random.normal((1, 768))
     latents = denoise.initial_noise(0, width, height)
     expected = module(2, config, latents, tokens, pooled)
 
@@ -42,15 +43,17 @@ def test_transformer(agree):
 def test_t5(agree):
     module = T5Encoder()
     module.t5_blocks = module.t5_blocks[:1]
-    ids = mx.random.randint(0, 32128, (1, 12))
+    module.shared = nn.Embedding(64, 4096)  # the real vocabulary would only take time to fill
+    ids = mx.random.randint(0, 64, (1, 12))
     agree(t5.encode(module, {}, ids), np.array(module(ids)), label="T5, 4096 wide, vs mflux")
 
 
 def test_clip(agree):
     module = CLIPEncoder()
     module.text_model.encoder.layers = module.text_model.encoder.layers[:2]
-    ids = mx.random.randint(0, 49000, (1, 77))
-    ids[0, 30:] = 49407
+    module.text_model.embeddings.token_embedding = nn.Embedding(64, 768)
+    ids = mx.random.randint(0, 60, (1, 77))
+    ids[0, 30:] = 63
     agree(clip.pooled(module, {}, ids), np.array(module(ids)), label="CLIP, 768 wide, vs mflux")
 
 
@@ -62,7 +65,7 @@ def test_redux(agree):
 
 def test_vae(agree):
     module = VAE()
-    latents = mx.random.normal((1, 4, 3, 16))
+    latents = mx.random.normal((1, 2, 3, 16))
     expected = mx.clip(module.decode(latents.transpose(0, 3, 1, 2))[:, :, 0] / 2 + 0.5, 0, 1)
     picture = vae.decode(module, {}, latents)
     agree(picture, np.array(expected.transpose(0, 2, 3, 1)), label="VAE decode, 512 wide, vs mflux")
