@@ -12,7 +12,7 @@ the graph runs it is an :class:`graph.links.OutputHandle` that stands for that v
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
@@ -21,10 +21,10 @@ from graph.declaration import outputs_class, outputs_of
 from graph.faults import Fault, WorkflowError
 from graph.links import Link, OutputHandle
 from graph.node import Node, Outputs
+from graph.normal import node_spec
 from graph.reading import load_workflow
 from graph.registry import Registry, installed_nodes
 from graph.validation import check
-from graph.normal import node_spec
 from graph.workflow import Workflow
 
 ENGINE_GROUP = "run_graph.engine"
@@ -66,7 +66,9 @@ class Graph:
         self._nodes: dict[str, Node] = {}
         self._titles: dict[str, str] = {}
 
-    def add(self, node: Runnable[OutputsT_co], *, id: str | None = None, title: str | None = None) -> OutputsT_co:
+    def add(
+        self, node: Runnable[OutputsT_co], *, id: str | None = None, title: str | None = None
+    ) -> OutputsT_co:
         """Add a node and return handles to its outputs.
 
         Parameters
@@ -95,6 +97,8 @@ class Graph:
 
     def outputs(self, node_id: str) -> Outputs:
         """Handles to the outputs of a node that is already in the graph (say, of a loaded file)."""
+        if node_id not in self._nodes:
+            raise KeyError(f"the graph has no node {node_id!r}")
         return self._handles(node_id, type(self._nodes[node_id]))
 
     @property
@@ -139,6 +143,8 @@ class Graph:
             If any node has a fault.
         """
         graph = cls(registry)
+        if not workflow.nodes:
+            return graph
         checked = check(workflow, graph.registry, targets=list(workflow.nodes))
         if checked.faults:
             raise WorkflowError(checked.faults)
@@ -148,12 +154,12 @@ class Graph:
         }
         return graph
 
-    def run(self, targets: Iterable[Any] | None = None, **options: Any) -> Result:
+    def run(self, targets: Any = None, **options: Any) -> Result:
         """Run the graph on the installed engine, and keep models and results for the next run.
 
         Parameters
         ----------
-        targets : handles or node ids, optional
+        targets : handle, node id, or several of them, optional
             What to compute. Default: all output nodes.
         options
             Passed to the engine; run-graph's own takes ``on_event``, ``output_directory`` and
@@ -166,8 +172,11 @@ class Graph:
         NodeFailed
             (runtime) If a node failed.
         """
+        if isinstance(targets, (str, Link, Outputs)):
+            targets = [targets]
         ids = None if targets is None else list(dict.fromkeys(_node_id(target) for target in targets))
-        return cast(Result, _installed_engine()(self.workflow, targets=ids, registry=self._full_registry(), **options))
+        engine = _installed_engine()
+        return cast(Result, engine(self.workflow, targets=ids, registry=self._full_registry(), **options))
 
     @property
     def registry(self) -> Registry:
@@ -201,7 +210,9 @@ class Graph:
             if getattr(link, "graph", self) is not self:
                 raise ValueError(f"{node.class_type}.{name} is fed by {link!r}, which is in another graph")
             if link.node_id not in self._nodes:
-                raise ValueError(f"{node.class_type}.{name} is fed by node {link.node_id!r}, which is not in the graph")
+                raise ValueError(
+                    f"{node.class_type}.{name} is fed by node {link.node_id!r}, which is not in the graph"
+                )
         return {name: Link(link.node_id, link.slot) for name, link in links.items()}
 
     def _handles(self, node_id: str, node_class: type[Node]) -> Outputs:
@@ -221,7 +232,9 @@ def _node_id(target: Any) -> str:
         first = next(iter(target.__dict__.values()), None)
         if isinstance(first, Link):
             return first.node_id
-    raise TypeError(f"a target is a node id, an output handle or what add returned, not {type(target).__name__}")
+    raise TypeError(
+        f"a target is a node id, an output handle or what add returned, not {type(target).__name__}"
+    )
 
 
 def _installed_engine() -> Callable[..., Any]:

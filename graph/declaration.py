@@ -55,18 +55,22 @@ class InputSpec:
     def expectation(self) -> str:
         """What fits here, in a few words, for messages and the reference."""
         if self.link_only:
-            return f"a link to an {self.socket} output" if self.socket[0] in "AEIOU" else f"a link to a {self.socket} output"
+            return (
+                f"a link to an {self.socket} output"
+                if self.socket[0] in "AEIOU"
+                else f"a link to a {self.socket} output"
+            )
         if self.options:
             return "one of " + ", ".join(str(option) for option in self.options)
         parts = [self.socket]
         if self.minimum is not None and self.maximum is not None:
-            parts.append(f"from {_number(self.minimum)} to {_number(self.maximum)}")
+            parts.append(f"from {plain_number(self.minimum)} to {plain_number(self.maximum)}")
         elif self.minimum is not None:
-            parts.append(f"at least {_number(self.minimum)}")
+            parts.append(f"at least {plain_number(self.minimum)}")
         elif self.maximum is not None:
-            parts.append(f"at most {_number(self.maximum)}")
+            parts.append(f"at most {plain_number(self.maximum)}")
         if self.multiple_of is not None:
-            parts.append(f"a multiple of {_number(self.multiple_of)}")
+            parts.append(f"a multiple of {plain_number(self.multiple_of)}")
         return ", ".join(parts)
 
 
@@ -121,6 +125,21 @@ def outputs_of(node_class: type[Node]) -> tuple[OutputSpec, ...]:
     )
 
 
+@cache
+def lazy_inputs_of(node_class: type[Node]) -> frozenset[str]:
+    """The names of a node class's lazy inputs."""
+    return frozenset(name for name, spec in inputs_of(node_class).items() if spec.lazy)
+
+
+@cache
+def output_table(node_class: type[Node]) -> Mapping[int | str, OutputSpec]:
+    """The outputs of a node class by slot number and by name: all ways in which a link may name them."""
+    table: dict[int | str, OutputSpec] = {}
+    for output in outputs_of(node_class):
+        table[output.slot] = table[output.name] = output
+    return MappingProxyType(table)
+
+
 def summary_of(node_class: type[Node]) -> str:
     """The first sentence of a node's docstring."""
     text = " ".join((node_class.__doc__ or "").split("\n\n")[0].split())
@@ -162,5 +181,6 @@ def _options(annotation: Any) -> tuple[Any, ...]:
     )
 
 
-def _number(value: float) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def plain_number(value: float) -> str:
+    """A number as a user would write it: ``10`` rather than ``10.0`` or ``1e+01``."""
+    return f"{value:.12g}" if isinstance(value, float) else str(value)

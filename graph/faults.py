@@ -52,12 +52,6 @@ class Fault:
         return replace(self, node_id=node_id, class_type=class_type)
 
     def __str__(self) -> str:
-        place = ""
-        if self.node_id is not None:
-            place = f"node {self.node_id!r}"
-            place += f" ({self.class_type})" if self.class_type else ""
-            place += f", input {self.input!r}" if self.input else ""
-            place += ": "
         detail = "; ".join(
             part
             for part in (
@@ -67,7 +61,15 @@ class Fault:
             if part
         )
         message = self.message.rstrip(".") + (f" ({detail})" if detail else "")
-        return f"{place}{message}. {self.mend} [{self.code}]"
+        return f"{self._place()}{message}. {self.mend} [{self.code}]"
+
+    def _place(self) -> str:
+        parts = []
+        if self.node_id is not None:
+            parts.append(f"node {self.node_id!r}" + (f" ({self.class_type})" if self.class_type else ""))
+        if self.input:
+            parts.append(f"input {self.input!r}")
+        return f"{', '.join(parts)}: " if parts else ""
 
 
 class WorkflowError(Exception):
@@ -101,7 +103,7 @@ class WorkflowError(Exception):
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that ``name`` was probably meant to be, if any is near."""
     by_folded = {candidate.casefold(): candidate for candidate in known}
-    matches = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.7)
     return by_folded[matches[0]] if matches else None
 
 
@@ -117,4 +119,6 @@ def shorten(value: Any, limit: int = 80) -> str:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
         text = " ".join(repr(value).split())
+    except RecursionError:
+        text = f"a deeply nested {type(value).__name__}"
     return text if len(text) <= limit else text[: limit - 1] + "…"

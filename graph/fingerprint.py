@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from graph.links import Link
 from graph.node import Node
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def canonical(value: Any) -> str:
@@ -24,7 +27,11 @@ def canonical(value: Any) -> str:
     TypeError, ValueError
         If the value is no JSON value, or NaN or infinite.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    if value is None:
+        return "null"
+    if type(value) is int:  # the common cases, without the encoder's start-up cost
+        return repr(value)
+    return _ENCODER.encode(value)
 
 
 def node_key(node: Node, parents: Mapping[str, str], fingerprint: Any = None) -> str:
@@ -44,9 +51,16 @@ def node_key(node: Node, parents: Mapping[str, str], fingerprint: Any = None) ->
     str
         64 hexadecimal digits.
     """
-    inputs = {
-        name: {"link": [parents[value.node_id], value.slot]} if isinstance(value, Link) else [value]
-        for name, value in node.__dict__.items()
-    }
-    text = canonical([node.class_type, node.version, inputs, fingerprint])
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    lines = [_heading(type(node)), canonical(fingerprint)]
+    for name, value in sorted(node.__dict__.items()):
+        # Canonical JSON holds no line breaks, so no literal can pass for a link or for another line.
+        if isinstance(value, Link):
+            lines.append(f"{name} <- {parents[value.node_id]} {value.slot}")
+        else:
+            lines.append(f"{name} = {canonical(value)}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+@cache
+def _heading(node_class: type[Node]) -> str:
+    return canonical([node_class.class_type, node_class.version])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pydantic import ValidationError
 
-from graph.declaration import InputSpec, inputs_of
+from graph.declaration import InputSpec, inputs_of, plain_number
 from graph.faults import Fault, shorten, suggestion
 from graph.node import Node
 from graph.registry import Registry
@@ -43,7 +44,9 @@ def _fault(
         return Fault("custom_validation_failed", _words(detail), "Change one of these inputs.")
     expected = spec.expectation()
     if code == "required_input_missing":
-        return Fault(code, "a required input is missing", _how_to_give(spec, registry), input=name, expected=expected)
+        return Fault(
+            code, "a required input is missing", _how_to_give(spec, registry), input=name, expected=expected
+        )
     found = detail["input"]
     if spec.link_only:
         return Fault(
@@ -63,11 +66,13 @@ def _literal_words(code: str, detail: dict[str, Any], spec: InputSpec, found: An
         advice = "Write one of the values listed."
         return "the value is not one of those allowed", suggestion(str(found), map(str, spec.options), advice)
     if code == "value_smaller_than_min":
-        return "the value is too small", f"Write at least {spec.minimum}."
+        return "the value is too small", f"Write at least {plain_number(spec.minimum or 0)}."
     if code == "value_bigger_than_max":
-        return "the value is too large", f"Write at most {spec.maximum}."
+        return "the value is too large", f"Write at most {plain_number(spec.maximum or 0)}."
     if code == "value_not_a_multiple":
-        return f"the value is not a multiple of {spec.multiple_of}", _nearest_multiples(spec, found)
+        return f"the value is not a multiple of {plain_number(spec.multiple_of or 1)}", _nearest_multiples(
+            spec, found
+        )
     if code == "custom_validation_failed":
         return _words(detail), "Change the value."
     return _words(detail), f"Write {spec.expectation()}."
@@ -95,13 +100,12 @@ def _how_to_give(spec: InputSpec, registry: Registry) -> str:
 
 def _nearest_multiples(spec: InputSpec, found: Any) -> str:
     step = spec.multiple_of or 1
-    below, above = (found // step) * step, (found // step + 1) * step
-    legal = [
-        f"{value:g}"
-        for value in (below, above)
-        if (spec.minimum is None or value >= spec.minimum) and (spec.maximum is None or value <= spec.maximum)
-    ]
-    return f"The nearest legal values are {' and '.join(legal)}."
+    number = found if isinstance(found, int) else float(found)  # "500" is read as a number, too
+    lowest = -math.inf if spec.minimum is None else math.ceil(spec.minimum / step)
+    highest = math.inf if spec.maximum is None else math.floor(spec.maximum / step)
+    steps = dict.fromkeys(min(max(count, lowest), highest) for count in (number // step, number // step + 1))
+    legal = [plain_number(int(count) * step) for count in steps]
+    return f"The nearest legal value{'s are' if len(legal) > 1 else ' is'} {' and '.join(legal)}."
 
 
 def _words(detail: dict[str, Any]) -> str:

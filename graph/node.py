@@ -57,6 +57,9 @@ class Node(BaseModel):
         Raised when the same inputs come to give a different result; part of the result's key.
     is_output : bool
         True for nodes that are run for their effect (saving a file); a workflow needs at least one.
+    passes_models_on : bool
+        True for nodes that take models and hand them on without computing with them: they run first, so
+        that what they refuse is refused before anything is loaded.
     class_type : str
         The name in workflow files. The class's own name unless given.
 
@@ -64,11 +67,12 @@ class Node(BaseModel):
     ``run`` executes, every link has been replaced by the value that it delivers.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
     category: ClassVar[str] = ""
     version: ClassVar[int] = 1
     is_output: ClassVar[bool] = False
+    passes_models_on: ClassVar[bool] = False
     class_type: ClassVar[str] = ""
 
     @classmethod

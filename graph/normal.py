@@ -17,8 +17,13 @@ def node_spec(node: Node, title: str | None = None) -> NodeSpec:
         value = getattr(node, name)
         if value is None and not spec.required and spec.default is None:
             continue
-        inputs[name] = {"__value__": value} if isinstance(value, list) else value
+        inputs[name] = {"__value__": value} if _needs_wrapping(value) else value
     return NodeSpec(node.class_type, inputs, title)
+
+
+def _needs_wrapping(value: Any) -> bool:
+    """Whether a literal would be read as something else: a list as a link, a wrapper as its content."""
+    return isinstance(value, list) or (isinstance(value, dict) and value.keys() == {"__value__"})
 
 
 def normalised(nodes: Mapping[str, Node], original: Workflow) -> Workflow:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from graph.faults import Fault, WorkflowError, shorten
+from graph.faults import Fault, WorkflowError, shorten, suggestion
 from graph.workflow import Workflow
 
 # A workflow of 20,000 nodes is about 4 MB; beyond this a file is something else.
 MAXIMUM_BYTES = 256 * 2**20
+# Parameters are flat or nearly so; walks over values of any depth would need care everywhere.
+MAXIMUM_DEPTH = 64
 
 
 def load_workflow(path: str | Path) -> Workflow:
@@ -25,7 +29,8 @@ def load_workflow(path: str | Path) -> Workflow:
     path = Path(path)
     try:
         if path.stat().st_size > MAXIMUM_BYTES:
-            raise WorkflowError([Fault("file_too_large", "this is too large to be a workflow", "Check the path.")])
+            fault = Fault("file_too_large", "this is too large to be a workflow", "Check the path.")
+            raise WorkflowError([fault])
         text = path.read_text(encoding="utf-8-sig")
         return parse_workflow(text)
     except WorkflowError as error:
@@ -33,7 +38,11 @@ def load_workflow(path: str | Path) -> Workflow:
     except OSError as error:
         raise WorkflowError([_unreadable(path, error)], str(path)) from None
     except UnicodeDecodeError as error:
-        fault = Fault("not_text", f"byte {error.start} is not UTF-8 text", "Give a JSON workflow file, or a picture made by run-graph.")
+        fault = Fault(
+            "not_text",
+            f"byte {error.start} is not UTF-8 text",
+            "Give a JSON workflow file, or a picture made by run-graph.",
+        )
         raise WorkflowError([fault], str(path)) from None
 
 
@@ -46,7 +55,13 @@ def parse_workflow(text: str) -> Workflow:
         If the text is not strict JSON (duplicate keys and NaN are refused) or not a workflow.
     """
     try:
-        document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+        document = json.loads(
+            text,
+            object_pairs_hook=_unique_keys,
+            parse_constant=_finite,
+            parse_float=_finite,
+            parse_int=_whole,
+        )
     except json.JSONDecodeError as error:
         fault = Fault(
             "invalid_json",
@@ -55,12 +70,14 @@ def parse_workflow(text: str) -> Workflow:
         )
         raise WorkflowError([fault]) from None
     except RecursionError:
-        raise WorkflowError([Fault("invalid_json", "the JSON is nested too deeply", "Flatten it.")]) from None
+        raise WorkflowError([_too_deep()]) from None
     return workflow_from(document)
 
 
 def workflow_from(document: Any) -> Workflow:
     """The workflow in a parsed JSON document, unwrapped from ``{"prompt": ...}`` if need be.
+
+    A top-level ``"$schema"`` (for editors) is passed over.
 
     Raises
     ------
@@ -89,6 +106,7 @@ def workflow_from(document: Any) -> Workflow:
                 )
             ]
         )
+    nodes = {node_id: spec for node_id, spec in nodes.items() if node_id != "$schema"}
     faults = [fault for node_id, spec in nodes.items() if (fault := _malformed(node_id, spec))]
     if faults:
         raise WorkflowError(faults)
@@ -123,25 +141,59 @@ def _malformed(node_id: str, spec: Any) -> Fault | None:
             node_id,
             found=shorten(spec["inputs"], 40),
         )
+    if any(_is_deep(value) for value in spec.get("inputs", {}).values()):
+        return _too_deep(node_id)
     return None
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether lists and objects lie in one another beyond the maximum depth."""
+    level = [value]
+    for _ in range(MAXIMUM_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (list, dict))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _too_deep(node_id: str | None = None) -> Fault:
+    return Fault("invalid_json", "the JSON is nested too deeply", "Flatten it.", node_id)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = sorted({name for name in names if names.count(name) > 1})
+        [(repeated, _)] = Counter(name for name, _ in pairs).most_common(1)
         fault = Fault(
             "duplicate_key",
-            f"the key {repeated[0]!r} occurs more than once in one object",
+            f"the key {repeated!r} occurs more than once in one object",
             "Rename or remove one of them.",
         )
         raise WorkflowError([fault])
     return result
 
 
-def _refuse_constant(name: str) -> Any:
-    raise WorkflowError([Fault("invalid_json", f"{name} is not a JSON number", "Write a finite number.")])
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise _bad_number(f"{text} is not a finite number")
+    return number
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:  # Python's limit on the number of digits
+        raise _bad_number(f"{text[:10]}... has too many digits") from None
+
+
+def _bad_number(message: str) -> WorkflowError:
+    return WorkflowError([Fault("invalid_json", message, "Write a finite number.")])
 
 
 def _unreadable(path: Path, error: OSError) -> Fault:
@@ -153,7 +205,8 @@ def _unreadable(path: Path, error: OSError) -> Fault:
 
 
 def _similar_file(path: Path) -> str:
-    from graph.faults import suggestion
-
-    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    try:
+        siblings = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        siblings = []
     return suggestion(path.name, siblings, "Check the path.")

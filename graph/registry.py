@@ -51,6 +51,9 @@ class Registry(Mapping[str, type[Node]]):
     def __getitem__(self, class_type: str) -> type[Node]:
         return self._classes[class_type]
 
+    def __contains__(self, class_type: object) -> bool:
+        return class_type in self._classes
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._classes)
 
@@ -60,7 +63,9 @@ class Registry(Mapping[str, type[Node]]):
     def producing(self, socket: str) -> list[str]:
         """The class_types that have an output of exactly this socket type."""
         return [
-            name for name, cls in self._classes.items() if any(out.socket == socket for out in outputs_of(cls))
+            name
+            for name, cls in self._classes.items()
+            if any(out.socket == socket for out in outputs_of(cls))
         ]
 
 
@@ -77,7 +82,9 @@ def installed_nodes() -> Registry:
             for node_class in entry.load():
                 registry.register(node_class)
         except Exception as error:  # somebody else's package: anything may be wrong with it
-            registry.problems.append(f"nodes of {entry.value!r} were left out: {type(error).__name__}: {error}")
+            registry.problems.append(
+                f"nodes of {entry.value!r} were left out: {type(error).__name__}: {error}"
+            )
     return registry
 
 

@@ -109,7 +109,8 @@ def compatible(produced: str, accepted: str) -> bool:
     """
     if produced == accepted:
         return True
-    sources, sinks = produced.split(","), accepted.split(",")
+    sources = [source.strip() for source in produced.split(",")]
+    sinks = [sink.strip() for sink in accepted.split(",")]
     return any(
         ANY in (source, sink) or source == sink or (source, sink) in _WIDENINGS
         for source in sources

@@ -13,14 +13,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from graph.context import Environment
-from graph.declaration import OutputSpec, inputs_of, outputs_of
-from graph.faults import Fault, suggestion
+from graph.declaration import OutputSpec, inputs_of, output_table, outputs_of
+from graph.faults import Fault, Problem, suggestion
 from graph.inputs import literal_faults
 from graph.links import Link
 from graph.node import Node
 from graph.registry import Registry
 from graph.sockets import compatible
-from graph.workflow import NodeSpec, Workflow
+from graph.workflow import NodeSpec, Workflow, own_copy
+
+_SHOWN_OF_A_CYCLE = 10
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,11 @@ def check(
     Nodes that no target needs are not validated, as in ComfyUI, but their classes must exist.
     """
     faults = [
-        fault
+        _unknown_class(node_id, spec, registry)
         for node_id, spec in workflow.nodes.items()
-        if (fault := _class_fault(node_id, spec, registry)) is not None
+        if spec.class_type not in registry
     ]
-    wanted = tuple(targets) if targets is not None else _output_nodes(workflow, registry)
+    wanted = _wanted(workflow, registry, targets)
     faults += _target_faults(workflow, wanted)
     if not wanted and not faults:
         faults.append(_no_outputs(registry))
@@ -99,7 +101,10 @@ def check(
     return Checked(part, wanted, {node_id: nodes[node_id] for node_id in order})
 
 
-def _output_nodes(workflow: Workflow, registry: Registry) -> tuple[str, ...]:
+def _wanted(workflow: Workflow, registry: Registry, targets: Iterable[str] | None) -> tuple[str, ...]:
+    """The targets; without any, all output nodes. A single string is one id, not its letters."""
+    if targets is not None:
+        return (targets,) if isinstance(targets, str) else tuple(targets)
     return tuple(
         node_id
         for node_id, spec in workflow.nodes.items()
@@ -107,13 +112,9 @@ def _output_nodes(workflow: Workflow, registry: Registry) -> tuple[str, ...]:
     )
 
 
-def _class_fault(node_id: str, spec: NodeSpec, registry: Registry) -> Fault | None:
-    if spec.class_type in registry:
-        return None
+def _unknown_class(node_id: str, spec: NodeSpec, registry: Registry) -> Fault:
     if not spec.class_type:
-        return Fault(
-            "missing_node_type", "the node has no class_type", 'Add "class_type": "...".', node_id
-        )
+        return Fault("missing_node_type", "the node has no class_type", 'Add "class_type": "...".', node_id)
     return Fault(
         "missing_node_type",
         f"there is no node class {spec.class_type!r}",
@@ -146,18 +147,29 @@ def _target_faults(workflow: Workflow, targets: Sequence[str]) -> list[Fault]:
 
 
 def _cycle_faults(workflow: Workflow) -> list[Fault]:
-    return [
-        Fault(
-            "dependency_cycle",
-            "the node depends on itself: "
-            + " -> ".join(f"{member} ({workflow.nodes[member].class_type})" for member in [*cycle, cycle[0]]),
-            "Remove one of these links.",
-            node_id,
-            workflow.nodes[node_id].class_type,
-        )
-        for cycle in workflow.cycles()
-        for node_id in cycle
-    ]
+    faults = []
+    for cycle in workflow.cycles():
+        message = f"the node depends on itself: {_way_round(cycle, workflow)}"
+        faults += [
+            Fault(
+                "dependency_cycle",
+                message,
+                "Remove one of these links.",
+                node_id,
+                workflow.nodes[node_id].class_type,
+            )
+            for node_id in cycle
+        ]
+    return faults
+
+
+def _way_round(cycle: Sequence[str], workflow: Workflow) -> str:
+    """The nodes of a cycle, those of a very long one in part."""
+    shown = [f"{member} ({workflow.nodes[member].class_type})" for member in cycle[:_SHOWN_OF_A_CYCLE]]
+    left_out = len(cycle) - len(shown)
+    if left_out:
+        shown.append(f"{left_out:,} more")
+    return " -> ".join([*shown, shown[0]])
 
 
 def _check_node(
@@ -169,31 +181,47 @@ def _check_node(
     faults: list[Fault] = []
     values: dict[str, Any] = {}
     for name, value in spec.inputs.items():
-        values[name] = value
-        if name in specs and isinstance(value, Link | list):
-            link, fault = _check_link(name, value, specs[name].socket, workflow, registry)
-            values[name] = link
+        if name in specs and isinstance(value, (Link, list)):
+            values[name], fault = _check_link(name, value, specs[name].socket, workflow, registry)
             if fault is not None:
                 faults.append(fault)
-        elif isinstance(value, dict) and value.keys() == {"__value__"}:
-            values[name] = value["__value__"]
+        else:
+            values[name] = _literal(value)
     try:
         node = node_class.model_validate(values)
+        if not faults and env is not None:
+            faults = [_own_fault(problem) for problem in node.check(env)]
     except ValidationError as error:
         return None, faults + literal_faults(error, node_class, registry)
-    if faults or env is None:
-        return node, faults
-    return node, [
-        Fault(
-            "custom_validation_failed",
-            problem.message,
-            problem.mend,
-            input=problem.input,
-            found=None if problem.found is None else str(problem.found),
-            expected=problem.expected,
-        )
-        for problem in node.check(env)
-    ]
+    except Exception as error:  # somebody's node: anything may be wrong with it
+        return None, [*faults, _broken_check(error)]
+    return node, faults
+
+
+def _literal(value: Any) -> Any:
+    """A literal without its wrapping, the node's own: what a node does to it stays in the node."""
+    if isinstance(value, dict) and value.keys() == {"__value__"}:
+        value = value["__value__"]
+    return own_copy(value)
+
+
+def _own_fault(problem: Problem) -> Fault:
+    return Fault(
+        "custom_validation_failed",
+        problem.message,
+        problem.mend,
+        input=problem.input,
+        found=None if problem.found is None else str(problem.found),
+        expected=problem.expected,
+    )
+
+
+def _broken_check(error: Exception) -> Fault:
+    return Fault(
+        "exception_during_validation",
+        f"the node's own check raised {type(error).__name__}: {error}",
+        "Report this to the author of the node.",
+    )
 
 
 def _check_link(
@@ -223,9 +251,10 @@ def _check_link(
         )
     if source.class_type not in registry:
         return value, None  # reported at the source itself
-    outputs = outputs_of(registry[source.class_type])
-    output = next((out for out in outputs if value.slot in (out.slot, out.name)), None)
+    source_class = registry[source.class_type]
+    output = output_table(source_class).get(value.slot)
     if output is None:
+        outputs = outputs_of(source_class)
         listing = ", ".join(f"{out.slot} = {out.name} ({out.socket})" for out in outputs) or "none"
         return value, Fault(
             "link_to_missing_output",
@@ -235,7 +264,7 @@ def _check_link(
             found=str(value.to_json()),
             expected=listing,
         )
-    link = Link(value.node_id, output.slot)
+    link = value if value.slot == output.slot else Link(value.node_id, output.slot)
     if compatible(output.socket, accepted):
         return link, None
     return link, _mismatch(name, value.node_id, source.class_type, output, accepted, registry)
@@ -274,5 +303,3 @@ _COMFYUI_TYPES = {
 def comfyui_error_type(code: str) -> str:
     """The name that ComfyUI's server gives to a fault of this code."""
     return _COMFYUI_TYPES.get(code, code)
-
-

@@ -12,15 +12,17 @@ changes; everything that "changes" it returns a new one.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any
 
 from graph.links import Link, parse_link
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,18 @@ class NodeSpec:
 
     ``inputs`` maps names to :class:`Link` objects or JSON values. A raw list in it is a malformed link
     (kept so that validation can report it); ``class_type`` is "" where the file had none.
+    ``sources`` are the ids that its links name, each once, in the order of its inputs.
     """
 
     class_type: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
     title: str | None = None
+    sources: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        sources = dict.fromkeys(value.node_id for value in self.inputs.values() if isinstance(value, Link))
         object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
+        object.__setattr__(self, "sources", tuple(sources))
 
     def links(self) -> Iterator[tuple[str, Link]]:
         """The linked inputs: (input name, link)."""
@@ -44,7 +50,7 @@ class NodeSpec:
 
     def to_json(self) -> dict[str, Any]:
         inputs = {
-            name: value.to_json() if isinstance(value, Link) else value
+            name: value.to_json() if isinstance(value, Link) else own_copy(value)
             for name, value in self.inputs.items()
         }
         spec: dict[str, Any] = {"class_type": self.class_type, "inputs": inputs}
@@ -57,14 +63,27 @@ class NodeSpec:
         """Read one node object; everything that is not part of the format is dropped."""
         inputs = {name: _read_input(value) for name, value in spec.get("inputs", {}).items()}
         meta = spec.get("_meta")
-        title = meta.get("title") if isinstance(meta, dict) else None
+        title = meta.get("title") if isinstance(meta, Mapping) else None
         class_type = spec.get("class_type")
-        return cls(class_type if isinstance(class_type, str) else "", inputs, title)
+        return cls(
+            class_type if isinstance(class_type, str) else "",
+            inputs,
+            title if isinstance(title, str) else None,
+        )
+
+
+def own_copy(value: Any) -> Any:
+    """The value with lists and objects of its own, so that nobody can change the original through it."""
+    if isinstance(value, list):
+        return [own_copy(item) for item in value]
+    if isinstance(value, dict):
+        return {name: own_copy(item) for name, item in value.items()}
+    return value
 
 
 def _read_input(value: Any) -> Any:
     link = parse_link(value)
-    return value if link is None else link
+    return own_copy(value) if link is None else link
 
 
 @dataclass(frozen=True)
@@ -93,47 +112,63 @@ class Workflow:
         return cls({node_id: NodeSpec.from_json(spec) for node_id, spec in nodes.items()})
 
     @cached_property
-    def digraph(self) -> nx.DiGraph:
+    def digraph(self) -> nx.DiGraph[str]:
         """Ids as nodes; an edge from each link's existing source to its reader. Do not modify."""
-        graph = nx.DiGraph()
+        import networkx as nx  # here, because most runs never need it and it takes a while to load
+
+        graph: nx.DiGraph[str] = nx.DiGraph()
         graph.add_nodes_from(self.nodes)
         graph.add_edges_from(
-            (link.node_id, node_id)
+            (source, node_id)
             for node_id, spec in self.nodes.items()
-            for _, link in spec.links()
-            if link.node_id in self.nodes
+            for source in spec.sources
+            if source in self.nodes
         )
         return graph
 
     def dependencies(self, node_id: str) -> tuple[str, ...]:
         """The ids that a node's links name, each once, in the order of its inputs."""
-        return tuple(dict.fromkeys(link.node_id for _, link in self.nodes[node_id].links()))
+        return self.nodes[node_id].sources
 
     def ancestors(self, targets: Iterable[str]) -> set[str]:
         """The targets and everything that they depend on (iteratively: any depth)."""
-        seen: set[str] = set()
-        pending = [target for target in targets if target in self.nodes]
+        nodes = self.nodes
+        pending = [target for target in targets if target in nodes]
+        seen = set(pending)
         while pending:
-            node_id = pending.pop()
-            if node_id not in seen:
-                seen.add(node_id)
-                pending.extend(source for source in self.dependencies(node_id) if source in self.nodes)
+            for source in nodes[pending.pop()].sources:
+                if source in nodes and source not in seen:
+                    seen.add(source)
+                    pending.append(source)
         return seen
 
     def order(self) -> list[str] | None:
         """The ids in topological order, or None if there is a cycle."""
-        try:
-            return list(nx.topological_sort(self.digraph))
-        except nx.NetworkXUnfeasible:
-            return None
+        missing: dict[str, int] = {}
+        readers: defaultdict[str, list[str]] = defaultdict(list)
+        for node_id, spec in self.nodes.items():
+            known = [source for source in spec.sources if source in self.nodes]
+            missing[node_id] = len(known)
+            for source in known:
+                readers[source].append(node_id)
+        order = [node_id for node_id, count in missing.items() if not count]
+        for node_id in order:  # grows while it is walked
+            for reader in readers.get(node_id, ()):
+                missing[reader] -= 1
+                if not missing[reader]:
+                    order.append(reader)
+        return order if len(order) == len(self.nodes) else None
 
     def cycles(self) -> list[list[str]]:
         """A shortest cycle through each node that lies on one, each cycle once, in link direction."""
-        graph, found, covered = self.digraph, [], set()
-        for knot in nx.strongly_connected_components(graph):
-            part = graph.subgraph(knot)
-            for node_id in (n for n in self.nodes if n in knot):
-                if node_id not in covered and (cycle := _shortest_cycle(part, node_id)):
+        import networkx as nx
+
+        found: list[list[str]] = []
+        covered: set[str] = set()
+        position = {node_id: index for index, node_id in enumerate(self.nodes)}
+        for knot in nx.strongly_connected_components(self.digraph):
+            for node_id in sorted(knot, key=position.__getitem__):
+                if node_id not in covered and (cycle := _shortest_cycle(self.digraph, knot, node_id)):
                     found.append(cycle)
                     covered.update(cycle)
         return found
@@ -150,13 +185,25 @@ class Workflow:
         return Workflow({node_id: spec for node_id, spec in self.nodes.items() if node_id in kept})
 
 
-def _shortest_cycle(graph: nx.DiGraph, start: str) -> list[str]:
-    """The fewest nodes that lead from ``start`` back to it; empty if none do."""
-    if graph.has_edge(start, start):
-        return [start]
-    back = list(graph.predecessors(start))
-    distance = nx.single_source_shortest_path(graph, start) if back else {}
-    return min((distance[source] for source in back), key=len, default=[])
+def _shortest_cycle(graph: nx.DiGraph[str], knot: Set[str], start: str) -> list[str]:
+    """The fewest nodes of a strongly connected part that lead from ``start`` back to it, if any do."""
+    came_from: dict[str, str] = {}
+    reached = [start]
+    for node_id in reached:  # grows while it is walked: breadth first
+        for reader in graph.successors(node_id):
+            if reader == start:
+                return _path(came_from, node_id)
+            if reader in knot and reader not in came_from:
+                came_from[reader] = node_id
+                reached.append(reader)
+    return []
+
+
+def _path(came_from: Mapping[str, str], end: str) -> list[str]:
+    path = [end]
+    while path[-1] in came_from:
+        path.append(came_from[path[-1]])
+    return path[::-1]
 
 
 def _dump_readably(nodes: dict[str, Any]) -> str:

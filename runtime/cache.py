@@ -11,6 +11,8 @@ from graph.node import Outputs
 from graph.sockets import SocketValue
 
 DEFAULT_BYTES = 2 * 2**30
+# About what a result's objects and its place in the cache cost, whatever its values.
+_OVERHEAD = 800
 
 
 class ResultCache(Protocol):
@@ -68,9 +70,11 @@ class MemoryCache:
         with self._lock:
             if key in self._results:
                 self._bytes -= self._results.pop(key)[1]
+            if size > self.maximum_bytes:  # it would drive everything out and then go itself
+                return
             self._results[key] = (outputs, size)
             self._bytes += size
-            while self._bytes > self.maximum_bytes and self._results:
+            while self._bytes > self.maximum_bytes:
                 _, (_, freed) = self._results.popitem(last=False)
                 self._bytes -= freed
 
@@ -81,8 +85,8 @@ class MemoryCache:
 
 
 def size_of(outputs: Outputs) -> int:
-    """Bytes that a result holds on to, plus a little for the objects themselves."""
-    return sum(
-        value.nbytes + 64 if isinstance(value, SocketValue) else sys.getsizeof(value)
-        for value in outputs.__dict__.values()
-    )
+    """Bytes that a result holds on to, with the objects that carry it."""
+    size = _OVERHEAD
+    for value in outputs.__dict__.values():
+        size += value.nbytes if isinstance(value, SocketValue) else sys.getsizeof(value)
+    return size

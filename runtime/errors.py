@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from graph.faults import shorten
 
 
@@ -36,7 +38,16 @@ class NodeFailed(Exception):
     def reason(self) -> str:
         """The cause's own words, or its type where it has none."""
         cause = self.__cause__
+        if isinstance(cause, ValidationError):
+            return "; ".join(_of_value(cause.title, dict(detail)) for detail in cause.errors())
         text = str(cause).strip()
         if isinstance(cause, KeyError | IndexError | AssertionError | RecursionError) or not text:
             return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
         return text
+
+
+def _of_value(owner: str, detail: dict[str, Any]) -> str:
+    """One of pydantic's findings on a line: ``Picture.image: input should be ... (found 5)``."""
+    place = ".".join([owner, *map(str, detail["loc"])])
+    message = detail["msg"][:1].lower() + detail["msg"][1:]
+    return f"{place}: {message} (found {shorten(detail['input'])})"

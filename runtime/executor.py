@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+from weakref import ReferenceType, ref
 
 from pydantic import ValidationError
 
-from graph.declaration import outputs_class
+from graph.declaration import inputs_of, outputs_class
+from graph.faults import suggestion
 from graph.inputs import literal_faults
 from graph.node import Node, Outputs
 from graph.registry import Registry
@@ -19,6 +21,9 @@ from runtime.errors import Cancelled, NodeFailed
 from runtime.events import Listener, NodeErred, NodeFinished, NodeReused, NodeStarted
 from runtime.plan import Plan
 from runtime.state import RunState
+
+Values = dict[str, Any]
+Result = TypeVar("Result")
 
 
 class Executor:
@@ -82,39 +87,54 @@ class Executor:
         self._announce_found(state.demand(wanted))
         while state.ready:
             self.token.raise_if_cancelled()
-            self._advance(state.next_ready())
+            self._advance(*state.next_ready())
         return {target: state.values[self.plan.twin[target]] for target in self.plan.targets}
 
-    def _advance(self, node_id: str) -> None:
+    def _advance(self, node_id: str, values: Values) -> None:
         """Run a node, or let it wait for the lazy inputs that it turns out to need."""
-        node, values = self.plan.nodes[node_id], self.state.inputs(node_id)
-        try:
-            lazy = self._lazy_inputs_needed(node_id, node, values)
-            if lazy:
-                self._announce_found(self.state.demand_lazy(node_id, lazy))
-                return
-            self.emit(NodeStarted(node_id, node.class_type))
-            started = time.perf_counter()
-            outputs = self._call(node_id, node, values)
-        except (Cancelled, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            self.emit(NodeErred(node_id, node.class_type, type(error).__name__, str(error)))
-            raise NodeFailed(node_id, node.class_type, {**node.__dict__, **values}, error) from error
+        node = self.plan.nodes[node_id]
+        has_lazy = bool(self.plan.links[node_id].lazy)
+        lazy = self._step(self._lazy_inputs_needed, node_id, node, values) if has_lazy else []
+        if lazy:
+            self._announce_found(self.state.demand_lazy(node_id, lazy))
+            return
+        self.emit(NodeStarted(node_id, node.class_type))
+        started = time.perf_counter()
+        outputs = self._step(self._call, node_id, node, values)
         self.seconds[node_id] = time.perf_counter() - started
         self.cache.put(self.plan.keys[node_id], outputs)
         self.state.finish(node_id, outputs)
-        self.emit(NodeFinished(node_id, node.class_type, self.seconds[node_id], _plain(outputs)))
+        self.emit(NodeFinished(node_id, node.class_type, self.seconds[node_id], *_told(outputs)))
         self._announce_copies(node_id, outputs)
 
-    def _lazy_inputs_needed(self, node_id: str, node: Node, values: dict[str, Any]) -> list[str]:
-        unknown = self.state.links[node_id].lazy.keys() - values.keys()
-        if not unknown:
+    def _step(
+        self, step: Callable[[str, Node, Values], Result], node_id: str, node: Node, values: Values
+    ) -> Result:
+        """Do a step; what a node raises in it becomes a failure that names the node."""
+        try:
+            return step(node_id, node, values)
+        except Cancelled:
+            raise
+        except Exception as error:
+            failure = NodeFailed(node_id, node.class_type, {**node.__dict__, **values}, error)
+            self.emit(NodeErred(node_id, node.class_type, type(error).__name__, failure.reason))
+            raise failure from error
+
+    def _lazy_inputs_needed(self, node_id: str, node: Node, values: Values) -> list[str]:
+        lazy = self.plan.links[node_id].lazy
+        if lazy.keys() <= values.keys():
             return []
         asked = node.model_copy(update=values).needed()
-        return [name for name in asked if name in unknown]
+        if isinstance(asked, str):
+            raise TypeError(f"needed must return a collection of input names, not {asked!r}")
+        asked, names = tuple(asked), inputs_of(type(node))
+        for name in asked:
+            if name not in names:
+                advice = suggestion(name, names, f"Inputs are {', '.join(names)}.")
+                raise ValueError(f"needed named {name!r}, which is no input. {advice}")
+        return [name for name in asked if name in lazy and name not in values]
 
-    def _call(self, node_id: str, node: Node, values: dict[str, Any]) -> Outputs:
+    def _call(self, node_id: str, node: Node, values: Values) -> Outputs:
         node_class = type(node)
         if values:
             # Checked again: a parameter fed by a link obeys its range, a socket its class.
@@ -132,16 +152,15 @@ class Executor:
     def _announce_found(self, found: dict[str, Outputs]) -> None:
         for node_id, outputs in found.items():
             class_type = self.plan.nodes[node_id].class_type
-            self.emit(NodeReused(node_id, class_type, "cache", _plain(outputs)))
+            self.emit(NodeReused(node_id, class_type, "cache", *_told(outputs)))
             self._announce_copies(node_id, outputs)
 
     def _announce_copies(self, node_id: str, outputs: Outputs) -> None:
         for copy in self._copies.get(node_id, ()):
-            self.emit(NodeReused(copy, self.plan.nodes[copy].class_type, "twin", _plain(outputs)))
+            self.emit(NodeReused(copy, self.plan.nodes[copy].class_type, "twin", *_told(outputs)))
 
 
-def _plain(outputs: Outputs) -> dict[str, Any]:
-    """The outputs that can stand in an event: plain JSON values."""
-    return {
-        name: value for name, value in outputs.__dict__.items() if isinstance(value, str | int | float | bool)
-    }
+def _told(outputs: Outputs) -> tuple[dict[str, Any], ReferenceType[Outputs]]:
+    """What an event says of a result: the outputs that are plain JSON values, and a way to all of them."""
+    plain = {name: value for name, value in outputs.__dict__.items() if isinstance(value, (str, int, float))}
+    return plain, ref(outputs)

@@ -9,17 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graph.context import Environment
-from graph.declaration import inputs_of
-from graph.faults import WorkflowError
+from graph.declaration import lazy_inputs_of
+from graph.faults import Fault, WorkflowError
 from graph.fingerprint import node_key
 from graph.links import Link
 from graph.node import Node
 from graph.validation import Checked
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NodeLinks:
-    """A node's linked inputs by name: those computed before it, and those only if it asks."""
+    """A node's linked inputs by name: those computed before it, and those only if it asks.
+
+    The links lead to the nodes that stand for the original ones.
+    """
 
     eager: dict[str, Link]
     lazy: dict[str, Link]
@@ -45,6 +48,8 @@ class Plan:
         For each id the id that stands for its key (itself for most).
     depth : mapping
         Longest distance from a node without inputs.
+    links : mapping
+        The links of each id that stands for its key.
     """
 
     nodes: Mapping[str, Node]
@@ -52,26 +57,16 @@ class Plan:
     keys: Mapping[str, str]
     twin: Mapping[str, str]
     depth: Mapping[str, int]
-
-    def links(self, node_id: str) -> NodeLinks:
-        """A node's linked inputs, sources replaced by their twins."""
-        node = self.nodes[node_id]
-        specs = inputs_of(type(node))
-        links = NodeLinks({}, {})
-        for name, value in node.__dict__.items():
-            if isinstance(value, Link):
-                kind = links.lazy if specs[name].lazy else links.eager
-                kind[name] = Link(self.twin[value.node_id], value.slot)
-        return links
+    links: Mapping[str, NodeLinks]
 
 
 def make_plan(checked: Checked, env: Environment) -> Plan:
-    """Compute keys and twins in one pass.
+    """Compute keys, twins, depths and links in one pass.
 
     Raises
     ------
     WorkflowError
-        If the workflow has faults.
+        If the workflow has faults, or a node cannot tell what its result depends on.
     """
     if checked.faults:
         raise WorkflowError(checked.faults)
@@ -79,9 +74,37 @@ def make_plan(checked: Checked, env: Environment) -> Plan:
     first: dict[str, str] = {}
     twin: dict[str, str] = {}
     depth: dict[str, int] = {}
+    links: dict[str, NodeLinks] = {}
     for node_id, node in checked.nodes.items():
-        keys[node_id] = key = node_key(node, keys, node.fingerprint(env))
+        linked = {name: value for name, value in node.__dict__.items() if isinstance(value, Link)}
+        depth[node_id] = 1 + max([depth[link.node_id] for link in linked.values()], default=-1)
+        keys[node_id] = key = _key(node_id, node, keys, env)
         twin[node_id] = first.setdefault(key, node_id)
-        sources = (value.node_id for value in node.__dict__.values() if isinstance(value, Link))
-        depth[node_id] = 1 + max((depth[source] for source in sources), default=-1)
-    return Plan(checked.nodes, checked.targets, keys, twin, depth)
+        if twin[node_id] == node_id:
+            links[node_id] = _node_links(type(node), linked, twin)
+    return Plan(checked.nodes, checked.targets, keys, twin, depth, links)
+
+
+def _node_links(node_class: type[Node], linked: dict[str, Link], twin: Mapping[str, str]) -> NodeLinks:
+    for name, link in linked.items():
+        if twin[link.node_id] != link.node_id:
+            linked[name] = Link(twin[link.node_id], link.slot)
+    lazy_names = lazy_inputs_of(node_class)
+    if not lazy_names:
+        return NodeLinks(linked, {})
+    lazy = {name: linked.pop(name) for name in list(linked) if name in lazy_names}
+    return NodeLinks(linked, lazy)
+
+
+def _key(node_id: str, node: Node, keys: Mapping[str, str], env: Environment) -> str:
+    try:
+        return node_key(node, keys, node.fingerprint(env))
+    except Exception as error:  # a file that vanished, a fingerprint that is no JSON value, ...
+        fault = Fault(
+            "fingerprint_failed",
+            f"what its result depends on cannot be told: {type(error).__name__}: {error}",
+            "Check its inputs, and the files that they name.",
+            node_id,
+            node.class_type,
+        )
+        raise WorkflowError([fault]) from error

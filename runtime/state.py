@@ -22,13 +22,14 @@ any length.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from graph.declaration import outputs_of
+from graph.declaration import output_table
 from graph.links import Link
 from graph.node import Outputs
 from graph.sockets import SocketValue
+from graph.workflow import own_copy
 from runtime.plan import Plan
 from runtime.policy import Affinity, ReadyNodes
 
@@ -48,10 +49,9 @@ class RunState:
         self.settled: set[str] = set()
         self.targets = {plan.twin[target] for target in plan.targets}
         self.position = {node_id: index for index, node_id in enumerate(plan.nodes)}
-        self.links = {node_id: plan.links(node_id) for node_id in plan.nodes if plan.twin[node_id] == node_id}
-        self.readers = Counter(
-            link.node_id for links in self.links.values() for link in links.all.values()
-        )
+        self.links = plan.links
+        self.readers = Counter([link.node_id for links in self.links.values() for link in links.all.values()])
+        self._inputs: dict[str, dict[str, Any]] = {}  # of the ready nodes
         self._dependents: defaultdict[str, list[str]] = defaultdict(list)
 
     def demand(self, ids: Iterable[str]) -> dict[str, Outputs]:
@@ -68,8 +68,9 @@ class RunState:
                 pending.extend(self._block(node_id, self.links[node_id].eager))
             else:
                 self.values[node_id] = found[node_id] = held
-        for node_id in found:
-            self._settle(node_id)
+        if self.waiting or self.ready:  # otherwise the run is over, and nobody will read anything
+            for node_id in found:
+                self._settle(node_id)
         return found
 
     def demand_lazy(self, node_id: str, names: Iterable[str]) -> dict[str, Outputs]:
@@ -77,17 +78,16 @@ class RunState:
         links = {name: self.links[node_id].lazy[name] for name in names}
         return self.demand(self._block(node_id, links))
 
-    def next_ready(self) -> str:
-        """Take the node that runs next."""
-        return self.ready.pop()
+    def next_ready(self) -> tuple[str, dict[str, Any]]:
+        """Take the node that runs next, with the values of its links as far as they are known."""
+        node_id = self.ready.pop()
+        return node_id, self._inputs.pop(node_id)
 
-    def inputs(self, node_id: str) -> dict[str, Any]:
-        """The values of a node's links, as far as they are known."""
-        return {
-            name: self._value(link)
-            for name, link in self.links[node_id].all.items()
-            if link.node_id in self.values
-        }
+    def pending_values(self) -> Iterator[Any]:
+        """The values, as far as they are known, that demanded nodes without a result will read."""
+        for node_id in self.demanded - self.settled:
+            links = self.links[node_id].all.values()
+            yield from (self._value(link) for link in links if link.node_id in self.values)
 
     def finish(self, node_id: str, outputs: Outputs) -> None:
         """Take a node's result, wake those that wait for it, free what nobody reads any more."""
@@ -106,12 +106,13 @@ class RunState:
         return sorted(missing, key=self.position.__getitem__)
 
     def _make_ready(self, node_id: str) -> None:
-        self.ready.add(node_id, self._affinity(node_id), self.plan.depth[node_id], self.position[node_id])
-
-    def _affinity(self, node_id: str) -> Affinity:
-        values = self.inputs(node_id).values()
-        models = [value.affinity for value in values if isinstance(value, SocketValue)]
-        return tuple(model for model in models if model is not None) or None
+        self._inputs[node_id] = inputs = {
+            name: self._value(link)
+            for name, link in self.links[node_id].all.items()
+            if link.node_id in self.values
+        }
+        models = None if self.plan.nodes[node_id].passes_models_on else _affinity(inputs)
+        self.ready.add(node_id, models, self.plan.depth[node_id], self.position[node_id])
 
     def _settle(self, node_id: str) -> None:
         self.settled.add(node_id)
@@ -139,4 +140,11 @@ class RunState:
 
     def _value(self, link: Link) -> Any:
         source_class = type(self.plan.nodes[link.node_id])
-        return getattr(self.values[link.node_id], outputs_of(source_class)[int(link.slot)].name)
+        value = getattr(self.values[link.node_id], output_table(source_class)[link.slot].name)
+        return own_copy(value)  # what a node does to it must not reach the cache
+
+
+def _affinity(inputs: Mapping[str, Any]) -> Affinity:
+    """The models that a node with these inputs computes with."""
+    models = [value.affinity for value in inputs.values() if isinstance(value, SocketValue)]
+    return tuple([model for model in models if model is not None]) or None

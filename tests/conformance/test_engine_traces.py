@@ -31,7 +31,9 @@ class Recorder:
     def __init__(self) -> None:
         self.session = Session(REGISTRY)
 
-    def run(self, workflow: Workflow, targets: list[str] | None = None) -> tuple[RunResult, list[str], list[str]]:
+    def run(
+        self, workflow: Workflow, targets: list[str] | None = None
+    ) -> tuple[RunResult, list[str], list[str]]:
         events: list[Event] = []
         result = self.session.run(
             workflow, targets=targets, surroundings=SURROUNDINGS, on_event=events.append
@@ -49,7 +51,9 @@ def same_nodes(workflow: Workflow, ran: list[str], recorded: list[str], targets:
     return len(mine) == len(set(mine)) and set(mine) == set(theirs)
 
 
-def assert_run(recorder: Recorder, workflow: Workflow, recorded: dict, targets: list[str] | None = None) -> None:
+def assert_run(
+    recorder: Recorder, workflow: Workflow, recorded: dict, targets: list[str] | None = None
+) -> None:
     result, ran, _ = recorder.run(workflow, targets)
     outputs = {node_id: result.outputs(node_id).value for node_id in result.by_node}
     assert outputs == recorded["outputs"]

@@ -1,0 +1,238 @@
+"""Building a workflow in Python: handles, messages at build time, files, running."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from sample_nodes import REGISTRY, Blur, Keep, LoadPhoto, SavePhoto, Scale
+
+from graph import Context, Field, Graph, Link, Node, Outputs, Registry, WorkflowError, load_workflow
+from graph import builder as builder_module
+
+
+class Word(Outputs):
+    text: str
+
+
+class Shout(Node):
+    """In capitals; not registered anywhere."""
+
+    is_output = True
+
+    text: str = Field(description="Words.")
+
+    def run(self, ctx: Context) -> Word:
+        return Word(text=self.text.upper())
+
+
+def fox() -> tuple[Graph, Any]:
+    g = Graph(REGISTRY)
+    photo = g.add(LoadPhoto(name="fox.png"), id="photo", title="A fox")
+    blur = g.add(Blur(image=photo.image, radius=2))
+    scale = g.add(Scale(image=blur.image, mask=photo.mask))
+    return g, g.add(SavePhoto(image=scale.image))
+
+
+def test_a_graph_is_a_workflow_with_every_parameter_written_out() -> None:
+    g, _ = fox()
+    assert len(g) == 4
+    assert g.workflow.to_json() == {
+        "photo": {"class_type": "LoadPhoto", "inputs": {"name": "fox.png"}, "_meta": {"title": "A fox"}},
+        "blur": {"class_type": "Blur", "inputs": {"image": ["photo", 0], "radius": 2.0, "edge": "clamp"}},
+        "scale": {
+            "class_type": "Scale",
+            "inputs": {"image": ["blur", 0], "width": 512, "mask": ["photo", 1]},
+        },
+        "save_photo": {"class_type": "SavePhoto", "inputs": {"image": ["scale", 0], "prefix": "out"}},
+    }
+
+
+def test_saving_and_loading_gives_an_equal_graph(tmp_path: Path) -> None:
+    g, _ = fox()
+    path = tmp_path / "fox.json"
+    g.save(path)
+    again = Graph.load(path, REGISTRY)
+    assert again == g
+    assert again.workflow == load_workflow(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["fox.json"]
+    g.add(LoadPhoto(name="other.png"))
+    assert again != g
+    g.save(path)
+    assert Graph.load(path, REGISTRY) == g
+
+
+def test_literals_that_look_like_links_survive_the_file(tmp_path: Path) -> None:
+    values: list[Any] = [["photo", 0], [], {"__value__": ["x", 1]}, {"__value__": 3}, {"a": [1, [2]]}, None]
+    g = Graph(REGISTRY)
+    for value in values:
+        g.add(Keep(value=value))
+    g.save(tmp_path / "w.json")
+    assert Graph.load(tmp_path / "w.json", REGISTRY) == g
+    result = Graph.load(tmp_path / "w.json", REGISTRY).run()
+    ids = list(g.workflow.nodes)
+    assert [result.outputs(node_id).value for node_id in ids] == values  # type: ignore[attr-defined]
+
+
+def test_an_empty_graph_can_be_saved_and_loaded(tmp_path: Path) -> None:
+    Graph(REGISTRY).save(tmp_path / "w.json")
+    assert len(Graph.load(tmp_path / "w.json", REGISTRY)) == 0
+
+
+def test_a_loaded_graph_can_be_extended(tmp_path: Path) -> None:
+    g, _ = fox()
+    g.save(tmp_path / "w.json")
+    again = Graph.load(tmp_path / "w.json", REGISTRY)
+    photo: Any = again.outputs("photo")
+    second = again.add(SavePhoto(image=photo.image, prefix="second"))
+    assert again.run([second]).value(second.path) == "second:fox.png"
+    with pytest.raises(KeyError, match="the graph has no node 'foto'"):
+        again.outputs("foto")
+
+
+def test_loading_a_file_with_faults_names_the_file_and_all_faults(tmp_path: Path) -> None:
+    path = tmp_path / "w.json"
+    path.write_text(json.dumps({"a": {"class_type": "Blur", "inputs": {"radius": 99}}}))
+    with pytest.raises(WorkflowError) as error:
+        Graph.load(path, REGISTRY)
+    assert str(error.value).startswith(f"{path}: 2 faults\n")
+    assert {fault.code for fault in error.value.faults} == {"required_input_missing", "value_bigger_than_max"}
+
+
+def test_ids_are_made_from_class_names() -> None:
+    g = Graph(REGISTRY)
+    for _ in range(3):
+        g.add(LoadPhoto(name="a"))
+    assert list(g.workflow.nodes) == ["load_photo", "load_photo_2", "load_photo_3"]
+
+
+def test_an_id_that_is_taken_is_refused() -> None:
+    g = Graph(REGISTRY)
+    g.add(LoadPhoto(name="a"), id="photo")
+    with pytest.raises(ValueError, match="already has a node 'photo'; give another id"):
+        g.add(LoadPhoto(name="b"), id="photo")
+
+
+def test_a_made_id_avoids_given_ones() -> None:
+    g = Graph(REGISTRY)
+    g.add(LoadPhoto(name="a"), id="load_photo")
+    g.add(LoadPhoto(name="a"))
+    assert list(g.workflow.nodes) == ["load_photo", "load_photo_2"]
+
+
+def test_a_wrong_socket_is_refused_where_it_is_written() -> None:
+    g = Graph(REGISTRY)
+    photo = g.add(LoadPhoto(name="a"), id="photo")
+    with pytest.raises(
+        ValidationError, match=r"<MASK photo\.mask> cannot feed Blur\.image, which takes IMAGE"
+    ):
+        Blur(image=photo.mask)  # type: ignore[arg-type]
+
+
+def test_a_wrong_literal_is_refused_where_it_is_written() -> None:
+    with pytest.raises(ValidationError, match="less than or equal to 10"):
+        Blur(image=Link("photo"), radius=99)  # type: ignore[arg-type]
+
+
+def test_a_handle_of_another_graph_is_refused() -> None:
+    one, other = Graph(REGISTRY), Graph(REGISTRY)
+    photo = one.add(LoadPhoto(name="a"), id="photo")
+    other.add(LoadPhoto(name="a"), id="photo")
+    with pytest.raises(
+        ValueError, match=r"Blur\.image is fed by <IMAGE photo\.image>, which is in another graph"
+    ):
+        other.add(Blur(image=photo.image))
+
+
+def test_a_link_to_a_node_that_is_not_in_the_graph_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"Blur\.image is fed by node 'photo', which is not in the graph"):
+        Graph(REGISTRY).add(Blur(image=Link("photo")))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("thing", [LoadPhoto, "LoadPhoto", 5, None])
+def test_only_nodes_can_be_added(thing: Any) -> None:
+    with pytest.raises(TypeError, match="add takes a node, not"):
+        Graph(REGISTRY).add(thing)
+
+
+def test_a_handle_has_no_value_while_the_graph_is_being_built() -> None:
+    photo = Graph(REGISTRY).add(LoadPhoto(name="a"), id="photo")
+    assert repr(photo.image) == "<IMAGE photo.image>"
+    with pytest.raises(
+        AttributeError, match=r"output 'image' of node 'photo' has no value.*asked for \.story"
+    ):
+        photo.image.story  # noqa: B018
+
+
+def test_the_node_given_to_add_is_not_changed() -> None:
+    g = Graph(REGISTRY)
+    photo = g.add(LoadPhoto(name="a"))
+    blur = Blur(image=photo.image)
+    before = blur.model_copy()
+    g.add(blur)
+    g.add(blur)
+    assert blur == before
+    assert len(g) == 3
+
+
+def test_running_computes_the_output_nodes() -> None:
+    g, saved = fox()
+    result = g.run()
+    assert result.value(saved.path) == "out:fox.png~2clamp@512"
+    assert result.outputs("save_photo").path == "out:fox.png~2clamp@512"  # type: ignore[attr-defined]
+
+
+def test_targets_are_ids_handles_or_what_add_returned() -> None:
+    g = Graph(REGISTRY)
+    photo = g.add(LoadPhoto(name="a"))
+    blur = g.add(Blur(image=photo.image))
+    for target in ("blur", blur, blur.image):
+        for targets in (target, [target], [target, "load_photo"]):
+            assert g.run(targets).value(blur.image).story == "a~1clamp"
+    with pytest.raises(
+        TypeError, match="a target is a node id, an output handle or what add returned, not int"
+    ):
+        g.run([5])
+
+
+def test_a_value_that_was_no_target_is_explained() -> None:
+    g, saved = fox()
+    result = g.run(["photo"])
+    with pytest.raises(KeyError, match="'save_photo' was no target of this run; name it in targets"):
+        result.value(saved.path)
+    with pytest.raises(TypeError, match="value takes an output handle, not str"):
+        result.value("path")
+
+
+def test_faults_are_reported_when_run() -> None:
+    g = Graph(REGISTRY)
+    g.add(LoadPhoto(name="missing.png"), id="photo")
+    with pytest.raises(WorkflowError, match=r"node 'photo'.*there is no such picture"):
+        g.run(["photo"])
+
+
+def test_nodes_that_were_never_registered_can_be_run() -> None:
+    g = Graph(Registry())
+    word = g.add(Shout(text="fox"))
+    assert g.run().value(word.text) == "FOX"
+
+
+def test_events_and_folders_are_passed_to_the_engine(tmp_path: Path) -> None:
+    kinds: list[str] = []
+    g = Graph(Registry())
+    g.add(Shout(text="events"))
+    g.run(on_event=lambda event: kinds.append(event.kind), output_directory=tmp_path)
+    assert kinds == ["run_started", "node_started", "node_finished", "run_finished"]
+
+
+def test_without_an_engine_the_mend_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builder_module, "entry_points", lambda group: [])
+    g, _ = fox()
+    with pytest.raises(WorkflowError, match=r"no engine is installed\. Install the run-graph package"):
+        g.run()
+
+
+def test_a_graph_is_not_hashable() -> None:
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Graph())

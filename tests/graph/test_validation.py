@@ -1,0 +1,345 @@
+"""Validation: every fault at once, each with its code, place, finding, expectation and mend."""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine import SURROUNDINGS, workflow
+from pydantic import model_validator
+from sample_nodes import REGISTRY, Blur, Image, Keep, Kept, LoadPhoto, SavePhoto, Scale
+
+from graph import (
+    Context,
+    Environment,
+    Fault,
+    Field,
+    Link,
+    Node,
+    NodeSpec,
+    Problem,
+    Registry,
+    Workflow,
+    validate,
+)
+from graph.validation import check
+
+GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
+    "photo": (LoadPhoto, {"name": "fox.png"}),
+    "blur": (Blur, {"image": "@photo", "radius": 2}),
+    "save": (SavePhoto, {"image": "@blur.image"}),
+}
+
+
+def faults_of(*, env: Environment | None = None, **changes: tuple[Any, dict[str, Any]]) -> list[Fault]:
+    return validate(workflow(**{**GOOD, **changes}), REGISTRY, env=env)
+
+
+def only_fault(**changes: tuple[Any, dict[str, Any]]) -> Fault:
+    (fault,) = faults_of(**changes)
+    assert fault.mend
+    return fault
+
+
+def test_a_good_workflow_has_no_faults_and_its_nodes_come_in_topological_order() -> None:
+    checked = check(workflow(**dict(reversed(GOOD.items()))), REGISTRY)
+    assert checked.faults == ()
+    assert list(checked.nodes) == ["photo", "blur", "save"]
+    assert checked.targets == ("save",)
+
+
+def test_named_slots_are_normalised_to_numbers() -> None:
+    checked = check(workflow(**GOOD), REGISTRY)
+    assert checked.nodes["save"].image == Link("blur", 0)  # type: ignore[attr-defined]
+    scaled = workflow(**GOOD, scale=(Scale, {"image": "@photo", "mask": "@photo.mask"}))
+    assert check(scaled, REGISTRY, ["scale"]).nodes["scale"].mask == Link("photo", 1)  # type: ignore[attr-defined]
+
+
+def test_all_faults_are_reported_at_once_with_their_places() -> None:
+    found = faults_of(
+        photo=(LoadPhoto, {}),
+        blur=(Blur, {"image": "@photo.mask", "radius": 11, "edge": "wrapp", "colour": 1}),
+        save=(SavePhoto, {"image": "@blurr", "prefix": 5}),
+        scale=(Scale, {"image": "@blur", "width": 500}),
+        other=(SavePhoto, {"image": "@scale"}),
+    )
+    assert {(fault.node_id, fault.input, fault.code) for fault in found} == {
+        ("photo", "name", "required_input_missing"),
+        ("blur", "image", "return_type_mismatch"),
+        ("blur", "radius", "value_bigger_than_max"),
+        ("blur", "edge", "value_not_in_list"),
+        ("blur", "colour", "unknown_input"),
+        ("save", "image", "link_to_missing_node"),
+        ("save", "prefix", "invalid_input_type"),
+        ("scale", "width", "value_not_a_multiple"),
+    }
+    assert all(fault.message and fault.mend and fault.class_type for fault in found)
+
+
+def test_a_fault_in_words_names_place_finding_expectation_mend_and_code() -> None:
+    assert str(only_fault(blur=(Blur, {"image": "@photo", "radius": 11}))) == (
+        "node 'blur' (Blur), input 'radius': the value is too large "
+        "(found 11; expected FLOAT, from 0 to 10). Write at most 10. [value_bigger_than_max]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("inputs", "code", "found", "mend"),
+    [
+        ({"radius": -0.5}, "value_smaller_than_min", "-0.5", "Write at least 0."),
+        ({"radius": "soft"}, "invalid_input_type", '"soft"', "Write FLOAT, from 0 to 10."),
+        ({"radius": None}, "invalid_input_type", "null", "Write FLOAT"),
+        ({"edge": "wrapp"}, "value_not_in_list", '"wrapp"', "Did you mean 'wrap'?"),
+        ({"edge": 17}, "value_not_in_list", "17", "Write one of the values listed."),
+        ({"radiuss": 1}, "unknown_input", None, "Did you mean 'radius'?"),
+        ({"zzz": 1}, "unknown_input", None, "Remove it."),
+        ({"image": "fox.png"}, "invalid_input_type", '"fox.png"', "made by LoadPhoto or Blur or Scale"),
+        ({"image": ["photo"]}, "bad_linked_input", "['photo']", 'Write a link as ["node id", slot]'),
+        ({"image": ["photo", 0, 1]}, "bad_linked_input", "['photo', 0, 1]", '{"__value__": [...]}'),
+        ({"image": Link("phot")}, "link_to_missing_node", "['phot', 0]", "Did you mean 'photo'?"),
+        ({"image": Link("photo", 5)}, "link_to_missing_output", "['photo', 5]", "Link one of"),
+        ({"image": Link("photo", -1)}, "link_to_missing_output", "['photo', -1]", "Link one of"),
+        ({"image": Link("photo", "img")}, "link_to_missing_output", "['photo', 'img']", "Link one of"),
+        ({"image": Link("photo", 1)}, "return_type_mismatch", "MASK", 'instead: ["photo", "image"]'),
+        ({"image": Link("keep", 0)}, None, None, None),
+        ({"radius": Link("photo", 0)}, "return_type_mismatch", "IMAGE", "to a node that makes FLOAT."),
+    ],
+)  # fmt: skip
+def test_one_fault_each_with_its_mend(
+    inputs: dict[str, Any], code: str | None, found: str | None, mend: str | None
+) -> None:
+    given = {"image": Link("photo", 0), **inputs}
+    faults = faults_of(blur=(Blur, given), keep=(Keep, {"value": 1}))
+    if code is None:
+        assert faults == []
+        return
+    (fault,) = faults
+    assert (fault.node_id, fault.class_type, fault.code) == ("blur", "Blur", code)
+    assert fault.found == found
+    assert mend is not None
+    assert mend in fault.mend
+
+
+def test_a_missing_socket_says_which_nodes_make_it() -> None:
+    fault = only_fault(blur=(Blur, {}))
+    assert fault.code == "required_input_missing"
+    assert fault.expected == "a link to an IMAGE output"
+    assert "made by LoadPhoto or Blur or Scale" in fault.mend
+
+
+@pytest.mark.parametrize(
+    ("width", "mend"),
+    [
+        (500, "The nearest legal values are 496 and 512."),
+        ("500", "The nearest legal values are 496 and 512."),
+        (-5, "The nearest legal value is 16."),
+        (5, "The nearest legal value is 16."),
+        (4097, "The nearest legal value is 4096."),
+        (10**30 + 1, "The nearest legal value is 4096."),
+    ],
+)
+def test_the_nearest_legal_multiples_are_named(width: Any, mend: str) -> None:
+    fault = only_fault(
+        scale=(Scale, {"image": "@photo", "width": width}), save=(SavePhoto, {"image": "@scale"})
+    )
+    assert fault.code == "value_not_a_multiple"
+    assert fault.mend == mend
+
+
+def test_large_multiples_are_written_out() -> None:
+    class Wide(Node):
+        is_output = True
+        width: int = Field(multiple_of=16)
+
+        def run(self, ctx: Context) -> Kept:
+            return Kept(value=self.width)
+
+    (fault,) = validate(workflow(w=(Wide, {"width": 1_048_577})), Registry([Wide]))
+    assert fault.mend == "The nearest legal values are 1048576 and 1048592."
+
+
+def test_literals_that_convert_without_loss_are_taken() -> None:
+    checked = check(
+        workflow(
+            photo=(LoadPhoto, {"name": "a"}),
+            scale=(Scale, {"image": "@photo", "width": 512.0, "mask": None}),
+            blur=(Blur, {"image": "@scale", "radius": "2.5"}),
+            save=(SavePhoto, {"image": "@blur"}),
+        ),
+        REGISTRY,
+    )
+    assert checked.faults == ()
+    assert checked.nodes["scale"].width == 512  # type: ignore[attr-defined]
+    assert checked.nodes["blur"].radius == 2.5  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("class_type", "mend"),
+    [
+        ("LoadFoto", "Did you mean 'LoadPhoto'?"),
+        ("loadphoto", "Did you mean 'LoadPhoto'?"),
+        ("KSampler", "run-graph --list-nodes lists all classes."),
+    ],
+)
+def test_an_unknown_class_suggests_the_nearest_name(class_type: str, mend: str) -> None:
+    fault = only_fault(photo=(class_type, {"anything": 1}))
+    assert fault.code == "missing_node_type"
+    assert (fault.node_id, fault.class_type) == ("photo", class_type)
+    assert fault.mend == mend
+
+
+def test_an_unknown_class_is_reported_even_where_no_target_needs_it() -> None:
+    assert only_fault(stray=("Nonsense", {})).node_id == "stray"
+
+
+def test_a_node_without_class_type_is_told() -> None:
+    (fault,) = validate(Workflow({"a": NodeSpec("")}), REGISTRY, targets=["a"])
+    assert fault.code == "missing_node_type"
+    assert fault.message == "the node has no class_type"
+
+
+def test_other_faults_of_nodes_that_no_target_needs_are_not_reported() -> None:
+    assert faults_of(stray=(Blur, {"radius": 99}), loop=(Blur, {"image": "@loop"})) == []
+    broken = workflow(**GOOD, stray=(Blur, {"radius": 99}))
+    assert {fault.node_id for fault in validate(broken, REGISTRY, targets=["stray"])} == {"stray"}
+
+
+def test_targets_may_be_any_nodes() -> None:
+    checked = check(workflow(**GOOD), REGISTRY, targets=["blur"])
+    assert set(checked.nodes) == {"photo", "blur"}
+    assert set(checked.workflow.nodes) == {"photo", "blur"}
+
+
+def test_an_unknown_target_suggests_the_nearest_id() -> None:
+    (fault,) = validate(workflow(**GOOD), REGISTRY, targets=["blurr"])
+    assert fault.code == "target_not_found"
+    assert fault.mend == "Did you mean 'blur'?"
+
+
+def test_a_single_id_is_one_target_not_its_letters() -> None:
+    assert check(workflow(**GOOD), REGISTRY, targets="blur").targets == ("blur",)
+
+
+def test_a_workflow_without_output_node_is_told_how_to_get_one() -> None:
+    (fault,) = validate(workflow(photo=GOOD["photo"]), REGISTRY)
+    assert fault.code == "prompt_no_outputs"
+    assert fault.mend == "Add an output node, such as SavePhoto, or name a target."
+    assert [fault.code for fault in validate(Workflow({}), Registry())] == ["prompt_no_outputs"]
+
+
+def test_a_cycle_is_reported_on_each_of_its_nodes_with_the_way_round() -> None:
+    found = faults_of(
+        blur=(Blur, {"image": "@scale"}),
+        scale=(Scale, {"image": "@blur"}),
+        save=(SavePhoto, {"image": "@scale"}),
+    )
+    assert {fault.node_id for fault in found} == {"blur", "scale"}
+    assert {fault.code for fault in found} == {"dependency_cycle"}
+    assert "blur (Blur) -> scale (Scale) -> blur (Blur)" in found[0].message
+
+
+def test_faults_beside_a_cycle_are_reported_too() -> None:
+    codes = {fault.code for fault in faults_of(blur=(Blur, {"image": "@blur", "radius": 99}))}
+    assert codes == {"dependency_cycle", "value_bigger_than_max"}
+
+
+def test_a_huge_cycle_is_reported_quickly_and_shortly() -> None:
+    ring = Workflow(
+        {f"n{i}": NodeSpec("Blur", {"image": Link(f"n{i - 1 if i else 4999}")}) for i in range(5000)}
+    )
+    started = time.perf_counter()
+    found = validate(ring, REGISTRY, targets=["n0"])
+    assert time.perf_counter() - started < 5
+    assert len(found) == 5000
+    assert max(len(str(fault)) for fault in found) < 1000
+    assert "4,990 more" in str(found[0])
+
+
+def test_a_nodes_own_check_is_asked_only_with_an_environment_and_when_types_hold() -> None:
+    photo = (LoadPhoto, {"name": "missing.png"})
+    assert faults_of(photo=photo) == []
+    (fault,) = faults_of(env=SURROUNDINGS, photo=photo)
+    assert (fault.node_id, fault.input, fault.code) == ("photo", "name", "custom_validation_failed")
+    assert fault.found == "missing.png"
+    assert fault.mend == "Name another."
+    codes = [f.code for f in faults_of(env=SURROUNDINGS, photo=(LoadPhoto, {"name": "missing.png", "x": 1}))]
+    assert codes == ["unknown_input"]
+
+
+class Fragile(Node):
+    """Its own check is broken."""
+
+    is_output = True
+
+    def check(self, env: Environment) -> Iterable[Problem]:
+        raise KeyError("oops")
+
+    def run(self, ctx: Context) -> Kept:
+        return Kept(value=1)
+
+
+def test_a_check_that_raises_is_a_fault_of_that_node() -> None:
+    (fault,) = validate(workflow(f=(Fragile, {})), Registry([Fragile]), env=SURROUNDINGS)
+    assert (fault.node_id, fault.class_type, fault.code) == ("f", "Fragile", "exception_during_validation")
+    assert "KeyError: 'oops'" in fault.message
+
+
+class Range(Node):
+    """A rule over several inputs."""
+
+    is_output = True
+
+    low: int = 0
+    high: int = 1
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if isinstance(self.low, int) and isinstance(self.high, int) and self.low > self.high:
+            raise ValueError("low is above high")
+        return self
+
+    def run(self, ctx: Context) -> Kept:
+        return Kept(value=self.low)
+
+
+def test_a_rule_over_several_inputs_is_a_fault_of_the_node() -> None:
+    (fault,) = validate(workflow(r=(Range, {"low": 5, "high": 2})), Registry([Range]))
+    assert (fault.node_id, fault.code, fault.message) == (
+        "r",
+        "custom_validation_failed",
+        "low is above high",
+    )
+
+
+def test_a_link_where_a_literal_list_was_meant_is_told() -> None:
+    fault = only_fault(photo=(LoadPhoto, {"name": ["a", "b", "c"]}))
+    assert fault.code == "bad_linked_input"
+
+
+def test_literal_lists_and_dicts_reach_the_node() -> None:
+    checked = check(
+        workflow(k=(Keep, {"value": {"__value__": ["photo", 0]}}), d=(Keep, {"value": {"a": [1]}})), REGISTRY
+    )
+    assert checked.nodes["k"].value == ["photo", 0]  # type: ignore[attr-defined]
+    assert checked.nodes["d"].value == {"a": [1]}  # type: ignore[attr-defined]
+
+
+def test_validating_changes_nothing() -> None:
+    given = workflow(**GOOD, k=(Keep, {"value": {"deep": [1]}}))
+    before = given.to_json()
+    checked = check(given, REGISTRY)
+    checked.nodes["k"].value["deep"].append(2)  # type: ignore[attr-defined]
+    assert given.to_json() == before
+
+
+def test_the_codes_do_not_depend_on_the_order_of_nodes() -> None:
+    broken = {**GOOD, "blur": (Blur, {"image": "@photo.mask", "radius": 99})}
+    forward = validate(workflow(**broken), REGISTRY)
+    backward = validate(workflow(**dict(reversed(broken.items()))), REGISTRY)
+    assert set(forward) == set(backward)
+
+
+def test_the_real_environment_is_never_needed_for_types(tmp_path: Path) -> None:
+    assert faults_of() == validate(workflow(**GOOD), REGISTRY, env=None) == []
+    assert isinstance(Image("x"), Image)

@@ -1,0 +1,149 @@
+"""The order among ready nodes: no model first, then the model in use, then the least depth."""
+
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+from engine import Engine, workflow
+
+from graph import Context, Field, Node, Outputs, Registry, SocketValue
+from runtime.policy import ReadyNodes
+
+
+def order_of(*nodes: tuple[str, Hashable | None, int]) -> list[str]:
+    """The order in which (id, affinity, depth) come out again."""
+    ready = ReadyNodes()
+    for position, (node_id, affinity, depth) in enumerate(nodes):
+        ready.add(node_id, affinity, depth, position)
+    return drain(ready)
+
+
+def drain(ready: ReadyNodes) -> list[str]:
+    taken = []
+    while ready:
+        taken.append(ready.pop())
+    return taken
+
+
+def test_nodes_without_a_model_go_first() -> None:
+    assert order_of(("t5", "T5", 0), ("load", None, 9), ("clip", "CLIP", 0)) == ["load", "t5", "clip"]
+
+
+def test_the_model_in_use_is_kept() -> None:
+    assert order_of(("a1", "A", 1), ("b1", "B", 2), ("a2", "A", 8), ("b2", "B", 9)) == [
+        "a1",
+        "a2",
+        "b1",
+        "b2",
+    ]
+
+
+def test_the_model_in_use_is_kept_over_nodes_without_one() -> None:
+    ready = ReadyNodes()
+    ready.add("a1", "A", 0, 0)
+    ready.add("b1", "B", 1, 1)
+    assert ready.pop() == "a1"
+    ready.add("save", None, 5, 2)
+    ready.add("a2", "A", 6, 3)
+    assert drain(ready) == ["save", "a2", "b1"]
+
+
+def test_of_other_models_the_one_nearest_the_beginning_is_next() -> None:
+    assert order_of(("sample", "FLUX", 3), ("encode", "T5", 1)) == ["encode", "sample"]
+
+
+def test_least_depth_then_file_order_decide_within_a_model() -> None:
+    assert order_of(("late", None, 2), ("b", None, 1), ("a", None, 1)) == ["b", "a", "late"]
+
+
+def test_an_empty_queue_is_false() -> None:
+    ready = ReadyNodes()
+    assert not ready
+    ready.add("a", None, 0, 0)
+    assert ready
+
+
+class Model(SocketValue):
+    """A light handle: what to load."""
+
+    socket_type = "MODEL"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def affinity(self) -> Hashable:
+        return self.name
+
+
+class Loaded(Outputs):
+    model: Model
+
+
+class Value(Outputs):
+    value: str
+
+
+class Load(Node):
+    """A handle."""
+
+    name: str
+
+    def run(self, ctx: Context) -> Loaded:
+        return Loaded(model=Model(self.name))
+
+
+class Compute(Node):
+    """Something with a model."""
+
+    model: Model
+    seed: Any = 0
+    given: Any = None
+
+    def run(self, ctx: Context) -> Value:
+        return Value(value=f"{self.model.name}({self.given or self.seed})")
+
+
+class Save(Node):
+    """Something without a model."""
+
+    is_output = True
+    given: Any = Field(description="Anything.")
+
+    def run(self, ctx: Context) -> Value:
+        return Value(value=str(self.given))
+
+
+def models_used(engine: Engine, nodes: dict[str, Any]) -> list[str]:
+    """The models in order of use, each as often as it is switched to."""
+    uses: Iterable[str] = (nodes[n][1]["model"][1:] for n in engine.ran if "model" in nodes[n][1])
+    switches: list[str] = []
+    for model in uses:
+        if not switches or switches[-1] != model:
+            switches.append(model)
+    return switches
+
+
+def test_a_batch_switches_models_once_each() -> None:
+    """Ten pictures, each encoded, sampled and decoded: three models, three loads instead of thirty."""
+    nodes: dict[str, Any] = {name: (Load, {"name": name}) for name in ("t5", "flux", "vae")}
+    for i in range(10):
+        nodes[f"encode{i}"] = (Compute, {"model": "@t5", "seed": i})
+        nodes[f"sample{i}"] = (Compute, {"model": "@flux", "given": f"@encode{i}"})
+        nodes[f"decode{i}"] = (Compute, {"model": "@vae", "given": f"@sample{i}"})
+        nodes[f"save{i}"] = (Save, {"given": f"@decode{i}"})
+    engine = Engine(Registry([Load, Compute, Save]))
+    result = engine.run(workflow(**nodes))
+    assert models_used(engine, nodes) == ["t5", "flux", "vae"]
+    saved = result.outputs("save3")
+    assert isinstance(saved, Value)
+    assert saved.value == "vae(flux(t5(3)))"
+
+
+def test_each_picture_is_saved_before_the_next_is_decoded() -> None:
+    nodes: dict[str, Any] = {"vae": (Load, {"name": "vae"})}
+    for i in range(3):
+        nodes[f"decode{i}"] = (Compute, {"model": "@vae", "seed": i})
+        nodes[f"save{i}"] = (Save, {"given": f"@decode{i}"})
+    engine = Engine(Registry([Load, Compute, Save]))
+    engine.run(workflow(**nodes))
+    assert engine.ran == ["vae", "decode0", "save0", "decode1", "save1", "decode2", "save2"]
