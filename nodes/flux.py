@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from graph import Context, Field, Node, Outputs
+from collections.abc import Iterable
+
+from graph import Context, Environment, Field, Node, Outputs, Problem
 from runtime.generation import Generation
 from runtime.values import Conditioning, Flux, Image, Latent, Vae
 
@@ -22,14 +24,19 @@ class FluxSample(Node):
 
     flux: Flux = Field(description="The transformer, from LoadFlux.")
     conditioning: Conditioning = Field(description="Prompt and reference pictures.")
-    width: int = Field(1024, ge=16, le=8192, multiple_of=16, description="Pixels.")
-    height: int = Field(1024, ge=16, le=8192, multiple_of=16, description="Pixels.")
-    steps: int = Field(20, ge=1, le=10000, description="Denoising steps: about 4 for schnell, 20 or more for dev.")
+    width: int = Field(default=1024, ge=16, le=8192, multiple_of=16, description="Pixels.")
+    height: int = Field(default=1024, ge=16, le=8192, multiple_of=16, description="Pixels.")
+    steps: int = Field(
+        default=20, ge=1, le=10000, description="Denoising steps: about 4 for schnell, 20 or more for dev."
+    )
     guidance: float = Field(
-        3.5, ge=0, le=100, description="How closely the prompt is followed; schnell has no use for it."
+        default=3.5,
+        ge=0,
+        le=100,
+        description="How closely the prompt is followed; schnell has no use for it.",
     )
     seed: int = Field(
-        0,
+        default=0,
         ge=0,
         le=2**64 - 1,
         description="Which noise to begin with.",
@@ -43,22 +50,28 @@ class FluxSample(Node):
         from runtime.models.denoise import denoise, initial_noise, unpack
         from runtime.models.schedule import sigmas
         from runtime.models.store import ModelStore
+        from runtime.models.transformer import conditioning_widths
 
         model = self.flux
-        transformer = ctx.service(ModelStore).transformer(model.checkpoint, model.quantize)
+        store = ctx.service(ModelStore)
+        transformer = store.transformer(model.checkpoint, model.quantize, model.loras)
         listening = self.conditioning
+        base = store.get(model.checkpoint, "transformer", model.quantize)
+        _require_fit(listening, conditioning_widths(base.module))
         prepared = transformer.prepare(
             listening.tokens, listening.pooled, self.guidance, height=self.height, width=self.width
         )
         levels = sigmas(self.steps, self.width, self.height, shifts_sigmas(model.checkpoint))
-        latents = initial_noise(self.seed, self.width, self.height)
-        ctx.progress(0, self.steps)
-        for step, latents in enumerate(denoise(transformer, prepared, latents, levels), start=1):
+        latents = noise = initial_noise(self.seed, self.width, self.height)
+        ctx.progress(0, self.steps, preview=noise)
+        for step, latents in enumerate(denoise(transformer, prepared, noise, levels), start=1):
             mx.eval(latents)
             ctx.progress(step, self.steps, preview=latents)
         return Sampled(latent=Latent(unpack(latents, self.width, self.height), self._generation()))
 
     def _generation(self) -> Generation:
+        from runtime.models.checkpoints import base_model
+
         return Generation(
             prompt=self.conditioning.prompt,
             references=self.conditioning.references,
@@ -69,6 +82,20 @@ class FluxSample(Node):
             height=self.height,
             model=self.flux.checkpoint.name,
             quantize=self.flux.quantize,
+            base_model=base_model(self.flux.checkpoint),
+            lora_paths=tuple(lora.name for lora in self.flux.loras),
+            lora_scales=tuple(lora.scale for lora in self.flux.loras),
+        )
+
+
+def _require_fit(conditioning: Conditioning, takes: tuple[int, int]) -> None:
+    """Refuse tokens and a pooled prompt of other widths than the transformer takes."""
+    given = conditioning.tokens.shape[-1], conditioning.pooled.shape[-1]
+    if given != takes:
+        raise ValueError(
+            f"the conditioning was made by another model's text encoders: its tokens are {given[0]} wide and "
+            f"its pooled prompt {given[1]}, the transformer takes {takes[0]} and {takes[1]}; take both from "
+            "one LoadFlux"
         )
 
 
@@ -77,12 +104,32 @@ class Decoded(Outputs):
 
 
 class DecodeLatent(Node):
-    """Decode a latent picture into pixels."""
+    """Decode a latent picture into pixels.
+
+    `tile_size` decodes a large picture in overlapping tiles, as mflux does with --vae-tiling: much less
+    memory, and colours that may differ slightly.
+    """
 
     category = "sampling"
 
     vae: Vae = Field(description="The autoencoder, from LoadFlux.")
     latent: Latent = Field(description="The latent picture.")
+    tile_size: int = Field(
+        default=0,
+        ge=0,
+        le=8192,
+        multiple_of=16,
+        description="Side of a tile, pixels: 128 or more; 0 decodes the whole.",
+    )
+
+    def check(self, env: Environment) -> Iterable[Problem]:
+        if isinstance(self.tile_size, int) and 0 < self.tile_size < 128:
+            yield Problem(
+                "tile_size",
+                "tiles overlap by 64 pixels and must be larger",
+                "Use 0 to decode the picture whole, or 128 and more.",
+                found=self.tile_size,
+            )
 
     def run(self, ctx: Context) -> Decoded:
         import mlx.core as mx
@@ -90,7 +137,11 @@ class DecodeLatent(Node):
 
         from runtime.models.store import ModelStore
         from runtime.models.vae import decode
+        from runtime.models.vae_tiling import decode_tiled
 
         vae = ctx.service(ModelStore).get(self.vae.checkpoint, "vae", self.vae.quantize)
+        if self.tile_size:
+            tiled = decode_tiled(vae.module, vae.config, self.latent.samples, self.tile_size, ctx.progress)
+            return Decoded(image=Image(tiled, generation=self.latent.generation))
         pixels = decode(vae.module, vae.config, self.latent.samples).astype(mx.float32)
         return Decoded(image=Image(np.array(pixels), generation=self.latent.generation))

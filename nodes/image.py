@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from graph import Context, Environment, Field, Node, Outputs, Problem
-from runtime.files import digest, prefix_fault, save_numbered
+from runtime.files import digest, folder_fault, prefix_fault, prefix_folder, save_numbered
 from runtime.metadata import as_text, picture_metadata
 from runtime.names import expand_tokens
 from runtime.values import Image, Mask
@@ -70,7 +70,7 @@ class SaveImage(Node):
 
     image: Image = Field(description="The picture to save.")
     filename_prefix: str = Field(
-        "run-graph",
+        default="run-graph",
         description="Start of the file name; may name subfolders (`portraits/anna`) and hold `%width%`, "
         "`%height%`, `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%`, `%second%`.",
     )
@@ -79,16 +79,18 @@ class SaveImage(Node):
         fault = prefix_fault(self.filename_prefix) if isinstance(self.filename_prefix, str) else None
         if fault is not None:
             yield Problem("filename_prefix", fault, "Name a place inside the output folder.")
+        fault = folder_fault(env.output_directory)
+        if fault is not None:
+            yield Problem("filename_prefix", fault, "Choose another output folder (--output).")
 
     def run(self, ctx: Context) -> SavedImage:
         from runtime.images import mflux_comment, to_png
 
-        settings = picture_metadata(self.image, ctx.provenance())
+        _, height, width, _ = self.image.pixels.shape
+        prefix = expand_tokens(self.filename_prefix, width=width, height=height)
+        folder = prefix_folder(ctx.output_directory, prefix)
+        settings = picture_metadata(self.image, ctx.provenance(), folder)
         exif = mflux_comment(settings["run_graph"])
-        paths = []
-        for pixels in self.image.pixels:
-            height, width, _ = pixels.shape
-            prefix = expand_tokens(self.filename_prefix, width=width, height=height)
-            png = to_png(pixels, as_text(settings), exif)
-            paths.append(save_numbered(ctx.output_directory, prefix, ".png", png))
+        pictures = [to_png(pixels, as_text(settings), exif) for pixels in self.image.pixels]
+        paths = [save_numbered(ctx.output_directory, prefix, ".png", png) for png in pictures]
         return SavedImage(path=str(paths[0]))

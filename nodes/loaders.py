@@ -35,8 +35,12 @@ class LoadFlux(Node):
 
     category = "loaders"
 
-    model: str = Field("tiny", description="`tiny`, `schnell`, `dev`, `krea-dev`, a repository, or a folder.")
-    quantize: Quantize = Field("none", description="Bits per weight; `none` keeps the checkpoint's precision.")
+    model: str = Field(
+        default="tiny", description="`tiny`, `schnell`, `dev`, `krea-dev`, a repository, or a folder."
+    )
+    quantize: Quantize = Field(
+        default="none", description="Bits per weight; `none` keeps the checkpoint's precision."
+    )
 
     def check(self, env: Environment) -> Iterable[Problem]:
         return _model_problems(self.model, resolve_flux, FLUX_PARTS)
@@ -63,8 +67,10 @@ class LoadRedux(Node):
 
     category = "loaders"
 
-    model: str = Field("tiny", description="`tiny`, `dev-redux`, a repository, or a folder.")
-    quantize: Quantize = Field("none", description="Bits per weight; `none` keeps the checkpoint's precision.")
+    model: str = Field(default="tiny", description="`tiny`, `dev-redux`, a repository, or a folder.")
+    quantize: Quantize = Field(
+        default="none", description="Bits per weight; `none` keeps the checkpoint's precision."
+    )
 
     def check(self, env: Environment) -> Iterable[Problem]:
         return _model_problems(self.model, resolve_redux, REDUX_PARTS)

@@ -49,10 +49,10 @@ class PatchDownsample(Node):
     category = "redux"
 
     tokens: ReduxTokens = Field(description="Tokens on a square grid.")
-    mode: Mode = Field("medium", description="How much of the picture is kept.")
-    interpolation: Kernel = Field("area", description="How a token of the smaller grid is computed.")
+    mode: Mode = Field(default="medium", description="How much of the picture is kept.")
+    interpolation: Kernel = Field(default="area", description="How a token of the smaller grid is computed.")
     factor: float | None = Field(
-        None, ge=1, le=9, description="Reduction of each side; if given, it replaces `mode`."
+        default=None, ge=1, le=9, description="Reduction of each side; if given, it replaces `mode`."
     )
 
     def run(self, ctx: Context) -> Tokens:
@@ -92,7 +92,9 @@ class ConcatConditioning(Node):
 
     conditioning: Conditioning = Field(description="The prompt, perhaps with pictures already.")
     tokens: ReduxTokens = Field(description="The picture's tokens. Those of a batch follow one another.")
-    strength: float = Field(1.0, ge=0, le=1, description="Factor on the tokens; 0 leaves them in place as zeros.")
+    strength: float = Field(
+        default=1.0, ge=0, le=1, description="Factor on the tokens; 0 leaves them in place as zeros."
+    )
 
     def run(self, ctx: Context) -> Conditioned:
         import mlx.core as mx
@@ -100,9 +102,9 @@ class ConcatConditioning(Node):
         text, picture = self.conditioning.tokens, self.tokens.tokens
         if text.shape[-1] != picture.shape[-1]:
             raise ValueError(
-                f"the prompt's tokens are {text.shape[-1]} wide and the picture's {picture.shape[-1]}: LoadFlux and "
-                'LoadRedux name models that do not belong together; use "tiny" with "tiny", and "dev-redux" with '
-                "FLUX.1 models"
+                f"the prompt's tokens are {text.shape[-1]} wide and the picture's {picture.shape[-1]}: "
+                "LoadFlux and LoadRedux name models that do not belong together; "
+                'use "tiny" with "tiny", and "dev-redux" with FLUX.1 models'
             )
         picture = picture.reshape(1, -1, picture.shape[-1])
         scaled = picture if self.strength == 1 else picture * self.strength

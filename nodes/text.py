@@ -27,5 +27,7 @@ class TextEncode(Node):
         from runtime.models.text import encode_prompt
 
         handle = self.text_encoders
-        tokens, pooled = encode_prompt(ctx.service(ModelStore), handle.checkpoint, handle.quantize, self.prompt)
+        tokens, pooled = encode_prompt(
+            ctx.service(ModelStore), handle.checkpoint, handle.quantize, self.prompt
+        )
         return Encoded(conditioning=Conditioning(tokens, pooled, self.prompt))

@@ -26,9 +26,11 @@ class SiglipEncode(Node):
     siglip: Siglip = Field(description="The vision tower, from LoadRedux.")
     image: Image = Field(description="The reference picture. Of a batch, each picture is seen by itself.")
     fit: Literal["crop", "stretch", "pad"] = Field(
-        "crop", description="How a picture that is not square becomes square."
+        default="crop", description="How a picture that is not square becomes square."
     )
-    resample: Literal["bicubic", "lanczos"] = Field("bicubic", description="The resizing kernel; both antialias.")
+    resample: Literal["bicubic", "lanczos"] = Field(
+        default="bicubic", description="The resizing kernel; both antialias."
+    )
 
     def run(self, ctx: Context) -> Seen:
         import mlx.core as mx
@@ -42,4 +44,4 @@ class SiglipEncode(Node):
         pixels = mx.array(siglip_pixels(self.image.pixels, size, self.fit, self.resample))
         hidden = siglip.encode(tower.module, tower.config, pixels)
         mx.eval(hidden)
-        return Seen(vision=Vision(hidden, Reference(path=self.image.source)))
+        return Seen(vision=Vision(hidden, Reference(self.image.source, self.fit, self.resample)))

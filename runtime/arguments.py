@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from importlib.metadata import version
+
+from runtime.quantities import parse_bytes
 
 DRAWING_SUFFIXES = (".svg", ".png", ".mmd", ".txt")
 
@@ -15,6 +17,7 @@ examples:
   run-graph workflows/redux.json --validate
   run-graph workflows/redux.json --draw redux.svg
   run-graph output/redux_00001_.png --set sample.seed=2
+  run-graph workflows/redux.json --sweep smaller.mode=low,high --contact-sheet sheet.png
 """
 
 
@@ -25,6 +28,10 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     asks_about_nodes = arguments.list_nodes or arguments.describe or arguments.schema
     if arguments.file is None and not asks_about_nodes:
         parser.error("name a workflow file, such as workflows/redux.json")
+    if arguments.zip and len(arguments.sweep) < 2:
+        parser.error("--zip pairs the values of two --sweep or more")
+    if arguments.contact_sheet and not arguments.contact_sheet.lower().endswith(".png"):
+        parser.error(f"--contact-sheet writes .png, not {arguments.contact_sheet!r}")
     if arguments.draw and not arguments.draw.lower().endswith(DRAWING_SUFFIXES):
         parser.error(f"--draw writes {', '.join(DRAWING_SUFFIXES)}, not {arguments.draw!r}")
     return arguments
@@ -53,9 +60,55 @@ def _parser() -> ArgumentParser:
         metavar="NODE",
         help="run only this node and what it needs; may be repeated (default: all output nodes)",
     )
+    parser.add_argument(
+        "--offline",
+        action="store_true",
+        help="never ask the network: models are local or cached, or an error",
+    )
+    _add_many(parser)
+    _add_memory(parser)
     _add_reporting(parser)
     _add_questions(parser)
     return parser
+
+
+def _add_many(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("many pictures in one run")
+    group.add_argument(
+        "--sweep",
+        action="append",
+        default=[],
+        metavar="NODE.INPUT=V1,V2,...",
+        help="run with each of these values (1..4 for numbers, a JSON list for texts with commas); "
+        "if repeated, with each combination",
+    )
+    group.add_argument("--zip", action="store_true", help="pair the values of the sweeps one by one instead")
+    group.add_argument("--contact-sheet", metavar="FILE.png", help="lay the pictures out in a labelled grid")
+
+
+def _add_memory(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("memory")
+    group.add_argument(
+        "--memory-limit",
+        type=_amount,
+        metavar="SIZE",
+        help="most memory for weights, such as 8GB (default: what the machine can spare)",
+    )
+    group.add_argument(
+        "--low-ram", action="store_true", help="hold one model at a time, and only as long as it is needed"
+    )
+    group.add_argument(
+        "--memory-report",
+        action="store_true",
+        help="at the end, tell what was in memory when, on standard error",
+    )
+
+
+def _amount(text: str) -> int:
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def _add_reporting(parser: ArgumentParser) -> None:

@@ -50,7 +50,7 @@ class CancelToken:
             raise Cancelled("the run was cancelled")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class NodeContext:
     """The context of one node's run (:class:`graph.Context`)."""
 

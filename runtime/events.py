@@ -7,8 +7,13 @@ stream. A listener is any callable that takes an event.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
+from weakref import ReferenceType
+
+from graph.node import Outputs
+
+Held = ReferenceType[Outputs] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +58,39 @@ class NodeProgress(Event):
 
 @dataclass(frozen=True, slots=True)
 class NodeFinished(Event):
-    """A node is done. ``result`` holds its outputs that are plain JSON values."""
+    """A node is done. ``result`` holds its outputs that are plain JSON values.
+
+    ``outputs()`` are all of them, never in JSON. The reference is weak, so that a listener that keeps
+    events keeps no pictures alive: take what is needed while the event is delivered.
+    """
 
     kind: ClassVar[str] = "node_finished"
     node_id: str
     class_type: str
     seconds: float
     result: dict[str, Any]
+    outputs: Held = field(default=None, repr=False, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        return _without_outputs(self)
 
 
 @dataclass(frozen=True, slots=True)
 class NodeReused(Event):
-    """A node was not run: an earlier run (``cache``) or an identical node (``twin``) had its result."""
+    """A node was not run: an earlier run (``cache``) or an identical node (``twin``) had its result.
+
+    ``outputs`` is as in :class:`NodeFinished`.
+    """
 
     kind: ClassVar[str] = "node_reused"
     node_id: str
     class_type: str
     origin: str
     result: dict[str, Any]
+    outputs: Held = field(default=None, repr=False, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        return _without_outputs(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +103,64 @@ class NodeErred(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Downloading(Event):
+    """Weights of ``repository`` are coming from the Hugging Face Hub into ``folder``.
+
+    The first such event is sent before anything is fetched. ``done_bytes`` of ``total_bytes`` are there, what an
+    earlier attempt left included; ``free_bytes`` were free on the disk before.
+    """
+
+    kind: ClassVar[str] = "downloading"
+    repository: str
+    done_bytes: int
+    total_bytes: int
+    free_bytes: int
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLoaded(Event):
+    """A component of the model ``name`` has been read into memory.
+
+    ``bits`` is its quantisation (None: not quantised), ``nbytes`` what its weights occupy, ``resident_bytes``
+    what all weights in memory occupy now.
+    """
+
+    kind: ClassVar[str] = "model_loaded"
+    name: str
+    component: str
+    bits: int | None
+    nbytes: int
+    resident_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEvicted(Event):
+    """A component has left memory, which gave back ``nbytes`` and leaves ``resident_bytes`` of weights."""
+
+    kind: ClassVar[str] = "model_evicted"
+    name: str
+    component: str
+    nbytes: int
+    resident_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageMemory(Event):
+    """The memory of a node that used models, just before it finishes.
+
+    ``resident_bytes`` are weights; ``active_bytes`` all of MLX's arrays; ``peak_bytes`` the most that those
+    occupied while the node ran.
+    """
+
+    kind: ClassVar[str] = "stage_memory"
+    node_id: str
+    resident_bytes: int
+    active_bytes: int
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunFinished(Event):
     """The run is over. ``status`` is ``done``, ``failed`` or ``interrupted``; always the last event."""
 
@@ -92,6 +170,23 @@ class RunFinished(Event):
 
 
 Listener = Callable[[Event], None]
+
+
+def _without_outputs(event: NodeFinished | NodeReused) -> dict[str, Any]:
+    fields = asdict(event)
+    del fields["outputs"]
+    return {"event": event.kind, **fields}
+
+
+def each_of(*listeners: Listener | None) -> Listener:
+    """A listener that tells all of these, in this order; None stands for nobody."""
+    told = [listener for listener in listeners if listener is not None]
+
+    def tell(event: Event) -> None:
+        for listener in told:
+            listener(event)
+
+    return tell
 
 
 def ignore(event: Event) -> None:

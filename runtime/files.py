@@ -104,6 +104,21 @@ def prefix_fault(prefix: str) -> str | None:
     return None
 
 
+def prefix_folder(folder: Path, prefix: str) -> Path:
+    """The folder that `save_numbered` writes into; raises SaveError as it does."""
+    return _split_prefix(folder, prefix)[0]
+
+
+def folder_fault(folder: Path) -> str | None:
+    """What keeps files from being written into `folder`, which need not exist yet; None if nothing is known to."""
+    place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.exists(place))
+    if not place.is_dir():
+        return f"cannot write into {folder}: {place} is a file"
+    if not os.access(place, os.W_OK | os.X_OK):
+        return f"cannot write into {folder}: writing in {place} is not permitted"
+    return None
+
+
 def find_input(name: str, folders: Sequence[Path]) -> Path:
     """The file called `name` in the first of `folders` that has it.
 

@@ -17,6 +17,8 @@ class Reference:
     ----------
     path : str or None
         Its file, as the workflow names it.
+    fit, resample : str or None
+        How it was brought to SigLIP's square, and the resizing kernel.
     mode, interpolation : str or None
         How its token grid was reduced; None if it was not.
     factor : float or None
@@ -28,6 +30,8 @@ class Reference:
     """
 
     path: str | None = None
+    fit: str | None = None
+    resample: str | None = None
     mode: str | None = None
     interpolation: str | None = None
     factor: float | None = None
@@ -39,7 +43,9 @@ class Reference:
 class Generation:
     """The settings of a sampled picture.
 
-    ``model`` and ``quantize`` are FLUX's; ``width`` and ``height`` pixels.
+    ``model`` and ``quantize`` are FLUX's, ``base_model`` the one that it is made from; ``width`` and
+    ``height`` pixels; ``lora_paths`` the LoRAs as the workflow names them, in the order in which they
+    were laid over FLUX.
     """
 
     prompt: str
@@ -51,3 +57,6 @@ class Generation:
     height: int
     model: str
     quantize: int | None
+    base_model: str | None = None
+    lora_paths: tuple[str, ...] = ()
+    lora_scales: tuple[float, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,18 @@ from runtime.values import Image
 Settings = dict[str, Any]
 
 
-def picture_metadata(image: Image, provenance: Mapping[str, Any]) -> dict[str, Settings]:
+def picture_metadata(image: Image, provenance: Mapping[str, Any], folder: Path) -> dict[str, Settings]:
     """The two documents that go into a PNG.
+
+    Parameters
+    ----------
+    image : Image
+        The picture, which knows how it was made.
+    provenance : mapping
+        What :meth:`graph.Context.provenance` says of the run.
+    folder : Path
+        Where the file will lie. Input folders are written relative to it, so that a project can be moved
+        as a whole, and the file tells little about the rest of the disk.
 
     Returns
     -------
@@ -27,8 +38,9 @@ def picture_metadata(image: Image, provenance: Mapping[str, Any]) -> dict[str, S
         versions, and seconds of each finished stage.
     """
     settings: Settings = {} if image.generation is None else _generation(image.generation)
-    for key in ("versions", "seconds", "input_directories"):
-        settings[key] = provenance[key]
+    settings["versions"] = provenance["versions"]
+    settings["seconds"] = provenance["seconds"]
+    settings["input_directories"] = [_relative(place, folder) for place in provenance["input_directories"]]
     return {"prompt": provenance["prompt"], "run_graph": settings}
 
 
@@ -47,9 +59,14 @@ def _generation(generation: Generation) -> Settings:
         "width": generation.width,
         "height": generation.height,
         "model": generation.model,
+        "base_model": generation.base_model,
         "quantize": generation.quantize,
+        "lora_paths": list(generation.lora_paths),
+        "lora_scales": list(generation.lora_scales),
         "redux_mode": _common([_mode(reference.mode, reference.factor) for reference in references]),
         "interpolation_mode": _common([reference.interpolation for reference in references]),
+        "redux_fit": _common([reference.fit for reference in references]),
+        "redux_resample": _common([reference.resample for reference in references]),
         "redux_image_paths": [reference.path for reference in references],
         "redux_image_strengths": [reference.strength for reference in references],
         "redux_tokens": [reference.tokens for reference in references],
@@ -67,8 +84,18 @@ def _common(values: list[str | None]) -> Any:
     return values[0] if len(set(values)) == 1 else values
 
 
+def _relative(folder: str, start: Path) -> str:
+    """The way from ``start`` to ``folder``; real paths, since ``..`` behind a link leads elsewhere."""
+    try:
+        return os.path.relpath(os.path.realpath(folder), os.path.realpath(start))
+    except ValueError:  # another drive on Windows
+        return folder
+
+
 def read_embedded_workflow(path: Path) -> tuple[Workflow, list[Path]]:
     """The workflow in a picture's metadata, and where its inputs were sought.
+
+    Of a picture that carries mflux's settings only, the workflow that these settings mean.
 
     Returns
     -------
@@ -89,11 +116,16 @@ def read_embedded_workflow(path: Path) -> tuple[Workflow, list[Path]]:
             workflow = parse_workflow(text["prompt"])
             return workflow, [path.parent, *_recorded_folders(text.get("run_graph", ""), path.parent)]
         comment = read_mflux_comment(path)
+        if comment is not None:
+            from runtime.mflux_command.embedded import workflow_of_settings
+
+            return workflow_of_settings(comment, path)
     except (ImageError, PngTextError, OSError) as error:
         raise WorkflowError([Fault("unreadable", str(error), "Give a picture made by run-graph.")]) from None
     except WorkflowError as error:
         raise error.in_file(str(path)) from None
-    raise WorkflowError([_no_workflow(comment)], str(path))
+    mend = "Give a picture that run-graph, mflux or ComfyUI saved with its metadata."
+    raise WorkflowError([Fault("no_workflow", "the picture carries no workflow", mend)], str(path))
 
 
 def _recorded_folders(settings: str, start: Path) -> list[Path]:
@@ -102,15 +134,3 @@ def _recorded_folders(settings: str, start: Path) -> list[Path]:
         return [start / folder for folder in folders if isinstance(folder, str)]
     except (ValueError, KeyError, TypeError):
         return []  # a picture that ComfyUI made
-
-
-def _no_workflow(comment: Settings | None) -> Fault:
-    mend = "Give a picture that run-graph or ComfyUI saved with its metadata."
-    if comment is None:
-        return Fault("no_workflow", "the picture carries no workflow", mend)
-    seed = comment.get("seed")
-    return Fault(
-        "no_workflow",
-        f"the picture carries mflux's settings (prompt {comment.get('prompt')!r}, seed {seed}) but no workflow",
-        mend,
-    )

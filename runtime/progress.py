@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from runtime.events import (
+    Downloading,
     Event,
     Listener,
     NodeErred,
@@ -18,6 +19,8 @@ from runtime.events import (
     NodeStarted,
     ignore,
 )
+from runtime.quantities import bytes_text
+from runtime.terminal import discard_output, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -27,20 +30,49 @@ if TYPE_CHECKING:
 def listener(titles: Mapping[str, str | None], *, quiet: bool, as_json: bool) -> Iterator[Listener]:
     """The listener that the command line asked for.
 
-    Progress goes to standard error, and only if that is a terminal; JSON lines go to standard output.
+    Progress goes to standard error, and only if that is a terminal; otherwise only downloads are told there.
+    JSON lines go to standard output.
     """
     if as_json:
-        yield print_json
-    elif quiet or not sys.stderr.isatty():
+        yield JsonLines()
+    elif quiet:
         yield ignore
+    elif not sys.stderr.isatty():
+        yield DownloadLines()
     else:
         with _progress() as progress:
             yield StageLines(progress, titles)
 
 
-def print_json(event: Event) -> None:
-    """One event as one line of JSON."""
-    print(json.dumps(event.to_json(), ensure_ascii=False, default=str), flush=True)
+class JsonLines:
+    """Each event as one line of JSON. If the reader goes away the run goes on: its files are wanted still."""
+
+    def __call__(self, event: Event) -> None:
+        try:
+            print(json.dumps(event.to_json(), ensure_ascii=False, default=str), flush=True)
+        except BrokenPipeError:
+            discard_output()
+
+
+class DownloadLines:
+    """One line for each download before it begins: how much, and how much room there is."""
+
+    def __init__(self) -> None:
+        self.running = False
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Downloading):
+            if not self.running:
+                say(download_text(event))
+            self.running = event.done_bytes < event.total_bytes
+
+
+def download_text(event: Downloading) -> str:
+    """How much is about to be downloaded, from where, and how much room there is for it."""
+    wanted = bytes_text(event.total_bytes - event.done_bytes)
+    had = f", {bytes_text(event.done_bytes)} are here already" if event.done_bytes else ""
+    room = f"{bytes_text(event.free_bytes)} free in {event.folder}"
+    return f"downloading {wanted} of {event.repository} ({room}{had})"
 
 
 class StageLines:
@@ -50,14 +82,19 @@ class StageLines:
         self.progress = progress
         self.titles = titles
         self.task: TaskID | None = None
+        self.download: TaskID | None = None
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, NodeStarted):
             self.task = self.progress.add_task(self._name(event.node_id, event.class_type), total=None)
         elif isinstance(event, NodeProgress) and self.task is not None:
             self.progress.update(self.task, completed=event.value, total=event.maximum)
+        elif isinstance(event, Downloading):
+            self._show_download(event)
         elif isinstance(event, NodeFinished):
-            self._end(f"[green]✓[/] {self._name(event.node_id, event.class_type)} [dim]{event.seconds:.2f} s[/]")
+            self._end(
+                f"[green]✓[/] {self._name(event.node_id, event.class_type)} [dim]{event.seconds:.2f} s[/]"
+            )
         elif isinstance(event, NodeReused):
             self._end(f"[green]=[/] {self._name(event.node_id, event.class_type)} [dim]{event.origin}[/]")
         elif isinstance(event, NodeErred):
@@ -68,7 +105,22 @@ class StageLines:
 
         return f"{escape(self.titles.get(node_id) or class_type)} [dim]{escape(node_id)}[/]"
 
+    def _show_download(self, event: Downloading) -> None:
+        """A bar in megabytes below the stage's own, for as long as it lasts."""
+        if self.download is None:
+            self.progress.console.print(download_text(event), markup=False)
+            self.download = self.progress.add_task("[dim]megabytes[/]", total=event.total_bytes // 10**6)
+        self.progress.update(self.download, completed=event.done_bytes // 10**6)
+        if event.done_bytes >= event.total_bytes:
+            self._end_download()
+
+    def _end_download(self) -> None:
+        if self.download is not None:
+            self.progress.remove_task(self.download)
+            self.download = None
+
     def _end(self, line: str) -> None:
+        self._end_download()
         if self.task is not None:
             self.progress.remove_task(self.task)
             self.task = None
@@ -77,8 +129,14 @@ class StageLines:
 
 def _progress() -> Progress:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-    from rich.progress import TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     return Progress(
         SpinnerColumn(),
@@ -88,4 +146,5 @@ def _progress() -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True, highlight=False),
         transient=True,
+        speed_estimate_period=600,  # seconds; a step of a large picture may take a minute
     )

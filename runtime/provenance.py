@@ -11,11 +11,14 @@ from typing import Any
 
 from graph.workflow import Workflow
 from runtime.context import Surroundings
+from runtime.sweep import restored
 
 _PACKAGES = ("run-graph", "mlx", "mflux")
 
 
-def describe_run(workflow: Workflow, surroundings: Surroundings, seconds: Mapping[str, float]) -> dict[str, Any]:
+def describe_run(
+    workflow: Workflow, surroundings: Surroundings, seconds: Mapping[str, float]
+) -> dict[str, Any]:
     """Plain JSON values for an output file's metadata.
 
     Returns
@@ -24,18 +27,30 @@ def describe_run(workflow: Workflow, surroundings: Surroundings, seconds: Mappin
         ``prompt``: the graph as run, API format, every parameter written out;
         ``seconds``: seconds of each stage that has finished, by node id;
         ``versions``: of run-graph, mlx, mflux and Python;
-        ``input_directories``: where inputs were sought, relative to the output folder, so that the file
-        tells nothing about the rest of the disk and a project can be moved as a whole.
+        ``input_directories``: where inputs were sought, as absolute paths.
     """
     return {
         "prompt": workflow.to_json(),
         "seconds": {node_id: round(value, 4) for node_id, value in seconds.items()},
         "versions": versions(),
-        "input_directories": [
-            _relative(str(folder), str(surroundings.output_directory))
-            for folder in surroundings.input_directories
-        ],
+        "input_directories": [os.path.abspath(folder) for folder in surroundings.input_directories],
     }
+
+
+def describe_variant(
+    workflow: Workflow,
+    node_id: str,
+    originals: Mapping[str, str],
+    surroundings: Surroundings,
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """As `describe_run`, of the part of a swept workflow that leads to one node, under its original ids.
+
+    A picture of a sweep so tells how to make it alone.
+    """
+    needed = workflow.ancestors([node_id])
+    own_seconds = {originals[name]: value for name, value in seconds.items() if name in needed}
+    return describe_run(restored(workflow.only(needed), originals), surroundings, own_seconds)
 
 
 @cache
@@ -48,10 +63,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "unknown"
     return found
-
-
-def _relative(folder: str, start: str) -> str:
-    try:
-        return os.path.relpath(folder, start)
-    except ValueError:  # another drive on Windows
-        return os.path.abspath(folder)

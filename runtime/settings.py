@@ -31,9 +31,9 @@ def apply_settings(source: Source, settings: Iterable[str], registry: Registry) 
     faults: list[Fault] = []
     for setting in settings:
         try:
-            node_id, name, text = _split(setting)
-            spec = _find_input(workflow, registry, node_id, name, setting)
-            workflow = workflow.with_input(node_id, name, _value(text, spec, source))
+            node_id, name, text = split_setting("--set", setting)
+            spec = find_input_spec(workflow, registry, node_id, name, f"--set {setting!r}")
+            workflow = workflow.with_input(node_id, name, read_value(text, spec, source))
         except WorkflowError as error:
             faults += error.faults
     if faults:
@@ -41,22 +41,38 @@ def apply_settings(source: Source, settings: Iterable[str], registry: Registry) 
     return workflow
 
 
-def _split(setting: str) -> tuple[str, str, str]:
+def split_setting(option: str, setting: str) -> tuple[str, str, str]:
+    """Node id, input name and the text behind the equals sign.
+
+    Raises
+    ------
+    WorkflowError
+        If the setting is of another form; the message names it and the command's option.
+    """
     place, equals, text = setting.partition("=")
     node_id, dot, name = place.rpartition(".")  # ids may hold dots, input names never
     if not (equals and dot and node_id and name):
-        raise _fault("bad_setting", f"--set {setting!r} is not of the form NODE.INPUT=VALUE", "Write it so.")
+        raise _fault(
+            "bad_setting", f"{option} {setting!r} is not of the form NODE.INPUT=VALUE", "Write it so."
+        )
     return node_id, name, text
 
 
-def _find_input(
-    workflow: Workflow, registry: Registry, node_id: str, name: str, setting: str
+def find_input_spec(
+    workflow: Workflow, registry: Registry, node_id: str, name: str, where: str
 ) -> InputSpec | None:
+    """The input that a setting names; None if its node's class is unknown, which validation reports.
+
+    Raises
+    ------
+    WorkflowError
+        If there is no such node or input; the message begins with ``where``.
+    """
     if node_id not in workflow.nodes:
         advice = f"Nodes are {', '.join(list(workflow.nodes)[:12])}."
         raise _fault(
             "setting_not_found",
-            f"--set {setting!r}: there is no node {node_id!r}",
+            f"{where}: there is no node {node_id!r}",
             suggestion(node_id, workflow.nodes, advice),
         )
     class_type = workflow.nodes[node_id].class_type
@@ -67,15 +83,16 @@ def _find_input(
         advice = f"Inputs are {', '.join(specs) or 'none'}."
         raise _fault(
             "setting_not_found",
-            f"--set {setting!r}: {class_type} has no input {name!r}",
+            f"{where}: {class_type} has no input {name!r}",
             suggestion(name, specs, advice),
         )
     return specs[name]
 
 
-def _value(text: str, spec: InputSpec | None, source: Source) -> Any:
+def read_value(text: str, spec: InputSpec | None, source: Source) -> Any:
+    """A typed value as an input's type wants it: see :func:`apply_settings`."""
     if spec is not None and spec.socket == "STRING":
-        return _from_here(text, source) if spec.hints.get("image_upload") else text
+        return file_from_here(text, source) if spec.hints.get("image_upload") else text
     try:
         value = json.loads(text)
     except ValueError:
@@ -83,7 +100,7 @@ def _value(text: str, spec: InputSpec | None, source: Source) -> Any:
     return text if spec is not None and text in spec.options and value not in spec.options else value
 
 
-def _from_here(name: str, source: Source) -> str:
+def file_from_here(name: str, source: Source) -> str:
     """The name, made absolute where a file beside the workflow would hide the one in this folder."""
     here = Path(name)
     hidden_by = next((folder / name for folder in source.folders if (folder / name).is_file()), None)

@@ -1,8 +1,6 @@
-"""What all tests share: a cache folder of their own, and helper modules beside the tests."""
+"""What all tests share: helper modules lie beside the tests that use them."""
 
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,13 +8,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The built-in model is made anew for each test session, and the user's cache stays as it is."""
-    before = os.environ.get("RUN_GRAPH_CACHE")
-    os.environ["RUN_GRAPH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    if before is None:
-        del os.environ["RUN_GRAPH_CACHE"]
-    else:
-        os.environ["RUN_GRAPH_CACHE"] = before
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with FLUX and Redux that are smaller than ``tiny``: a run takes a fraction of a second."""
+    from small import SMALL
+
+    from runtime.models.tiny.make import make_checkpoint
+
+    folder = tmp_path_factory.mktemp("models") / "small"
+    make_checkpoint(folder, SMALL)
+    return str(folder)

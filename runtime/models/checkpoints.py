@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.events import Listener, ignore
 from runtime.models.components import SCHEDULER_FOLDER, TOKENIZER_FOLDERS
 from runtime.models.errors import CheckpointError, DownloadError, UnknownModelError
 from runtime.models.hub import fetch
@@ -57,8 +58,10 @@ class Checkpoint:
             return f"hub:{self.repo}@{self.revision or 'main'}"
         return f"tiny:{tiny_digest()}"
 
-    def locate(self, *parts: str) -> Path:
+    def locate(self, *parts: str, on_event: Listener = ignore) -> Path:
         """The local folder that holds the named parts, downloaded or made now if need be.
+
+        `on_event` hears of a download.
 
         Raises
         ------
@@ -68,12 +71,12 @@ class Checkpoint:
         if self.folder is not None:
             return self.folder
         if self.repo is not None:
-            return fetch(self.repo, self.revision, parts)
+            return fetch(self.repo, self.revision, parts, on_event)
         return ensure_tiny()
 
-    def locate_whole(self, *parts: str) -> Path:
+    def locate_whole(self, *parts: str, on_event: Listener = ignore) -> Path:
         """As `locate`, and raise CheckpointError, naming each fault, unless the files are whole."""
-        folder = self.locate(*parts)
+        folder = self.locate(*parts, on_event=on_event)
         if problems := faults(folder, parts):
             raise CheckpointError(" ".join(problems))
         return folder
@@ -110,6 +113,15 @@ def shifts_sigmas(checkpoint: Checkpoint) -> bool:
         return bool(config["use_dynamic_shifting"])
     names = tensors(folder / "transformer")
     return any("guidance_embedder" in name for name in names) if names else True
+
+
+def base_model(checkpoint: Checkpoint) -> str:
+    """The FLUX.1 model that a checkpoint is or is made from: `schnell`, `dev` or `krea-dev`.
+
+    Krea-dev is known by its repository only: its files say that it is a kind of dev.
+    """
+    known = (alias for alias, (repo, _) in FLUX_ALIASES.items() if repo == checkpoint.repo)
+    return next(known, "dev" if shifts_sigmas(checkpoint) else "schnell")
 
 
 def max_text_tokens(checkpoint: Checkpoint) -> int:

@@ -16,6 +16,10 @@ class CheckpointError(ModelError):
     """A checkpoint's files are missing, damaged, or do not fit together."""
 
 
+class LoraError(ModelError):
+    """A LoRA's file is missing, damaged, or does not fit the model."""
+
+
 class DownloadError(ModelError):
     """Files could not be fetched from the Hugging Face Hub."""
 

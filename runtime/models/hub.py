@@ -1,49 +1,104 @@
 """Fetch parts of a checkpoint from the Hugging Face Hub, from its cache where they are there already.
 
-`HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and `HF_TOKEN` act as they do for huggingface_hub.
+`HF_HOME`, `HF_HUB_CACHE`, `HF_ENDPOINT`, `HF_HUB_OFFLINE` and `HF_TOKEN` act as they do for
+huggingface_hub.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from runtime.events import Listener, ignore
 from runtime.models.components import file_patterns
+from runtime.models.download import fetch_blobs
 from runtime.models.errors import DownloadError
 from runtime.models.inspection import faults
 
+_OFFLINE = "HF_HUB_OFFLINE"
 
-def fetch(repo: str, revision: str | None, parts: Sequence[str]) -> Path:
+
+def fetch(repo: str, revision: str | None, parts: Sequence[str], on_event: Listener = ignore) -> Path:
     """The local snapshot folder of `repo`, holding at least the named parts, whole.
+
+    `on_event` hears of the download (`Downloading`), if there is one: its size and the free disk before
+    it begins, and then how far it is.
 
     Raises
     ------
     DownloadError
-        If the repository does not exist, wants a licence accepted, or cannot be reached.
+        If the repository does not exist, wants a licence accepted, cannot be reached or may not be, or
+        if the disk has no room for it.
     """
-    cached = _snapshot(repo, revision, parts, offline=True)
+    cached = _cached(repo, revision, parts)
     if cached is not None and not faults(cached, parts):
         return cached
-    folder = _snapshot(repo, revision, parts, offline=False)
-    if folder is None:
-        raise DownloadError(_unreachable(repo))
+    if is_offline():
+        raise DownloadError(_forbidden(repo, revision, parts))
+    folder = _downloaded(repo, revision, parts, on_event)
+    if not folder.is_dir():
+        raise DownloadError(
+            f"{repo} has no {' and no '.join(parts)}: it is no FLUX.1 model in diffusers' layout."
+        )
     if problems := faults(folder, parts):
         raise DownloadError(f"{repo} is incomplete after download. {' '.join(problems)}")
     return folder
 
 
-def _snapshot(repo: str, revision: str | None, parts: Sequence[str], offline: bool) -> Path | None:
-    import huggingface_hub
+def is_offline() -> bool:
+    """Whether the network must not be asked: `HF_HUB_OFFLINE` is set, or `offline` is in force."""
+    return os.environ.get(_OFFLINE, "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
+@contextmanager
+def offline(wanted: bool = True) -> Iterator[None]:
+    """Ask the network for nothing meanwhile; `wanted=False` leaves everything as it is.
+
+    Sets `HF_HUB_OFFLINE`, which transformers and huggingface_hub read when they are first imported.
+    """
+    before = os.environ.get(_OFFLINE)
+    if wanted:
+        os.environ[_OFFLINE] = "1"
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[_OFFLINE] = before
+        elif wanted:
+            del os.environ[_OFFLINE]
+
+
+def _patterns(parts: Sequence[str]) -> list[str]:
+    return [pattern for part in parts for pattern in file_patterns(part)]
+
+
+def _cached(repo: str, revision: str | None, parts: Sequence[str]) -> Path | None:
+    """The snapshot in the local cache, perhaps incomplete; None if there is none."""
+    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    patterns = [pattern for part in parts for pattern in file_patterns(part)]
     try:
         return Path(
-            huggingface_hub.snapshot_download(
-                repo, revision=revision, allow_patterns=patterns, local_files_only=offline
-            )
+            snapshot_download(repo, revision=revision, allow_patterns=_patterns(parts), local_files_only=True)
         )
+    except LocalEntryNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DownloadError(_explain(repo, revision, error)) from error
+
+
+def _downloaded(repo: str, revision: str | None, parts: Sequence[str], on_event: Listener) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import disable_progress_bars
+
+    patterns = _patterns(parts)
+    try:
+        fetch_blobs(repo, revision, patterns, on_event)
+        with disable_progress_bars():
+            return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
+    except DownloadError:
+        raise
     except Exception as error:  # Whatever the network, the Hub or the disk answers, explained below.
-        if offline and isinstance(error, LocalEntryNotFoundError):
-            return None
         raise DownloadError(_explain(repo, revision, error)) from error
 
 
@@ -79,6 +134,14 @@ def _not_found(repo: str) -> str:
 
 def _unreachable(repo: str) -> str:
     return (
-        f"{repo} is not in the local Hugging Face cache, and the Hub cannot be reached. Go online "
-        "(and unset HF_HUB_OFFLINE) for the first run, or give the model as a local folder."
+        f"{repo} is not wholly in the local Hugging Face cache, and the Hub cannot be reached. Go online, "
+        "run again to resume, or give the model as a local folder."
+    )
+
+
+def _forbidden(repo: str, revision: str | None, parts: Sequence[str]) -> str:
+    at = f" at revision {revision}" if revision else ""
+    return (
+        f"{', '.join(parts)} of {repo}{at} is not in the local Hugging Face cache, and the network must not "
+        f"be asked (--offline or {_OFFLINE}). Run once without, or give the model as a local folder."
     )

@@ -47,8 +47,17 @@ def faults(folder: Path, parts: Iterable[str]) -> list[str]:
 
 
 def weight_files(component_folder: Path) -> list[Path]:
-    """The component's safetensors files; macOS's `._` companions are none."""
-    return sorted(path for path in component_folder.glob("*.safetensors") if not path.name.startswith("._"))
+    """The component's safetensors files; macOS's `._` companions are none.
+
+    Where an index names the shards, as mflux-save writes one, only they count: an earlier save into the
+    same folder may have left others.
+    """
+    indexed = [
+        component_folder / name for name in _indexed(component_folder / "model.safetensors.index.json")
+    ]
+    return [path for path in indexed if path.is_file()] or sorted(
+        path for path in component_folder.glob("*.safetensors") if not path.name.startswith("._")
+    )
 
 
 def read_header(path: Path) -> Header:
@@ -146,16 +155,23 @@ def _weight_faults(place: Path) -> list[str]:
     return [] if is_saved_by_mflux(place) else _json_faults(place / "config.json")
 
 
+def _indexed(index: Path) -> list[str]:
+    """The shards that an index names, in order; none where there is no readable one."""
+    try:
+        named = read_json(index).get("weight_map")
+    except ValueError:
+        return []
+    return sorted({str(name) for name in named.values()}) if isinstance(named, dict) else []
+
+
 def _missing_shards(place: Path) -> list[str]:
     found = []
     for index in sorted(place.glob("*.safetensors.index.json")):
         try:
-            named = read_json(index).get("weight_map", {})
+            read_json(index)
         except ValueError as error:
             found.append(str(error))
-            continue
-        absent = sorted({str(name) for name in named.values() if not (place / str(name)).is_file()})
-        if absent:
+        if absent := [name for name in _indexed(index) if not (place / name).is_file()]:
             found.append(f"{place} lacks {', '.join(absent)}, named in {index.name}. {_AGAIN}")
     return found
 

@@ -1,132 +1,271 @@
-"""Downloads, with the Hugging Face Hub simulated."""
+"""Downloads: the real huggingface_hub against a Hub on this machine."""
 
 import shutil
-from collections.abc import Callable, Sequence
-from fnmatch import fnmatch
+from collections import namedtuple
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import huggingface_hub
 import pytest
-from huggingface_hub import errors
+from hub_server import COMMIT, Hub, serving, use
+from huggingface_hub import constants, errors
 
-from runtime.models.checkpoints import Checkpoint, resolve_flux, shifts_sigmas
+from runtime.events import Downloading, Event
+from runtime.models import download, hub
+from runtime.models.checkpoints import Checkpoint, max_text_tokens, resolve_flux, resolve_redux, shifts_sigmas
+from runtime.models.download import fetch_blobs
 from runtime.models.errors import DownloadError
 
 RESPONSE = httpx.Response(401, request=httpx.Request("GET", "https://example.org"))
-
-
-class FakeHub:
-    """Serves files of `source` into a cache folder, and remembers what was asked of it."""
-
-    def __init__(self, source: Path, cache: Path) -> None:
-        self.source, self.cache = source, cache
-        self.downloads: list[Sequence[str]] = []
-        self.error: Exception | None = None
-
-    def snapshot_download(
-        self, repo: str, *, revision: str | None, allow_patterns: Sequence[str], local_files_only: bool
-    ) -> str:
-        if not local_files_only:
-            self.downloads.append(allow_patterns)
-            if self.error is not None:
-                raise self.error
-            self._copy(allow_patterns)
-        if not self.cache.exists():
-            raise errors.LocalEntryNotFoundError("nothing cached")
-        return str(self.cache)
-
-    def _copy(self, patterns: Sequence[str]) -> None:
-        for path in self.source.rglob("*"):
-            name = path.relative_to(self.source).as_posix()
-            if path.is_file() and any(fnmatch(name, pattern) for pattern in patterns):
-                (self.cache / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(path, self.cache / name)
+WEIGHTS = "vae/diffusion_pytorch_model.safetensors"
+VAE = ["vae/*.json", "vae/*.safetensors"]
 
 
 @pytest.fixture
-def hub(small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
-    fake = FakeHub(small_folder, tmp_path / "cache")
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fake.snapshot_download)
-    return fake
+def server(small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with serving(small_folder) as served:
+        use(served, tmp_path / "hub", monkeypatch)
+        yield served
 
 
-def test_only_the_part_that_is_needed_is_downloaded(hub: FakeHub) -> None:
-    folder = resolve_flux("dev").locate_whole("text_encoder")
+def partial(tmp_path: Path) -> Path:
+    """What has arrived of the only large file that is not finished."""
+    (path,) = tmp_path.glob("hub/models--*/blobs/*.partial")
+    return path
+
+
+def test_only_the_part_that_is_needed_is_downloaded(server: Hub) -> None:
+    folder = resolve_flux("some/model").locate_whole("text_encoder")
     assert {path.name for path in folder.iterdir()} == {"text_encoder"}
-    assert hub.downloads == [["text_encoder/*.json", "text_encoder/*.safetensors"]]
+    assert [name for name, _ in server.downloads()] == ["text_encoder/model.safetensors"]
 
 
-def test_what_is_cached_whole_is_not_downloaded_again(hub: FakeHub) -> None:
-    checkpoint = resolve_flux("dev")
+def test_what_is_cached_whole_is_not_asked_for_again(server: Hub) -> None:
+    checkpoint = resolve_flux("some/model")
     checkpoint.locate("vae")
+    server.asked.clear()
     checkpoint.locate("vae")
-    assert len(hub.downloads) == 1
+    assert server.asked == []
     checkpoint.locate("image_embedder")
-    assert len(hub.downloads) == 2
+    assert len(server.downloads()) == 1
 
 
-def test_a_cache_that_is_incomplete_is_completed(hub: FakeHub) -> None:
-    checkpoint = resolve_flux("dev")
-    weights = checkpoint.locate("vae") / "vae" / "diffusion_pytorch_model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
+def test_a_cached_file_that_was_cut_short_is_downloaded_again(server: Hub) -> None:
+    checkpoint = resolve_flux("some/model")
+    weights = (checkpoint.locate("vae") / WEIGHTS).resolve()
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:1000])
     checkpoint.locate_whole("vae")
-    assert len(hub.downloads) == 2
+    assert weights.read_bytes() == whole
 
 
-def test_resolving_and_checking_download_nothing(hub: FakeHub) -> None:
+def test_a_revision_is_asked_for_by_name(server: Hub) -> None:
+    server.revisions = {"v1", COMMIT}
+    folder = resolve_flux("some/model@v1").locate_whole("vae")
+    assert folder.name == COMMIT
+    with pytest.raises(DownloadError, match="some/model has no revision 'main'"):
+        resolve_flux("some/model@main").locate_whole("vae")
+
+
+def test_resolving_and_checking_ask_nothing(server: Hub) -> None:
     assert resolve_flux("dev").faults("transformer", "vae") == []
-    assert hub.downloads == []
+    assert server.asked == []
+
+
+def test_the_size_and_the_free_disk_are_told_before_the_download(server: Hub, tmp_path: Path) -> None:
+    told: list[tuple[Event, int]] = []
+    size = len(server.files[WEIGHTS])
+    hub.fetch("some/model", None, ["vae"], lambda event: told.append((event, len(server.downloads()))))
+    first, downloads_then = told[0]
+    assert downloads_then == 0
+    assert isinstance(first, Downloading)
+    assert (first.repository, first.done_bytes, first.total_bytes) == ("some/model", 0, size)
+    assert first.free_bytes > size
+    assert first.folder.startswith(str(tmp_path / "hub"))
+    last = told[-1][0]
+    assert isinstance(last, Downloading)
+    assert last.done_bytes == size
+
+
+def test_a_disk_without_room_is_refused_with_the_numbers(
+    server: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10, 10, 123_456))
+    with pytest.raises(DownloadError) as caught:
+        resolve_flux("some/model").locate("vae")
+    for words in ("some/model needs 0.7 MB more", "only 0.1 MB are free", "HF_HOME"):
+        assert words in str(caught.value)
+    assert server.downloads() == []
+
+
+def test_a_connection_that_breaks_is_taken_up_where_it_broke(server: Hub) -> None:
+    server.cuts = [100_000, 200_000]
+    folder = hub.fetch("some/model", None, ["vae"])
+    assert (folder / WEIGHTS).read_bytes() == server.files[WEIGHTS]
+    assert [span for _, span in server.downloads()] == ["bytes=0-", "bytes=100000-", "bytes=300000-"]
+
+
+def test_an_interrupted_download_goes_on_in_the_next_run(server: Hub, tmp_path: Path) -> None:
+    def interrupt(event: Event) -> None:
+        if isinstance(event, Downloading) and event.done_bytes:
+            raise KeyboardInterrupt
+
+    server.cuts = [100_000]
+    with pytest.raises(KeyboardInterrupt):
+        hub.fetch("some/model", None, ["vae"], interrupt)
+    held = partial(tmp_path).stat().st_size
+    assert 0 < held <= 100_000
+    server.asked.clear()
+    told: list[Event] = []
+    folder = hub.fetch("some/model", None, ["vae"], told.append)
+    assert server.downloads() == [(WEIGHTS, f"bytes={held}-")]
+    assert (folder / WEIGHTS).read_bytes() == server.files[WEIGHTS]
+    assert isinstance(told[0], Downloading)
+    assert told[0].done_bytes == held
+    assert not list(tmp_path.glob("hub/**/*.partial"))
+
+
+def test_a_server_that_cannot_continue_sends_the_file_again(server: Hub, tmp_path: Path) -> None:
+    server.ranges, server.cuts = False, [100_000]
+    folder = hub.fetch("some/model", None, ["vae"])
+    assert (folder / WEIGHTS).read_bytes() == server.files[WEIGHTS]
+
+
+def test_a_connection_that_gives_nothing_is_given_up(server: Hub) -> None:
+    server.cuts = [1000] + [0] * 20
+    with pytest.raises(DownloadError, match="cannot be reached"):
+        hub.fetch("some/model", None, ["vae"])
+    assert len(server.downloads()) == 1 + download.ATTEMPTS
+
+
+def test_a_file_that_arrives_damaged_is_not_kept(server: Hub, tmp_path: Path) -> None:
+    server.cuts = [1000] + [0] * 20
+    with pytest.raises(httpx.TransportError):
+        fetch_blobs("some/model", None, VAE)
+    partial(tmp_path).write_bytes(b"x" * 1000)
+    server.cuts = []
+    with pytest.raises(DownloadError, match=f"{WEIGHTS} of some/model arrived damaged"):
+        fetch_blobs("some/model", None, VAE)
+    fetch_blobs("some/model", None, VAE)
+    assert not list(tmp_path.glob("hub/**/*.partial"))
+
+
+def test_huggingface_hub_itself_still_begins_anew(server: Hub) -> None:
+    """Why `download` exists: when this fails, huggingface_hub continues files, and `download` may go."""
+    import huggingface_hub
+
+    server.cuts = [100_000] + [0] * 20
+    with pytest.raises(httpx.HTTPError):
+        huggingface_hub.hf_hub_download("some/model", WEIGHTS)
+    server.cuts = []
+    server.asked.clear()
+    huggingface_hub.hf_hub_download("some/model", WEIGHTS)
+    assert server.downloads() == [(WEIGHTS, None)]
+
+
+def test_a_gated_model_names_the_page_and_the_login_command(server: Hub) -> None:
+    server.gated = True
+    with pytest.raises(DownloadError) as caught:
+        resolve_flux("some/model").locate("vae")
+    for words in ("some/model is gated", "https://huggingface.co/some/model", "`hf auth login`"):
+        assert words in str(caught.value)
+
+
+def test_a_repository_that_does_not_exist_is_named(server: Hub) -> None:
+    server.missing = {"some/modle"}
+    with pytest.raises(DownloadError, match=r"shows no repository some/modle\. Check the spelling"):
+        resolve_flux("some/modle").locate("vae")
+
+
+def test_a_repository_that_lacks_the_part_is_named(server: Hub) -> None:
+    server.files = {name: content for name, content in server.files.items() if not name.startswith("vae/")}
+    with pytest.raises(DownloadError, match="some/model has no vae: it is no FLUX"):
+        resolve_flux("some/model").locate("vae")
+    resolve_flux("some/model").locate("scheduler")
+    with pytest.raises(DownloadError, match=r"some/model is incomplete.*no folder 'vae'"):
+        resolve_flux("some/model").locate("vae")
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (
-            errors.GatedRepoError("gated", response=RESPONSE),
-            ["is gated", "https://huggingface.co/black-forest-labs/FLUX.1-dev", "`hf auth login`"],
-        ),
-        (
-            errors.RepositoryNotFoundError("no", response=RESPONSE),
-            ["shows no repository", "Check the spelling"],
-        ),
-        (errors.RevisionNotFoundError("no", response=RESPONSE), ["has no revision"]),
-        (errors.LocalEntryNotFoundError("offline"), ["cannot be reached", "local folder"]),
-        (errors.OfflineModeIsEnabled("offline"), ["cannot be reached", "HF_HUB_OFFLINE"]),
+        (errors.GatedRepoError("gated", response=RESPONSE), ["is gated"]),
+        (errors.LocalEntryNotFoundError("nothing"), ["cannot be reached", "local folder"]),
+        (errors.OfflineModeIsEnabled("offline"), ["cannot be reached"]),
         (httpx.ConnectError("no route"), ["cannot be reached"]),
         (OSError(28, "No space left on device"), ["No space left on device", "Run again to resume"]),
     ],
 )
-def test_a_failed_download_says_what_to_do(hub: FakeHub, error: Exception, said: list[str]) -> None:
-    hub.error = error
+def test_whatever_goes_wrong_says_what_to_do(
+    server: Hub, monkeypatch: pytest.MonkeyPatch, error: Exception, said: list[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(hub, "fetch_blobs", fail)
     with pytest.raises(DownloadError) as caught:
         resolve_flux("dev").locate("vae")
     for words in ["black-forest-labs/FLUX.1-dev", *said]:
         assert words in str(caught.value)
 
 
-def test_a_repository_that_lacks_the_part_is_named(hub: FakeHub, tmp_path: Path) -> None:
-    hub.source = tmp_path / "empty"
-    hub.cache.mkdir()
-    with pytest.raises(DownloadError, match=r"some/model is incomplete.*'vae'"):
-        resolve_flux("some/model").locate("vae")
-
-
 @pytest.mark.parametrize(("repo", "shifts"), [("a/flux-schnell-4bit", False), ("a/flux-dev-4bit", True)])
-def test_without_a_scheduler_the_repositorys_name_tells(hub: FakeHub, repo: str, shifts: bool) -> None:
-    hub.error = errors.LocalEntryNotFoundError("offline")
+def test_without_a_scheduler_the_repositorys_name_tells(server: Hub, repo: str, shifts: bool) -> None:
+    server.files = {name: text for name, text in server.files.items() if not name.startswith("scheduler/")}
     assert shifts_sigmas(Checkpoint(repo, repo=repo)) is shifts
 
 
-def test_a_downloaded_component_loads(hub: FakeHub) -> None:
+@pytest.fixture
+def cached(small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache as huggingface_hub lays it out, with `org/name` at one commit, and no network."""
+    repository = tmp_path / "hub" / "models--org--name"
+    for source in (path for path in small_folder.rglob("*") if path.is_file()):
+        name = source.relative_to(small_folder)
+        blob = repository / "blobs" / f"blob-of-{name.as_posix().replace('/', '-')}"
+        link = repository / "snapshots" / COMMIT / name
+        for place in (blob, link):
+            place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, blob)
+        link.symlink_to(blob)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(httpx.Client, "send", refuse)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return repository
+
+
+@pytest.mark.parametrize("name", ["org/name", f"org/name@{COMMIT}"])
+def test_a_model_in_the_cache_serves_without_the_network(cached: Path, name: str) -> None:
     from runtime.models.loading import load_component
 
-    assert load_component(resolve_flux("dev"), "text_encoder").nbytes > 0
+    flux, redux = resolve_flux(name), resolve_redux(name)
+    assert load_component(flux, "text_encoder").nbytes > 0
+    assert load_component(redux, "image_embedder").nbytes > 0
+    assert (shifts_sigmas(flux), max_text_tokens(flux)) == (True, 16)
 
 
-def test_huggingface_hub_takes_the_arguments_we_give() -> None:
-    import inspect
+def test_offline_what_is_missing_is_named_and_the_network_is_not_asked(cached: Path) -> None:
+    (cached / "snapshots" / COMMIT / WEIGHTS).unlink()
+    with hub.offline(), pytest.raises(DownloadError) as caught:
+        resolve_flux("org/name").locate("vae")
+    for words in ("vae of org/name", "--offline or HF_HUB_OFFLINE"):
+        assert words in str(caught.value)
+    with hub.offline(), pytest.raises(DownloadError, match="of some/model at revision v2 is not in"):
+        resolve_flux("some/model@v2").locate("vae")
 
-    signature: Callable[..., object] = huggingface_hub.snapshot_download
-    accepted = inspect.signature(signature).parameters
-    assert {"repo_id", "revision", "allow_patterns", "local_files_only"} <= set(accepted)
+
+def test_offline_ends_with_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    with hub.offline(False):
+        assert not hub.is_offline()
+    with hub.offline():
+        assert hub.is_offline()
+        with hub.offline(False):
+            assert hub.is_offline()
+    assert not hub.is_offline()

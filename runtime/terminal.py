@@ -1,0 +1,18 @@
+"""Speaking to the shell: messages of the command itself, and its exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+DONE, NODE_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def say(line: str, program: str = "run-graph") -> None:
+    """Print a message to standard error; an indented line continues the one before."""
+    print(line if line.startswith(" ") else f"{program}: {line}", file=sys.stderr)
+
+
+def discard_output() -> None:
+    """Send whatever is still printed to nowhere: its reader has gone, and printing shall not fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,63 @@
+"""One session's models for all tests of nodes, and contexts to run single nodes in."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graph.node import Node
+from runtime.context import CancelToken, NodeContext, Surroundings
+from runtime.events import Event, NodeProgress
+from runtime.models.store import ModelStore
+from runtime.services import Services
+
+PROVENANCE = {
+    "prompt": {"save": {"class_type": "SaveImage", "inputs": {}}},
+    "seconds": {"sample": 1.5},
+    "versions": {"run-graph": "0"},
+    "input_directories": [],
+}
+
+
+class Bench:
+    """Runs single nodes and keeps what they emit."""
+
+    def __init__(self, store: ModelStore, folder: Path) -> None:
+        self.store = store
+        self.folder = folder
+        self.surroundings = Surroundings([folder], folder / "out")
+        self.token = CancelToken()
+        self.events: list[Event] = []
+
+    def run(self, node: Node) -> Any:
+        """The node's outputs."""
+        context = NodeContext(
+            "node",
+            self.surroundings,
+            Services(self.store),
+            self.events.append,
+            self.token,
+            lambda: PROVENANCE,
+        )
+        return node.run(context)
+
+    @property
+    def steps(self) -> list[tuple[int, int]]:
+        """What was reported as done, of how many."""
+        return [(event.value, event.maximum) for event in self.events if isinstance(event, NodeProgress)]
+
+    @property
+    def saved(self) -> list[str]:
+        """The files in the output folder."""
+        folder = self.surroundings.output_directory
+        return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="session")
+def store() -> ModelStore:
+    return ModelStore()
+
+
+@pytest.fixture
+def bench(store: ModelStore, tmp_path: Path) -> Bench:
+    return Bench(store, tmp_path)

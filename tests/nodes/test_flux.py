@@ -1,0 +1,201 @@
+"""FluxSample and DecodeLatent: the same seed gives the same picture, and a run can be stopped at any step."""
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from small import SMALL
+
+from nodes import DecodeLatent, FluxSample, LoadFlux
+from runtime.errors import Cancelled
+from runtime.events import NodeProgress
+from runtime.generation import Reference
+from runtime.models import denoise
+from runtime.models.tiny.make import make_checkpoint
+from runtime.values import Conditioning, Latent
+
+REFERENCES = (Reference("a.png", mode="low", interpolation="area", tokens=36),)
+
+
+def conditioning(width: int = 128, pooled: int = 64) -> Conditioning:
+    tokens = mx.random.normal((1, 20, width), key=mx.random.key(9))
+    return Conditioning(tokens, mx.ones((1, pooled)), "a fox", REFERENCES)
+
+
+@pytest.fixture(scope="session")
+def schnell_like(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The small model without guidance and without shift, as schnell is."""
+    folder = tmp_path_factory.mktemp("models") / "schnell"
+    make_checkpoint(folder, replace(SMALL, guidance=False, dynamic_shift=False))
+    return str(folder)
+
+
+def sample(bench: Any, model: str, **parameters: Any) -> Latent:
+    flux = bench.run(LoadFlux(model=model)).flux
+    settings = {"width": 48, "height": 32, "steps": 2, "seed": 1, **parameters}
+    node = FluxSample(**{"flux": flux, "conditioning": conditioning(), **settings})
+    return bench.run(node).latent
+
+
+def array(latent: Latent) -> np.ndarray:
+    return np.array(latent.samples.astype(mx.float32))
+
+
+# -- FluxSample -------------------------------------------------------------------------------------
+
+
+def test_the_latent_has_16_channels_at_an_eighth_of_the_size(bench: Any, small_model: str) -> None:
+    assert sample(bench, small_model, width=48, height=32).samples.shape == (1, 4, 6, 16)
+
+
+def test_the_same_seed_gives_the_same_latent_and_another_seed_another(bench: Any, small_model: str) -> None:
+    first, again, other = (array(sample(bench, small_model, seed=seed)) for seed in (7, 7, 8))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).mean() > 0.1
+
+
+def test_the_largest_seed_is_taken(bench: Any, small_model: str) -> None:
+    assert np.isfinite(array(sample(bench, small_model, seed=2**64 - 1, steps=1))).all()
+
+
+def test_the_noise_is_mfluxs_for_the_same_seed_and_size(bench: Any, small_model: str) -> None:
+    creator = pytest.importorskip("mflux.models.flux.latent_creator.flux_latent_creator")
+    theirs = creator.FluxLatentCreator.create_noise(seed=7, height=32, width=48)
+    np.testing.assert_array_equal(np.array(denoise.initial_noise(7, 48, 32)), np.array(theirs))
+
+
+@pytest.mark.parametrize("size", [16, 32])
+def test_levels_are_shifted_by_size_for_dev_and_not_for_schnell(
+    bench: Any, small_model: str, schnell_like: str, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    visited: list[list[float]] = []
+    loop = denoise.denoise
+    monkeypatch.setattr(denoise, "denoise", lambda *args: visited.append(list(args[3])) or loop(*args))
+    for model in (small_model, schnell_like):
+        sample(bench, model, width=size, height=size, steps=4)
+    shifted, plain = visited
+    np.testing.assert_allclose(plain, [1, 0.75, 0.5, 0.25, 0])
+    mu = 0.5 + (1.15 - 0.5) * (size * size / 256 - 256) / (4096 - 256)
+    expected = [math.exp(mu) / (math.exp(mu) + 1 / level - 1) for level in plain[:-1]]
+    np.testing.assert_allclose(shifted, [*expected, 0])
+
+
+def test_the_latent_follows_the_velocity_by_euler_steps(
+    bench: Any, schnell_like: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from runtime.models.transformer import FluxTransformer
+
+    monkeypatch.setattr(FluxTransformer, "velocity", lambda self, latents, sigma, prepared: latents * sigma)
+    latent = sample(bench, schnell_like, steps=4)
+    expected = np.array(denoise.unpack(denoise.initial_noise(1, 48, 32), 48, 32))
+    for level, following in pairwise([1, 0.75, 0.5, 0.25, 0]):
+        expected = expected + (following - level) * expected * level
+    np.testing.assert_allclose(array(latent), expected, rtol=1e-5)
+
+
+def test_guidance_matters_to_dev_and_not_to_schnell(bench: Any, small_model: str, schnell_like: str) -> None:
+    weak, strong = (array(sample(bench, small_model, guidance=value)) for value in (1, 9))
+    assert np.abs(weak - strong).max() > 1e-4
+    weak, strong = (array(sample(bench, schnell_like, guidance=value)) for value in (1, 9))
+    np.testing.assert_array_equal(weak, strong)
+
+
+def test_the_conditioning_matters(bench: Any, small_model: str) -> None:
+    listening = conditioning()
+    silent = replace(listening, tokens=mx.zeros_like(listening.tokens))
+    one, other = (array(sample(bench, small_model, conditioning=heard)) for heard in (listening, silent))
+    assert np.abs(one - other).max() > 1e-4
+
+
+def test_progress_counts_every_step_and_shows_the_latents(bench: Any, small_model: str) -> None:
+    sample(bench, small_model, steps=3)
+    assert bench.steps == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    last = [event for event in bench.events if isinstance(event, NodeProgress)][-1]
+    assert last.preview.shape == (1, 6, 64)
+
+
+def test_a_cancelled_run_stops_within_a_step(bench: Any, small_model: str) -> None:
+    listen = bench.events.append
+
+    class CancelAtStep2(list[Any]):
+        def append(self, event: Any) -> None:
+            listen(event)
+            if isinstance(event, NodeProgress) and event.value == 2:
+                bench.token.cancel()
+
+    heard, bench.events = bench.events, CancelAtStep2()
+    with pytest.raises(Cancelled):
+        sample(bench, small_model, steps=10000)
+    assert [event.value for event in heard if isinstance(event, NodeProgress)] == [0, 1, 2]
+
+
+def test_the_latent_tells_how_it_was_made(bench: Any, small_model: str) -> None:
+    generation = sample(bench, small_model, seed=3, guidance=2.0).generation
+    assert generation is not None
+    assert (generation.prompt, generation.references) == ("a fox", REFERENCES)
+    assert (generation.seed, generation.steps, generation.guidance) == (3, 2, 2.0)
+    assert (generation.width, generation.height, generation.quantize) == (48, 32, None)
+    assert generation.model == small_model
+
+
+@pytest.mark.parametrize("wrong", [conditioning(width=64), conditioning(pooled=32)])
+def test_conditioning_of_another_model_is_refused_in_words(
+    bench: Any, small_model: str, wrong: Conditioning
+) -> None:
+    with pytest.raises(ValueError, match="made by another model's text encoders"):
+        sample(bench, small_model, conditioning=wrong)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"width": 40},
+        {"height": 8},
+        {"width": 8208},
+        {"steps": 0},
+        {"guidance": -1},
+        {"guidance": float("nan")},
+        {"seed": -1},
+        {"seed": 2**64},
+        {"seed": 1.5},
+        {"width": "wide"},
+    ],
+)
+def test_parameters_out_of_range_or_of_another_type_are_refused(
+    bench: Any, small_model: str, bad: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        sample(bench, small_model, **bad)
+    assert [error["loc"][0] for error in caught.value.errors()] == list(bad)
+
+
+# -- DecodeLatent -----------------------------------------------------------------------------------
+
+
+def test_a_latent_becomes_pixels_eight_times_as_large(bench: Any, small_model: str) -> None:
+    latent = sample(bench, small_model)
+    vae = bench.run(LoadFlux(model=small_model)).vae
+    image = bench.run(DecodeLatent(vae=vae, latent=latent)).image
+    assert image.pixels.shape == (1, 32, 48, 3)
+    assert image.pixels.dtype == np.float32
+    assert 0 <= image.pixels.min() < image.pixels.max() <= 1
+    assert image.generation == latent.generation
+
+
+def test_each_latent_of_a_batch_is_decoded_by_itself(bench: Any, small_model: str) -> None:
+    vae = bench.run(LoadFlux(model=small_model)).vae
+    both = mx.random.normal((2, 4, 4, 16), key=mx.random.key(1))
+    pixels = bench.run(DecodeLatent(vae=vae, latent=Latent(both))).image.pixels
+    alone = bench.run(DecodeLatent(vae=vae, latent=Latent(both[1:]))).image.pixels
+    np.testing.assert_allclose(pixels[1:], alone, atol=1e-4)
+
+
+def test_decoding_twice_gives_the_same_pixels(bench: Any, small_model: str) -> None:
+    vae = bench.run(LoadFlux(model=small_model)).vae
+    node = DecodeLatent(vae=vae, latent=sample(bench, small_model))
+    np.testing.assert_array_equal(bench.run(node).image.pixels, bench.run(node).image.pixels)

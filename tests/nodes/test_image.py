@@ -1,0 +1,194 @@
+"""LoadImage and SaveImage: what is seen is what was meant, and nothing on the disk is ever lost."""
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as PilImage
+
+from graph import Node
+from nodes import LoadImage, SaveImage
+from runtime import files
+from runtime.generation import Generation, Reference
+from runtime.values import Image
+
+ORIENTATION = 0x0112
+GENERATION = Generation(
+    prompt="a fox",
+    references=(),
+    seed=7,
+    steps=4,
+    guidance=3.5,
+    width=32,
+    height=16,
+    model="tiny",
+    quantize=None,
+)
+
+
+def problems(node: Node, bench: Any) -> list[str]:
+    return [problem.message for problem in node.check(bench.surroundings)]
+
+
+def picture(height: int = 16, width: int = 32, value: float = 0.5, batch: int = 1) -> Image:
+    return Image(np.full((batch, height, width, 3), value, np.float32), generation=GENERATION)
+
+
+# -- LoadImage --------------------------------------------------------------------------------------
+
+
+def test_a_picture_loads_as_floats_with_a_batch_axis_and_remembers_its_name(bench: Any) -> None:
+    samples = np.arange(24, dtype=np.uint8).reshape(2, 4, 3) * 10
+    PilImage.fromarray(samples).save(bench.folder / "a.png")
+    loaded = bench.run(LoadImage(image="a.png"))
+    np.testing.assert_allclose(loaded.image.pixels, samples[None] / 255, atol=1e-7)
+    assert loaded.image.pixels.dtype == np.float32
+    assert loaded.image.source == "a.png"
+    np.testing.assert_array_equal(loaded.mask.values, np.zeros((1, 2, 4)))
+
+
+def test_transparency_is_laid_over_white_and_masked(bench: Any) -> None:
+    PilImage.fromarray(np.array([[[0, 0, 0, 0], [0, 0, 0, 255]]], np.uint8)).save(bench.folder / "a.png")
+    loaded = bench.run(LoadImage(image="a.png"))
+    np.testing.assert_array_equal(loaded.image.pixels[0, 0], [[1, 1, 1], [0, 0, 0]])
+    np.testing.assert_array_equal(loaded.mask.values, [[[1, 0]]])
+
+
+def test_the_exif_orientation_is_applied(bench: Any) -> None:
+    exif = PilImage.Exif()
+    exif[ORIENTATION] = 6  # the camera was turned: the first row is the right edge
+    left_black = np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8)
+    PilImage.fromarray(left_black).save(bench.folder / "a.png", exif=exif)
+    loaded = bench.run(LoadImage(image="a.png"))
+    assert loaded.image.pixels.shape == (1, 2, 1, 3)
+    np.testing.assert_array_equal(loaded.image.pixels[0, :, 0, 0], [0, 1])
+
+
+def test_the_fingerprint_follows_the_content_not_the_name(bench: Any) -> None:
+    PilImage.new("RGB", (4, 4), "red").save(bench.folder / "a.png")
+    (bench.folder / "b.png").write_bytes((bench.folder / "a.png").read_bytes())
+    first = LoadImage(image="a.png").fingerprint(bench.surroundings)
+    assert LoadImage(image="b.png").fingerprint(bench.surroundings) == first
+    PilImage.new("RGB", (4, 4), "blue").save(bench.folder / "a.png")
+    assert LoadImage(image="a.png").fingerprint(bench.surroundings) != first
+
+
+def test_a_missing_picture_is_reported_before_the_run_with_a_similar_name(bench: Any) -> None:
+    PilImage.new("RGB", (4, 4)).save(bench.folder / "sunset.png")
+    [message] = problems(LoadImage(image="sunsat.png"), bench)
+    assert "no file 'sunsat.png'" in message
+    assert "did you mean 'sunset.png'?" in message
+
+
+def test_what_is_no_picture_is_reported_before_the_run(bench: Any) -> None:
+    (bench.folder / "a.png").write_text("hello")
+    [message] = problems(LoadImage(image="a.png"), bench)
+    assert "a.png: damaged, or not a picture" in message
+
+
+def test_a_good_picture_has_no_problems(bench: Any) -> None:
+    PilImage.new("RGB", (4, 4)).save(bench.folder / "a.png")
+    assert problems(LoadImage(image="a.png"), bench) == []
+
+
+# -- SaveImage --------------------------------------------------------------------------------------
+
+
+def test_pictures_are_numbered_on_and_none_is_overwritten(bench: Any) -> None:
+    node = SaveImage(image=picture(), filename_prefix="fox")
+    paths = [Path(bench.run(node).path).name for _ in range(3)]
+    assert paths == bench.saved == ["fox_00001_.png", "fox_00002_.png", "fox_00003_.png"]
+
+
+def test_pixels_survive_rounded_to_8_bits(bench: Any) -> None:
+    pixels = np.linspace(0, 1, 16 * 32 * 3, dtype=np.float32).reshape(1, 16, 32, 3)
+    path = bench.run(SaveImage(image=Image(pixels))).path
+    np.testing.assert_array_equal(np.asarray(PilImage.open(path)), np.round(pixels[0] * 255))
+
+
+def test_all_pictures_of_a_batch_are_saved(bench: Any) -> None:
+    pixels = np.stack([np.full((4, 4, 3), value, np.float32) for value in (0, 1)])
+    path = bench.run(SaveImage(image=Image(pixels), filename_prefix="b")).path
+    assert bench.saved == ["b_00001_.png", "b_00002_.png"]
+    assert path.endswith("b_00001_.png")
+    assert np.asarray(PilImage.open(bench.folder / "out" / "b_00002_.png")).min() == 255
+
+
+def test_a_prefix_may_name_folders_and_the_size(bench: Any) -> None:
+    bench.run(SaveImage(image=picture(), filename_prefix="foxes/%width%x%height%"))
+    assert bench.saved == ["foxes/32x16_00001_.png"]
+
+
+@pytest.mark.parametrize("prefix", ["../fox", "/tmp/fox", "a/../../fox", "..\\fox", "", "a/.."])
+def test_a_prefix_that_leaves_the_output_folder_is_reported_before_the_run(bench: Any, prefix: str) -> None:
+    [message] = problems(SaveImage(image=picture(), filename_prefix=prefix), bench)
+    assert repr(prefix) in message
+
+
+def test_an_output_folder_that_is_a_file_is_reported_before_the_run(bench: Any) -> None:
+    (bench.folder / "out").write_text("here first")
+    [message] = problems(SaveImage(image=picture()), bench)
+    assert message == f"cannot write into {bench.folder / 'out'}: {bench.folder / 'out'} is a file"
+
+
+def test_an_output_folder_below_a_file_is_reported_before_the_run(bench: Any) -> None:
+    (bench.folder / "file").touch()
+    bench.surroundings = replace(bench.surroundings, output_directory=bench.folder / "file" / "a" / "b")
+    [message] = problems(SaveImage(image=picture()), bench)
+    assert message.endswith(f"{bench.folder / 'file'} is a file")
+
+
+def test_a_folder_without_permission_is_reported_before_the_run(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files.os, "access", lambda *_: False)  # root may write anywhere
+    [message] = problems(SaveImage(image=picture()), bench)
+    assert message == f"cannot write into {bench.folder / 'out'}: writing in {bench.folder} is not permitted"
+
+
+def test_checking_makes_no_folder(bench: Any) -> None:
+    assert problems(SaveImage(image=picture()), bench) == []
+    assert not (bench.folder / "out").exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_leaves_no_file_and_says_how_much_was_needed(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(code, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(files.SaveError, match=r"it needs [\d,]+ bytes and [\d,]+ bytes are free; free some"):
+        bench.run(SaveImage(image=picture()))
+    assert bench.saved == []
+
+
+def test_values_that_are_no_numbers_are_refused_and_leave_no_file(bench: Any) -> None:
+    with pytest.raises(ValueError, match="no numbers"):
+        bench.run(SaveImage(image=picture(value=float("nan"))))
+    assert bench.saved == []
+
+
+def test_a_loaded_picture_is_saved_without_settings_that_it_does_not_have(bench: Any) -> None:
+    path = bench.run(SaveImage(image=replace(picture(), generation=None))).path
+    settings = json.loads(PilImage.open(path).info["run_graph"])
+    assert settings.keys() == {"versions", "seconds", "input_directories"}
+
+
+def test_the_settings_name_each_reference_in_order(bench: Any) -> None:
+    references = (
+        Reference("b.png", mode="low", interpolation="area", tokens=36),
+        Reference("a.png", interpolation="bicubic", factor=2.5, tokens=121, strength=0.8),
+    )
+    image = replace(picture(), generation=replace(GENERATION, references=references))
+    settings = json.loads(PilImage.open(bench.run(SaveImage(image=image)).path).info["run_graph"])
+    assert settings["redux_image_paths"] == ["b.png", "a.png"]
+    assert settings["redux_image_strengths"] == [1.0, 0.8]
+    assert settings["redux_tokens"] == [36, 121]
+    assert settings["redux_mode"] == ["low", "factor 2.5"]
+    assert settings["interpolation_mode"] == ["area", "bicubic"]

@@ -1,0 +1,98 @@
+"""What a type checker says of graphs that are built in Python from the real nodes."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from graph import Node
+from graph.declaration import inputs_of
+from nodes import NODES
+
+
+def required(node_class: type[Node]) -> list[str]:
+    return [name for name, spec in inputs_of(node_class).items() if spec.required]
+
+
+CODE = """\
+from graph import Graph
+from nodes import LoadImage, LoadRedux, ReduxEncode, SiglipEncode
+
+g = Graph()
+photo = g.add(LoadImage(image="fox.png"))
+redux = g.add(LoadRedux(model="tiny"))
+vision = g.add(SiglipEncode(siglip=redux.siglip, image=photo.image))
+wrong = g.add(SiglipEncode(siglip=redux.siglip, image=photo.mask))
+missing = g.add(SiglipEncode(siglip=redux.siglip))
+swapped = g.add(ReduxEncode(redux=redux.siglip, vision=vision.vision))
+absent = photo.latent
+reveal_type(vision.vision)
+"""
+
+# Every class with its required inputs only: defaults must be visible to the type checker, too.
+SHORTEST = "\n".join(
+    ["from typing import Any", "import nodes", "x: Any = None"]
+    + [
+        f"nodes.{node_class.__name__}({', '.join(f'{name}=x' for name in required(node_class))})"
+        for node_class in NODES
+    ]
+)
+
+EXPECTED = [
+    (8, "arg-type"),
+    (9, "call-arg"),
+    (10, "arg-type"),
+    (11, "attr-defined"),
+]
+
+
+# What the nodes compute with is none of a graph's business, and large.
+CONFIGURATION = """\
+[mypy]
+follow_imports = silent
+ignore_missing_imports = True
+[mypy-runtime.models.*,mlx.*,mflux.*,numpy.*,PIL.*,networkx.*,rich.*,transformers.*]
+follow_imports = skip
+"""
+
+
+@pytest.fixture(scope="module")
+def findings(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    api = pytest.importorskip("mypy.api")
+    folder = tmp_path_factory.mktemp("typing")
+    (folder / "build.py").write_text(CODE)
+    (folder / "mypy.ini").write_text(CONFIGURATION)
+    (folder / "shortest.py").write_text(SHORTEST)
+    root = Path(__file__).parents[2]
+    arguments = [
+        f"--config-file={folder / 'mypy.ini'}",
+        f"--cache-dir={folder / 'cache'}",
+        f"--python-executable={sys.executable}",
+        str(folder / "build.py"),
+        str(folder / "shortest.py"),
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MYPYPATH", str(root))
+        output, _, _ = api.run(arguments)
+    return [line for line in output.splitlines() if "build.py" in line or "shortest.py" in line]
+
+
+@pytest.mark.parametrize(("line", "code"), EXPECTED)
+def test_a_wrong_link_is_a_type_error(findings: list[str], line: int, code: str) -> None:
+    [found] = [text for text in findings if f"build.py:{line}:" in text and ": error:" in text]
+    assert found.endswith(f"[{code}]")
+
+
+def test_a_right_graph_has_no_errors(findings: list[str]) -> None:
+    errors = [text for text in findings if "build.py" in text and ": error:" in text]
+    lines = {int(text.split("build.py:")[1].split(":")[0]) for text in errors}
+    assert lines == {line for line, _ in EXPECTED}
+
+
+def test_inputs_with_defaults_may_be_left_out(findings: list[str]) -> None:
+    assert [text for text in findings if "shortest.py" in text] == []
+
+
+def test_an_output_has_its_values_type(findings: list[str]) -> None:
+    [note] = [text for text in findings if "Revealed type" in text]
+    assert "runtime.values.Vision" in note
