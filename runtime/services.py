@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from collections.abc import Iterator
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+
+from runtime.events import Event, RunFinished
 
 Service = TypeVar("Service")
+
+
+class RunView(Protocol):
+    """What a service may see of the run that it serves."""
+
+    def emit(self, event: Event) -> None:
+        """Add an event to the run's stream."""
+        ...
+
+    def pending_values(self) -> Iterator[Any]:
+        """The values that nodes which have not finished will read, as far as they are computed."""
+        ...
+
+
+@runtime_checkable
+class RunFollower(Protocol):
+    """A service that wants to know of the runs that it serves."""
+
+    def run_begins(self, run: RunView) -> None:
+        """A run begins, or has begun and asks for this service the first time."""
+        ...
+
+    def observe(self, event: Event) -> None:
+        """An event of the run, before its listener gets it; the last is a ``RunFinished``."""
+        ...
 
 
 class Services:
@@ -18,9 +46,28 @@ class Services:
 
     def __init__(self, *given: Any) -> None:
         self._made: dict[type, Any] = {type(service): service for service in given}
+        self._run: RunView | None = None
 
     def get(self, kind: type[Service]) -> Service:
         """The session's object of this class."""
         if kind not in self._made:
-            self._made[kind] = kind()
+            self._made[kind] = made = kind()
+            if self._run is not None and isinstance(made, RunFollower):
+                made.run_begins(self._run)
         return cast(Service, self._made[kind])
+
+    def run_begins(self, run: RunView) -> None:
+        """Tell the services that follow runs, now and when they are made, of this one."""
+        self._run = run
+        for service in self._followers():
+            service.run_begins(run)
+
+    def observe(self, event: Event) -> None:
+        """Pass an event of the run on to the services that follow it."""
+        for service in self._followers():
+            service.observe(event)
+        if isinstance(event, RunFinished):
+            self._run = None
+
+    def _followers(self) -> list[RunFollower]:
+        return [service for service in self._made.values() if isinstance(service, RunFollower)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache as once
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -18,10 +19,10 @@ from graph.workflow import Workflow
 from runtime.cache import MemoryCache, ResultCache
 from runtime.context import CancelToken, NodeContext, Surroundings
 from runtime.errors import Cancelled
-from runtime.events import Listener, RunFinished, RunStarted, ignore
+from runtime.events import Event, Listener, RunFinished, RunStarted, ignore
 from runtime.executor import Executor
 from runtime.plan import make_plan
-from runtime.provenance import describe_run
+from runtime.provenance import describe_run, describe_variant
 from runtime.services import Services
 
 Value = TypeVar("Value")
@@ -65,6 +66,14 @@ class RunResult:
         return cast(Value, values[int(output.slot)])
 
 
+@dataclass(frozen=True)
+class _View:
+    """What services see of a run (:class:`runtime.services.RunView`)."""
+
+    emit: Listener
+    pending_values: Callable[[], Iterator[Any]]
+
+
 class Session:
     """Runs workflows; keeps models resident and results at hand from one to the next.
 
@@ -97,6 +106,7 @@ class Session:
         on_event: Listener = ignore,
         token: CancelToken | None = None,
         registry: Registry | None = None,
+        originals: Mapping[str, str] | None = None,
     ) -> RunResult:
         """Validate and run a workflow.
 
@@ -110,6 +120,8 @@ class Session:
             Gets every event; the last is always ``RunFinished``.
         token : CancelToken, optional
             Lets another thread stop the run.
+        originals : mapping, optional
+            Of a sweep (:attr:`runtime.sweep.Sweep.originals`): a file then tells only of its own variant.
 
         Raises
         ------
@@ -124,18 +136,27 @@ class Session:
         token = token or CancelToken()
         checked = check(workflow, registry or self.registry, targets, surroundings)
         plan = make_plan(checked, surroundings)
-        def provenance() -> dict[str, Any]:
+
+        def provenance(node_id: str) -> dict[str, Any]:
             as_run = normalised(checked.nodes, checked.workflow)
-            return describe_run(as_run, surroundings, executor.seconds)
+            if originals is None:
+                return describe_run(as_run, surroundings, executor.seconds)
+            return describe_variant(as_run, node_id, originals, surroundings, executor.seconds)
 
         def make_context(node_id: str) -> NodeContext:
-            return NodeContext(node_id, surroundings, self.services, on_event, token, provenance)
+            describe = partial(provenance, node_id)
+            return NodeContext(node_id, surroundings, self.services, emit, token, describe)
 
-        executor = Executor(plan, self.cache, make_context, on_event, token)
+        def emit(event: Event) -> None:
+            self.services.observe(event)
+            on_event(event)
+
+        executor = Executor(plan, self.cache, make_context, emit, token)
+        self.services.run_begins(_View(emit, executor.state.pending_values))
         started = time.perf_counter()
         status = "failed"
-        on_event(RunStarted(len(plan.nodes), plan.targets))
         try:
+            emit(RunStarted(len(plan.nodes), plan.targets))
             outputs = executor.run()
             status = "done"
         except (Cancelled, KeyboardInterrupt):
@@ -143,7 +164,7 @@ class Session:
             raise
         finally:
             seconds = time.perf_counter() - started
-            on_event(RunFinished(status, seconds))
+            emit(RunFinished(status, seconds))
         return RunResult(outputs, seconds)
 
 

@@ -1,7 +1,7 @@
 """The values that travel along links. Frozen; their arrays are never written to.
 
-Importing this module imports no MLX: arrays are only held. Pictures live on the host as numpy arrays,
-tensors of the networks as MLX arrays.
+Importing this module imports neither MLX nor numpy: arrays are only held. Pictures live on the host as
+numpy arrays, tensors of the networks as MLX arrays.
 """
 
 from __future__ import annotations
@@ -10,20 +10,29 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
 from graph.sockets import SocketValue
 from runtime.generation import Generation, Reference
 
 if TYPE_CHECKING:
     import mlx.core as mx
+    import numpy as np
+    import numpy.typing as npt
 
     from runtime.models.checkpoints import Checkpoint
+    from runtime.models.components import Component
+    from runtime.models.lora_files import Lora
 
 
-@dataclass(frozen=True, eq=False)
-class Image(SocketValue):
+class ArrayValue(SocketValue):
+    """A value made of arrays. Messages show their shapes rather than their numbers."""
+
+    def __repr__(self) -> str:
+        shapes = [value.shape for value in self.__dict__.values() if hasattr(value, "shape")]
+        return f"{type(self).__name__} {', '.join(' x '.join(map(str, shape)) for shape in shapes)}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Image(ArrayValue):
     """Pictures.
 
     Attributes
@@ -47,8 +56,8 @@ class Image(SocketValue):
         return self.pixels.nbytes
 
 
-@dataclass(frozen=True, eq=False)
-class Mask(SocketValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Mask(ArrayValue):
     """Masks, float32 (B, H, W), 0..1; 1 where the picture is transparent (ComfyUI: masked)."""
 
     socket_type: ClassVar[str] = "MASK"
@@ -60,8 +69,8 @@ class Mask(SocketValue):
         return self.values.nbytes
 
 
-@dataclass(frozen=True, eq=False)
-class Vision(SocketValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Vision(ArrayValue):
     """SigLIP's hidden states after the final norm, (B, m * m, D), row-major over the m x m patches."""
 
     socket_type: ClassVar[str] = "VISION"
@@ -74,8 +83,8 @@ class Vision(SocketValue):
         return int(self.hidden.nbytes)
 
 
-@dataclass(frozen=True, eq=False)
-class ReduxTokens(SocketValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class ReduxTokens(ArrayValue):
     """A reference picture as tokens in T5's space, (B, n * n, D), row-major over an n x n grid."""
 
     socket_type: ClassVar[str] = "REDUX_TOKENS"
@@ -88,8 +97,8 @@ class ReduxTokens(SocketValue):
         return int(self.tokens.nbytes)
 
 
-@dataclass(frozen=True, eq=False)
-class Conditioning(SocketValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Conditioning(ArrayValue):
     """What FLUX listens to.
 
     Attributes
@@ -115,8 +124,8 @@ class Conditioning(SocketValue):
         return int(self.tokens.nbytes + self.pooled.nbytes)
 
 
-@dataclass(frozen=True, eq=False)
-class Latent(SocketValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Latent(ArrayValue):
     """Latent pictures, (B, height / 8, width / 8, 16), scaled and shifted as the transformer makes them."""
 
     socket_type: ClassVar[str] = "LATENT"
@@ -129,7 +138,7 @@ class Latent(SocketValue):
         return int(self.samples.nbytes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelHandle(SocketValue):
     """What to load, not the weights: a checkpoint and a precision. Hashable, and costs nothing.
 
@@ -138,49 +147,62 @@ class ModelHandle(SocketValue):
     checkpoint : Checkpoint
     quantize : int or None
         Bits per weight; None keeps the checkpoint's own precision.
+    loras : tuple of Lora
+        Laid over the transformer, in this order.
     """
 
     socket_type: ClassVar[str] = "MODEL"
+    components: ClassVar[tuple[Component, ...]] = ()
 
     checkpoint: Checkpoint
     quantize: int | None = None
+    loras: tuple[Lora, ...] = ()
+
+    def __repr__(self) -> str:
+        precision = "" if self.quantize is None else f", {self.quantize} bits"
+        return f"{type(self).__name__} of {self.checkpoint.name!r}{precision}"
 
     @property
     def affinity(self) -> Hashable:
-        """The weights that a node with this input computes with."""
+        """The weights that a node with this input computes with; LoRAs share those of their base."""
         return (self.socket_type, self.checkpoint, self.quantize)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Flux(ModelHandle):
     """FLUX's transformer, to be loaded."""
 
     socket_type: ClassVar[str] = "FLUX"
+    components: ClassVar[tuple[Component, ...]] = ("transformer",)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TextEncoders(ModelHandle):
     """T5 and CLIP, to be loaded."""
 
     socket_type: ClassVar[str] = "TEXT_ENCODERS"
+    components: ClassVar[tuple[Component, ...]] = ("text_encoder", "text_encoder_2")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Vae(ModelHandle):
     """The autoencoder, to be loaded."""
 
     socket_type: ClassVar[str] = "VAE"
+    components: ClassVar[tuple[Component, ...]] = ("vae",)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Siglip(ModelHandle):
     """SigLIP's vision tower, to be loaded."""
 
     socket_type: ClassVar[str] = "SIGLIP"
+    components: ClassVar[tuple[Component, ...]] = ("image_encoder",)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Redux(ModelHandle):
     """The Redux encoder, to be loaded."""
 
     socket_type: ClassVar[str] = "REDUX"
+    components: ClassVar[tuple[Component, ...]] = ("image_embedder",)

@@ -20,13 +20,24 @@ def encode_prompt(
         CLIP's pooled vector (1, P). Both are computed before this returns, so that neither keeps an
         encoder's weights alive.
     """
-    clip_ids = token_ids(store.tokenizer(checkpoint, "clip"), prompt, CLIP_TOKENS)
-    encoder = store.get(checkpoint, "text_encoder", quantize)
-    pooled = clip.pooled(encoder.module, encoder.config, clip_ids)
-    mx.eval(pooled)
+    pooled = _pooled(store, checkpoint, quantize, prompt)
+    return _tokens(store, checkpoint, quantize, prompt), pooled
 
-    t5_ids = token_ids(store.tokenizer(checkpoint, "t5"), prompt, max_text_tokens(checkpoint))
+
+# A function for each encoder, so that the first is out of use, and may leave, when the second is read.
+
+
+def _tokens(store: ModelStore, checkpoint: Checkpoint, quantize: int | None, prompt: str) -> mx.array:
+    ids = token_ids(store.tokenizer(checkpoint, "t5"), prompt, max_text_tokens(checkpoint))
     encoder = store.get(checkpoint, "text_encoder_2", quantize)
-    tokens = t5.encode(encoder.module, encoder.config, t5_ids)
+    tokens = t5.encode(encoder.module, encoder.config, ids)
     mx.eval(tokens)
-    return tokens, pooled
+    return tokens
+
+
+def _pooled(store: ModelStore, checkpoint: Checkpoint, quantize: int | None, prompt: str) -> mx.array:
+    ids = token_ids(store.tokenizer(checkpoint, "clip"), prompt, CLIP_TOKENS)
+    encoder = store.get(checkpoint, "text_encoder", quantize)
+    pooled = clip.pooled(encoder.module, encoder.config, ids)
+    mx.eval(pooled)
+    return pooled

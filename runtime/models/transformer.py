@@ -220,6 +220,17 @@ def _norm(x: mx.array) -> mx.array:
     return mx.fast.layer_norm(x, None, None, NORM_EPS)
 
 
+def conditioning_widths(module: Any) -> tuple[int, int]:
+    """How wide mflux's `Transformer` takes T5's tokens and CLIP's pooled prompt; told from its weights."""
+    return _inputs(module.context_embedder), _inputs(module.time_text_embed.text_embedder.linear_1)
+
+
+def _inputs(layer: Any) -> int:
+    if "scales" not in layer:
+        return int(layer.weight.shape[-1])
+    return int(layer.scales.shape[-1] * layer.group_size)
+
+
 def _mlp(embedder: Any, x: mx.array) -> mx.array:
     embedded: mx.array = embedder.linear_2(silu(embedder.linear_1(x)))
     return embedded

@@ -5,8 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from lora_samples import Sample, Sizes
 
 from runtime.models.checkpoints import Checkpoint
+from runtime.models.fitting import layers
+from runtime.models.lora_files import Lora, lora_digest
 from runtime.models.tiny import TinySpec
 from runtime.models.tiny.make import make_checkpoint
 
@@ -40,3 +43,25 @@ def copy_of(small_folder: Path, tmp_path: Path) -> Callable[..., Checkpoint]:
         return Checkpoint(str(folder), folder=folder)
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def sizes(small_folder: Path) -> Sizes:
+    """Outputs and inputs of each linear layer of the small transformer."""
+    import mlx.nn as nn
+
+    from runtime.models.loading import load_component
+
+    module = load_component(Checkpoint("small", folder=small_folder), "transformer").module
+    return {name: layer.weight.shape for name, layer in layers(module) if isinstance(layer, nn.Linear)}
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Callable[..., Lora]:
+    """Writes a sample and gives the LoRA that a handle would carry."""
+
+    def save(sample: Sample, scale: float = 1.0, skip: bool = False, name: str = "sample") -> Lora:
+        path = sample.save(tmp_path / f"{name}.safetensors")
+        return Lora(lora_digest(path), scale, skip, name, path)
+
+    return save

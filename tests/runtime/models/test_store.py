@@ -1,10 +1,12 @@
 """What is resident: loaded once, evicted in order, kept under the budget."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from runtime.events import Event, ModelLoaded, RunFinished
 from runtime.models import loading
 from runtime.models.checkpoints import Checkpoint
 from runtime.models.components import COMPONENTS, Component
@@ -12,6 +14,7 @@ from runtime.models.errors import CheckpointError, MemoryLimitError, ModelError
 from runtime.models.loading import load_component
 from runtime.models.sizes import estimated_bytes
 from runtime.models.store import ModelStore
+from runtime.values import Flux, TextEncoders
 
 
 @pytest.fixture
@@ -98,7 +101,7 @@ def test_sizes_are_known_from_headers_alone(
 def test_a_component_larger_than_the_users_limit_is_refused_with_numbers(checkpoint: Checkpoint) -> None:
     store = ModelStore(memory_limit=1_000_000)
     store.get(checkpoint, "image_embedder")
-    with pytest.raises(MemoryLimitError, match=r"transformer of small needs \d+\.\d MB.*limit of 1\.0 MB"):
+    with pytest.raises(MemoryLimitError, match=r"limit of 1\.0 MB .*transformer of small needs \d+\.\d MB"):
         store.get(checkpoint, "transformer")
     assert held(store) == ["image_embedder"], "nothing was evicted in vain"
 
@@ -202,3 +205,56 @@ def test_threads_that_ask_at_once_share_one_load(checkpoint: Checkpoint) -> None
     for thread in threads:
         thread.join()
     assert list(store.loads.values()) == [1]
+
+
+class Run:
+    """A run in which stages that have not finished will read these values."""
+
+    def __init__(self, *pending: object) -> None:
+        self.pending = pending
+        self.events: list[Event] = []
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+
+    def pending_values(self) -> Iterator[object]:
+        return iter(self.pending)
+
+
+def test_what_the_run_still_needs_leaves_last(checkpoint: Checkpoint) -> None:
+    store = ModelStore(size(checkpoint, "text_encoder_2", "image_encoder") + 150_000)
+    store.run_begins(Run("a value of another kind", TextEncoders(checkpoint)))
+    store.get(checkpoint, "text_encoder_2")
+    store.get(checkpoint, "image_encoder")
+    store.get(checkpoint, "image_embedder")
+    assert held(store) == ["text_encoder_2", "image_embedder"], "SigLIP was used later, but is done with"
+
+
+def test_a_need_for_another_precision_keeps_nothing(checkpoint: Checkpoint) -> None:
+    store = ModelStore(size(checkpoint, "text_encoder_2", "image_encoder") + 150_000)
+    store.run_begins(Run(TextEncoders(checkpoint, quantize=4)))
+    store.get(checkpoint, "text_encoder_2")
+    store.get(checkpoint, "image_encoder")
+    store.get(checkpoint, "image_embedder")
+    assert held(store) == ["image_encoder", "image_embedder"]
+
+
+def test_a_store_forgets_a_run_at_its_end(checkpoint: Checkpoint) -> None:
+    store, run = ModelStore(), Run()
+    store.run_begins(run)
+    store.get(checkpoint, "image_embedder")
+    store.observe(RunFinished("done", 1.0))
+    store.clear()
+    assert [type(event) for event in run.events] == [ModelLoaded]
+
+
+def test_all_that_is_too_large_is_named_at_once(checkpoint: Checkpoint) -> None:
+    store = ModelStore(memory_limit=1_000_000)
+    store.run_begins(Run(Flux(checkpoint), TextEncoders(checkpoint)))
+    with pytest.raises(MemoryLimitError) as caught:
+        store.get(checkpoint, "image_embedder")
+    message = str(caught.value)
+    assert "the transformer of small needs" in message
+    assert "the text_encoder_2 of small needs" in message
+    assert "the text_encoder of" not in message, "that one fits"
+    assert not store.loads

@@ -1,0 +1,62 @@
+"""LoRAs: small files that change what FLUX draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Literal
+
+from graph import Context, Environment, Field, Node, Outputs, Problem
+from runtime.models.errors import LoraError
+from runtime.models.lora_files import Lora, lora_digest, resolve_lora
+from runtime.values import Flux
+
+
+class Adapted(Outputs):
+    flux: Flux = Field(description="The transformer with the LoRA laid over it.")
+
+
+class LoadLora(Node):
+    """Lay a LoRA over FLUX's transformer.
+
+    Chain several; their updates add up. The original `flux` stays usable beside the adapted one, and both
+    share their weights in memory. Files of diffusers, PEFT, kohya, ai-toolkit and LyCORIS (LoKr) for FLUX.1
+    are taken; one for another model is refused before anything is sampled.
+    """
+
+    category = "loaders"
+    passes_models_on = True
+
+    flux: Flux = Field(description="The transformer, from LoadFlux or another LoadLora.")
+    lora: str = Field(
+        description="A .safetensors file; a Hugging Face repository (`org/name`) or a file in one "
+        "(`org/name:file.safetensors`); or the name of a file in a folder that LORA_LIBRARY_PATH lists."
+    )
+    scale: float = Field(default=1.0, ge=-100, le=100, description="What the LoRA's update is multiplied by.")
+    unmatched: Literal["refuse", "skip"] = Field(
+        default="refuse",
+        description="What to do with tensors that are not for FLUX's transformer, such as a text encoder's.",
+    )
+
+    def check(self, env: Environment) -> Iterable[Problem]:
+        if not isinstance(self.lora, str):
+            return
+        try:
+            resolve_lora(self.lora, env.find_input).check()
+        except LoraError as error:
+            yield Problem("lora", str(error), "Name another LoRA.", found=self.lora)
+
+    def fingerprint(self, env: Environment) -> Any:
+        if not isinstance(self.lora, str):
+            return None
+        source = resolve_lora(self.lora, env.find_input)
+        return self.lora if source.path is None else lora_digest(source.path)
+
+    def run(self, ctx: Context) -> Adapted:
+        from runtime.models.lora_matching import examine
+
+        path = resolve_lora(self.lora, ctx.find_input).locate()
+        skip = self.unmatched == "skip"
+        examine(path, skip)
+        lora = Lora(lora_digest(path), self.scale, skip, self.lora, path)
+        return Adapted(flux=replace(self.flux, loras=(*self.flux.loras, lora)))

@@ -1,0 +1,87 @@
+"""Fetch a single file, such as a LoRA, from the Hugging Face Hub; from its cache if it is there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from runtime.models.errors import DownloadError
+from runtime.models.hub import is_offline
+
+
+def fetch_file(repo: str, file: str | None, suffix: str) -> Path:
+    """The local copy of a file of `repo`.
+
+    Parameters
+    ----------
+    repo
+        `org/name`.
+    file
+        Its name or path in the repository; the suffix may be left out. None means the only file there with
+        that suffix.
+    suffix
+        Such as `.safetensors`.
+
+    Raises
+    ------
+    DownloadError
+        If there is no such file, or there are several and none is named, or the Hub cannot be reached.
+    """
+    for folder in _cached(repo):
+        names = [path.relative_to(folder).as_posix() for path in folder.rglob(f"*{suffix}") if path.is_file()]
+        if len(matches := _matches(names, file, suffix)) == 1:
+            return folder / matches[0]
+    if is_offline():
+        raise DownloadError(
+            f"{file or 'the file'} of {repo} is not in the local Hugging Face cache, and the network must "
+            "not be asked (--offline or HF_HUB_OFFLINE). Run once without, or give the path of a local file."
+        )
+    try:
+        return _downloaded(repo, file, suffix)
+    except DownloadError:
+        raise
+    except Exception as error:  # Whatever the network, the Hub or the disk answers.
+        raise DownloadError(
+            f"{repo} is not in the local Hugging Face cache and could not be fetched: {error}. Check the "
+            "name and the connection, or give the path of a local file."
+        ) from error
+
+
+def _downloaded(repo: str, file: str | None, suffix: str) -> Path:
+    from huggingface_hub import HfApi, hf_hub_download
+
+    chosen = _only(_matches(HfApi().list_repo_files(repo), file, suffix), repo, file, suffix)
+    return Path(hf_hub_download(repo, chosen))
+
+
+def _cached(repo: str) -> Iterator[Path]:
+    """What is there already of the repository: in the Hub's cache, and in mflux's own for LoRAs."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    from mflux.cli.defaults.defaults import MFLUX_LORA_CACHE_DIR
+
+    for cache in (None, MFLUX_LORA_CACHE_DIR):
+        with contextlib.suppress(LocalEntryNotFoundError, HFValidationError):
+            yield Path(snapshot_download(repo, cache_dir=cache, local_files_only=True))
+
+
+def _matches(names: Iterable[str], file: str | None, suffix: str) -> list[str]:
+    """The names with the suffix that `file` means: a whole path, or else a name in any folder."""
+    candidates = sorted(name for name in names if name.endswith(suffix))
+    if file is None:
+        return candidates
+    wanted = file if file.endswith(suffix) else file + suffix
+    whole = [name for name in candidates if name == wanted]
+    return whole or [name for name in candidates if PurePosixPath(name).name == wanted]
+
+
+def _only(matches: list[str], repo: str, file: str | None, suffix: str) -> str:
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
+        raise DownloadError(
+            f"{repo} has no file {file or '*' + suffix}. Look at its list of files on the Hub."
+        )
+    choices = ", ".join(f"{repo}:{name}" for name in matches[:8])
+    raise DownloadError(f"{repo} has {len(matches)} files that this may mean; name one of {choices}.")

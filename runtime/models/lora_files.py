@@ -1,0 +1,126 @@
+"""From a LoRA's name to its file. No model code is imported.
+
+A name is a path; the bare name of a file in one of the folders in the environment variable
+`LORA_LIBRARY_PATH` (separated by colons); or, as mflux spells them, a Hugging Face repository
+(`org/name`), a file in one (`org/name:file.safetensors`) or ai-toolkit's `hf:org/name/file.safetensors`.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from runtime.files import digest
+from runtime.models.errors import LoraError
+from runtime.models.hub_files import fetch_file
+from runtime.models.inspection import read_header
+
+_SUFFIX = ".safetensors"
+_REPOSITORY = re.compile(r"(?:hf:)?(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+?)(?:[:/](?P<file>[^:]+))?")
+_PATH_STARTS = ("./", "../", "/", "~", ".\\", "..\\")
+
+FindInput = Callable[[str], Path]
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA as a model handle carries it.
+
+    Attributes
+    ----------
+    digest : str
+        Of the file's contents. Two files with equal contents are the same LoRA.
+    scale : float
+        What its update of the weights is multiplied by.
+    skip_unmatched : bool
+        Whether tensors that FLUX's transformer has no place for are passed over rather than refused.
+    name : str
+        As the workflow names it.
+    path : Path
+        Its file.
+    """
+
+    digest: str
+    scale: float
+    skip_unmatched: bool
+    name: str = field(compare=False)
+    path: Path = field(compare=False)
+
+
+@dataclass(frozen=True)
+class LoraSource:
+    """Where a LoRA lies: in a local file, or (path is None) on the Hub."""
+
+    name: str
+    path: Path | None = None
+    repo: str = ""
+    file: str | None = None
+
+    def check(self) -> None:
+        """Raise LoraError unless the file, if it is a local one, is a whole safetensors file."""
+        if self.path is not None:
+            try:
+                read_header(self.path)
+            except (OSError, ValueError) as error:
+                raise LoraError(f"The LoRA cannot be read: {error}") from error
+
+    def locate(self) -> Path:
+        """The local file, downloaded now if need be. Raises DownloadError."""
+        return self.path if self.path is not None else fetch_file(self.repo, self.file, _SUFFIX)
+
+
+def lora_digest(path: Path) -> str:
+    """The SHA-256 of a LoRA's file; remembered as long as its size and modification time stay."""
+    stat = path.stat()
+    return _digest(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache
+def _digest(path: Path, size: int, modified: int) -> str:
+    return digest(path)
+
+
+def resolve_lora(name: str, find_input: FindInput) -> LoraSource:
+    """Where the LoRA called `name` lies. Touches no network.
+
+    Parameters
+    ----------
+    name
+        See the module's text.
+    find_input
+        Finds the file that a relative path means, or raises OSError.
+
+    Raises
+    ------
+    LoraError
+        If there is no such file, and the name is none of a repository.
+    """
+    name = name.strip()
+    if not name:
+        raise LoraError("No LoRA is named. Give the path of a .safetensors file, or a repository.")
+    try:
+        return LoraSource(name, find_input(str(Path(name).expanduser())))
+    except OSError as error:
+        missing = str(error).removesuffix(".")
+    if (shelved := _from_library(name)) is not None:
+        return LoraSource(name, shelved)
+    match = _REPOSITORY.fullmatch(name)
+    names_file = name.endswith(_SUFFIX) and not name.startswith("hf:") and ":" not in name
+    if match is None or names_file or name.startswith(_PATH_STARTS):
+        raise LoraError(f"{missing}; give the path of a {_SUFFIX} file, or a repository as org/name:file.")
+    return LoraSource(name, repo=match["repo"], file=match["file"])
+
+
+def _from_library(name: str) -> Path | None:
+    """The file of that bare name, with or without suffix, in the user's library; earlier folders win."""
+    if "/" in name or "\\" in name:
+        return None
+    pattern = glob.escape(name.removesuffix(_SUFFIX)) + _SUFFIX
+    folders = os.environ.get("LORA_LIBRARY_PATH", "").split(":")
+    found = (path for folder in folders if folder for path in sorted(Path(folder).rglob(pattern)))
+    return next(found, None)

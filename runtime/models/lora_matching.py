@@ -1,0 +1,161 @@
+"""Which layer of FLUX's transformer each tensor of a LoRA file is for, told from the file's header.
+
+The table of names is mflux's (`FluxLoRAMapping`); it covers the files of diffusers and PEFT, of kohya and
+the original FLUX code (with fused projections), and of LyCORIS (LoKr). Nothing is read but the header, so
+that a LoRA for another model is refused before anything is computed.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from mflux.models.common.lora.mapping.lora_loader import LoRALoader, PatternMatch
+from mflux.models.flux.weights.flux_lora_mapping import FluxLoRAMapping
+
+from runtime.models.errors import LoraError
+from runtime.models.inspection import Tensor, read_header
+
+_LISTED = 3  # How many names a message gives of a longer list.
+_DOWN, _UP = "lora_A", "lora_B"
+_BLOCK = "{block}"
+_MATRIX = re.compile(r"\.(lora|lokr|dora|alpha|diff)[^{}]*$")
+
+
+@dataclass(frozen=True)
+class LoraLayout:
+    """What a LoRA file holds.
+
+    Attributes
+    ----------
+    path : Path
+    tensors : dict
+        The header's entries by key.
+    layers : dict
+        For each layer (a dotted name in mflux's transformer) the keys of its matrices by mflux's names for
+        them: `lora_A`, `lora_B`, `alpha`, `lokr_w1`, ...
+    layers_of : dict
+        For each key its layers in the order of its rows; several if the file fuses projections.
+    modules : set
+        What the file calls its layers, `{block}` standing for a number.
+    unmatched : list
+        Keys that belong nowhere in FLUX's transformer.
+    """
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    layers: dict[str, dict[str, str]] = field(default_factory=dict)
+    layers_of: dict[str, list[str]] = field(default_factory=dict)
+    modules: set[str] = field(default_factory=set)
+    unmatched: list[str] = field(default_factory=list)
+
+
+def examine(path: Path, skip_unmatched: bool = False) -> LoraLayout:
+    """Match a file's keys and check that they make whole adapters.
+
+    Parameters
+    ----------
+    path
+        A safetensors file.
+    skip_unmatched
+        Pass over keys that FLUX's transformer has no place for, such as those of a text encoder.
+
+    Raises
+    ------
+    LoraError
+        If the file cannot be read, fits no layer of FLUX, has keys without a place or without their
+        counterpart, or pairs of matrices of different rank; the message names the keys.
+    """
+    try:
+        layout = LoraLayout(path, read_header(path).tensors)
+    except (OSError, ValueError) as error:
+        raise LoraError(f"The LoRA cannot be read: {error}") from error
+    for key in layout.tensors:
+        _place(layout, key)
+    _check_matched(layout, skip_unmatched)
+    for matrices in layout.layers.values():
+        _check_adapter(layout, matrices)
+    return layout
+
+
+def listed(keys: Iterable[str]) -> str:
+    """A few of the keys, and how many more there are."""
+    names = sorted(keys)
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
+
+
+def module_part(name: str) -> str:
+    """A key, or an entry of mflux's table, less the name of the matrix: what the file calls the layer."""
+    return _MATRIX.sub("", name)
+
+
+@cache
+def _table() -> dict[str, list[PatternMatch]]:
+    """mflux's entries by the key that they match, `{block}` standing for a number.
+
+    ComfyUI drops a final `.weight`; mflux takes both spellings of every entry, and so does this table.
+    """
+    table: dict[str, list[PatternMatch]] = {}
+    for entry in LoRALoader._build_pattern_mappings(FluxLoRAMapping.get_mapping()):
+        for spelling in {entry.source_pattern, entry.source_pattern.removesuffix(".weight")}:
+            table.setdefault(spelling, []).append(entry)
+    return table
+
+
+def _place(layout: LoraLayout, key: str) -> None:
+    targets = dict.fromkeys(_targets(key))
+    if not targets:
+        layout.unmatched.append(key)
+    for layer, matrix, pattern in targets:
+        other = layout.layers.setdefault(layer, {}).setdefault(matrix, key)
+        if other != key:
+            raise LoraError(f"{layout.path}: {other} and {key} are both for {layer}. The file is damaged.")
+        layout.modules.add(module_part(pattern))
+        layers = layout.layers_of.setdefault(key, [])
+        if layer not in layers:
+            layers.append(layer)
+
+
+def _targets(key: str) -> Iterator[tuple[str, str, str]]:
+    """Layer, matrix and table entry for each layer that the key is for."""
+    for entry in _table().get(key, ()):
+        yield entry.target_path, entry.matrix_name, entry.source_pattern
+    for number in re.finditer(r"\d+", key):
+        pattern = key[: number.start()] + _BLOCK + key[number.end() :]
+        for entry in _table().get(pattern, ()):
+            layer = entry.target_path.replace(_BLOCK, str(int(number[0])))
+            yield layer, entry.matrix_name, entry.source_pattern
+
+
+def _check_matched(layout: LoraLayout, skip_unmatched: bool) -> None:
+    if not layout.layers:
+        raise LoraError(
+            f"{layout.path} is no LoRA for FLUX.1: no layer of FLUX's transformer matches its keys "
+            f"({listed(layout.tensors) or 'it has none'}). Use one that was made for FLUX.1."
+        )
+    if layout.unmatched and not skip_unmatched:
+        raise LoraError(
+            f"{layout.path} has {len(layout.unmatched)} of {len(layout.tensors)} tensors that FLUX's "
+            f"transformer has no place for: {listed(layout.unmatched)}. Use another file, or set "
+            'unmatched to "skip" to apply the rest without them.'
+        )
+
+
+def _check_adapter(layout: LoraLayout, matrices: Mapping[str, str]) -> None:
+    if any(name.startswith("lokr") for name in matrices):
+        return  # Its factors may come in several forms; mflux checks them.
+    if "dora_scale" in matrices:
+        raise LoraError(f"{layout.path}: {matrices['dora_scale']} makes it a DoRA, which mflux cannot apply.")
+    for found, other in ((_DOWN, _UP), (_UP, _DOWN)):
+        if found in matrices and other not in matrices:
+            raise LoraError(f"{layout.path}: {matrices[found]} has no counterpart. The file is damaged.")
+    if _DOWN not in matrices:
+        raise LoraError(f"{layout.path}: {listed(matrices.values())} has no matrices. The file is damaged.")
+    down, up = (layout.tensors[matrices[name]].shape for name in (_DOWN, _UP))
+    if len(down) != 2 or len(up) != 2 or down[0] != up[1]:
+        raise LoraError(
+            f"{layout.path}: {matrices[_DOWN]} {down} and {matrices[_UP]} {up} differ in rank; the first's "
+            "rows must be as many as the second's columns. The file is damaged."
+        )

@@ -1,0 +1,113 @@
+"""A LoRA's name finds its file: beside the workflow, in the user's library, or in a cache of the Hub."""
+
+from pathlib import Path
+
+import pytest
+
+from runtime.files import find_input
+from runtime.models.errors import DownloadError, LoraError
+from runtime.models.lora_files import LoraSource, lora_digest, resolve_lora
+
+COMMIT = "0" * 40
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    return folder
+
+
+def resolve(name: str, folder: Path) -> LoraSource:
+    return resolve_lora(name, lambda text: find_input(text, [folder]))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """mflux's own cache with a repository of two LoRAs in it; nothing else, and no network."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("mflux.cli.defaults.defaults.MFLUX_LORA_CACHE_DIR", tmp_path / "loras")
+    repository = tmp_path / "loras" / "models--maker--styles"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(COMMIT)
+    snapshot = repository / "snapshots" / COMMIT
+    (snapshot / "more").mkdir(parents=True)
+    (snapshot / "ink.safetensors").touch()
+    (snapshot / "more" / "oil.safetensors").touch()
+    return snapshot
+
+
+def test_a_path_is_sought_where_inputs_are(here: Path) -> None:
+    (here / "loras").mkdir()
+    (here / "loras" / "ink.safetensors").touch()
+    assert resolve("loras/ink.safetensors", here).path == here / "loras" / "ink.safetensors"
+    assert resolve(str(here / "loras" / "ink.safetensors"), Path("/")).locate().name == "ink.safetensors"
+
+
+@pytest.mark.parametrize("name", ["ink", "ink.safetensors"])
+def test_a_bare_name_is_sought_in_the_library_whose_first_folder_wins(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for folder in ("first/deep", "second"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "ink.safetensors").touch()
+    monkeypatch.setenv("LORA_LIBRARY_PATH", f"{tmp_path / 'first'}:{tmp_path / 'second'}")
+    assert resolve(name, here).path == tmp_path / "first" / "deep" / "ink.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("name", "repo", "file"),
+    [
+        ("maker/styles", "maker/styles", None),
+        ("maker/styles:ink.safetensors", "maker/styles", "ink.safetensors"),
+        ("maker/styles:more/oil.safetensors", "maker/styles", "more/oil.safetensors"),
+        ("hf:maker/styles/ink.safetensors", "maker/styles", "ink.safetensors"),
+        ("hf:maker/styles:ink", "maker/styles", "ink"),
+    ],
+)
+def test_repositories_are_spelled_as_in_mflux(here: Path, name: str, repo: str, file: str | None) -> None:
+    assert resolve(name, here) == LoraSource(name, repo=repo, file=file)
+
+
+@pytest.mark.parametrize(
+    "name", ["ink.safetensors", "./ink", "styles/ink.safetensors", "/nowhere/ink", "ink"]
+)
+def test_a_file_that_is_not_there_is_named(here: Path, name: str) -> None:
+    with pytest.raises(LoraError) as caught:
+        resolve(name, here)
+    assert name.removeprefix("./") in str(caught.value)
+    assert "org/name:file" in str(caught.value)
+
+
+def test_a_folder_and_no_name_are_refused(here: Path) -> None:
+    with pytest.raises(LoraError, match="no file"):
+        resolve(str(here), here)
+    with pytest.raises(LoraError, match="No LoRA is named"):
+        resolve(" ", here)
+
+
+@pytest.mark.parametrize("name", ["maker/styles:ink", "maker/styles:ink.safetensors"])
+def test_a_file_in_mfluxs_cache_needs_no_network(here: Path, cache: Path, name: str) -> None:
+    assert resolve(name, here).locate() == cache / "ink.safetensors"
+
+
+def test_a_file_in_a_subfolder_is_found_by_name_or_path(here: Path, cache: Path) -> None:
+    for name in ("maker/styles:oil", "hf:maker/styles/oil.safetensors", "maker/styles:more/oil.safetensors"):
+        assert resolve(name, here).locate() == cache / "more" / "oil.safetensors"
+
+
+@pytest.mark.parametrize("name", ["maker/styles", "maker/styles:chalk", "maker/other"])
+def test_offline_what_is_not_there_or_not_clear_is_refused(here: Path, cache: Path, name: str) -> None:
+    with pytest.raises(DownloadError, match="the network must not be asked") as caught:
+        resolve(name, here).locate()
+    assert name.partition(":")[0] in str(caught.value)
+
+
+def test_the_digest_follows_the_contents(here: Path) -> None:
+    first, second = here / "a", here / "b"
+    first.write_bytes(b"one")
+    second.write_bytes(b"one")
+    assert lora_digest(first) == lora_digest(second)
+    second.write_bytes(b"another")
+    assert lora_digest(first) != lora_digest(second)
