@@ -20,7 +20,7 @@ from runtime.context import CancelToken, NodeContext
 from runtime.errors import Cancelled, NodeFailed
 from runtime.events import Listener, NodeErred, NodeFinished, NodeReused, NodeStarted
 from runtime.plan import Plan
-from runtime.state import RunState
+from runtime.state import HasRoom, RunState
 
 Values = dict[str, Any]
 Result = TypeVar("Result")
@@ -40,6 +40,8 @@ class Executor:
         Gets the nodes' events.
     token : CancelToken
         Looked at between nodes; the nodes look at it between steps.
+    has_room : callable, optional
+        See :class:`runtime.state.RunState`. Default: memory holds one model at a time.
 
     Attributes
     ----------
@@ -54,6 +56,7 @@ class Executor:
         make_context: Callable[[str], NodeContext],
         emit: Listener,
         token: CancelToken,
+        has_room: HasRoom = lambda values: False,
     ) -> None:
         self.plan = plan
         self.cache = cache
@@ -61,7 +64,7 @@ class Executor:
         self.emit = emit
         self.token = token
         self.seconds: dict[str, float] = {}
-        self.state = RunState(plan, cache.get)
+        self.state = RunState(plan, cache.get, has_room)
         self._copies: defaultdict[str, list[str]] = defaultdict(list)
         for node_id, twin in plan.twin.items():
             if node_id != twin:

@@ -1,15 +1,16 @@
 """Which of the ready nodes runs next: the one decision apart from the mechanism.
 
 Nodes that compute with no model run first: they are quick, finish pictures early and free memory. Then
-come nodes that use the model that is in use already, then those of the model whose next node is nearest
-to the graph's beginning, so that all text is encoded before the first picture is sampled and each model
-is loaded once where memory holds only one.
+come nodes for whose model there is room without another one leaving, those nearest to the graph's end
+first, so that a picture of a batch is finished before the next is begun. Where there is no such room, the
+model in use is used up, and then comes the one whose next node is nearest to the graph's beginning, so
+that all text is encoded before the first picture is sampled and each model is loaded once.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 Affinity = Hashable | None
 
@@ -28,9 +29,12 @@ class ReadyNodes:
         """Add a node; within a group the least depth, then the least position, goes first."""
         heapq.heappush(self._groups.setdefault(affinity, []), (depth, position, node_id))
 
-    def pop(self) -> str:
-        """Remove and return the node to run next."""
-        affinity = self._choose()
+    def pop(self, has_room: Callable[[str], bool]) -> str:
+        """Remove and return the node to run next.
+
+        ``has_room`` tells of a node's id whether its model can be used without another one leaving.
+        """
+        affinity = self._choose(has_room)
         group = self._groups[affinity]
         _, _, node_id = heapq.heappop(group)
         if not group:
@@ -39,8 +43,12 @@ class ReadyNodes:
             self._current = affinity
         return node_id
 
-    def _choose(self) -> Affinity:
-        for preferred in (None, self._current):
-            if preferred in self._groups:
-                return preferred
+    def _choose(self, has_room: Callable[[str], bool]) -> Affinity:
+        if None in self._groups:
+            return None
+        roomy = [affinity for affinity, group in self._groups.items() if has_room(group[0][2])]
+        if roomy:
+            return max(roomy, key=lambda affinity: (self._groups[affinity][0][0], affinity == self._current))
+        if self._current in self._groups:
+            return self._current
         return min(self._groups, key=lambda affinity: self._groups[affinity][0])

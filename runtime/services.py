@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from runtime.events import Event, RunFinished
@@ -35,6 +35,15 @@ class RunFollower(Protocol):
         ...
 
 
+@runtime_checkable
+class RoomKeeper(Protocol):
+    """A service that knows whether models fit in memory."""
+
+    def has_room_for(self, values: Iterable[Any]) -> bool:
+        """Whether a node with these inputs can compute without another model leaving."""
+        ...
+
+
 class Services:
     """Shared objects by class, each made on first request by calling its class.
 
@@ -55,6 +64,11 @@ class Services:
             if self._run is not None and isinstance(made, RunFollower):
                 made.run_begins(self._run)
         return cast(Service, self._made[kind])
+
+    def has_room_for(self, values: Iterable[Any]) -> bool:
+        """Whether a service vouches that a node with these inputs makes no model leave memory."""
+        keepers = [service for service in self._made.values() if isinstance(service, RoomKeeper)]
+        return any(keeper.has_room_for(values) for keeper in keepers)
 
     def run_begins(self, run: RunView) -> None:
         """Tell the services that follow runs, now and when they are made, of this one."""

@@ -151,7 +151,7 @@ class Session:
             self.services.observe(event)
             on_event(event)
 
-        executor = Executor(plan, self.cache, make_context, emit, token)
+        executor = Executor(plan, self.cache, make_context, emit, token, self.services.has_room_for)
         self.services.run_begins(_View(emit, executor.state.pending_values))
         started = time.perf_counter()
         status = "failed"

@@ -34,14 +34,20 @@ from runtime.plan import Plan
 from runtime.policy import Affinity, ReadyNodes
 
 Lookup = Callable[[str], Outputs | None]
+HasRoom = Callable[[Iterable[Any]], bool]
 
 
 class RunState:
-    """See the module's text. ``lookup`` finds the result of an earlier run by its key, or None."""
+    """See the module's text.
 
-    def __init__(self, plan: Plan, lookup: Lookup) -> None:
+    ``lookup`` finds the result of an earlier run by its key, or None. ``has_room`` tells whether a node
+    with these input values can compute without a model having to leave memory.
+    """
+
+    def __init__(self, plan: Plan, lookup: Lookup, has_room: HasRoom = lambda values: False) -> None:
         self.plan = plan
         self.lookup = lookup
+        self.has_room = has_room
         self.demanded: set[str] = set()
         self.waiting: dict[str, set[str]] = {}
         self.ready = ReadyNodes()
@@ -80,7 +86,7 @@ class RunState:
 
     def next_ready(self) -> tuple[str, dict[str, Any]]:
         """Take the node that runs next, with the values of its links as far as they are known."""
-        node_id = self.ready.pop()
+        node_id = self.ready.pop(lambda waiting: self.has_room(self._inputs[waiting].values()))
         return node_id, self._inputs.pop(node_id)
 
     def pending_values(self) -> Iterator[Any]:

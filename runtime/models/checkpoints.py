@@ -14,7 +14,7 @@ from pathlib import Path
 from runtime.events import Listener, ignore
 from runtime.models.components import SCHEDULER_FOLDER, TOKENIZER_FOLDERS
 from runtime.models.errors import CheckpointError, DownloadError, UnknownModelError
-from runtime.models.hub import fetch
+from runtime.models.hub import cached, fetch
 from runtime.models.inspection import faults, read_json, tensors
 from runtime.models.tiny import ensure_tiny, tiny_digest
 
@@ -73,6 +73,13 @@ class Checkpoint:
         if self.repo is not None:
             return fetch(self.repo, self.revision, parts, on_event)
         return ensure_tiny()
+
+    def place(self, *parts: str) -> Path | None:
+        """The local folder that holds the named parts, whole; None if it takes a download to tell."""
+        if self.repo is not None:
+            return cached(self.repo, self.revision, parts)
+        folder = self.locate(*parts)
+        return None if faults(folder, parts) else folder
 
     def locate_whole(self, *parts: str, on_event: Listener = ignore) -> Path:
         """As `locate`, and raise CheckpointError, naming each fault, unless the files are whole."""

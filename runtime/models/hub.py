@@ -30,9 +30,8 @@ def fetch(repo: str, revision: str | None, parts: Sequence[str], on_event: Liste
         If the repository does not exist, wants a licence accepted, cannot be reached or may not be, or
         if the disk has no room for it.
     """
-    cached = _cached(repo, revision, parts)
-    if cached is not None and not faults(cached, parts):
-        return cached
+    if (folder := cached(repo, revision, parts)) is not None:
+        return folder
     if is_offline():
         raise DownloadError(_forbidden(repo, revision, parts))
     folder = _downloaded(repo, revision, parts, on_event)
@@ -43,6 +42,27 @@ def fetch(repo: str, revision: str | None, parts: Sequence[str], on_event: Liste
     if problems := faults(folder, parts):
         raise DownloadError(f"{repo} is incomplete after download. {' '.join(problems)}")
     return folder
+
+
+def cached(repo: str, revision: str | None, parts: Sequence[str]) -> Path | None:
+    """The snapshot folder in the local cache, if it holds the named parts whole. Asks no network.
+
+    Raises
+    ------
+    DownloadError
+        If the cache cannot be read.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        patterns = _patterns(parts)
+        found = snapshot_download(repo, revision=revision, allow_patterns=patterns, local_files_only=True)
+    except LocalEntryNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DownloadError(_explain(repo, revision, error)) from error
+    return None if faults(Path(found), parts) else Path(found)
 
 
 def is_offline() -> bool:
@@ -71,20 +91,6 @@ def offline(wanted: bool = True) -> Iterator[None]:
 def _patterns(parts: Sequence[str]) -> list[str]:
     return [pattern for part in parts for pattern in file_patterns(part)]
 
-
-def _cached(repo: str, revision: str | None, parts: Sequence[str]) -> Path | None:
-    """The snapshot in the local cache, perhaps incomplete; None if there is none."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(repo, revision=revision, allow_patterns=_patterns(parts), local_files_only=True)
-        )
-    except LocalEntryNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise DownloadError(_explain(repo, revision, error)) from error
 
 
 def _downloaded(repo: str, revision: str | None, parts: Sequence[str], on_event: Listener) -> Path:

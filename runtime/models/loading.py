@@ -20,6 +20,7 @@ from mlx.utils import tree_map
 from runtime.models import inspection
 from runtime.models.checkpoints import Checkpoint
 from runtime.models.components import Component
+from runtime.models.cpu import arrange
 from runtime.models.device import compute_dtype
 from runtime.models.errors import CheckpointError
 from runtime.models.fitting import check_names, check_shapes, layers, named, shape_for_packed, trim_blocks
@@ -79,6 +80,7 @@ def load_component(
         )
     elif stored is not None and quantize not in (None, stored):
         logger.warning("%s is stored with %d bits; quantize=%d is ignored.", place, stored, quantize)
+    arrange(module)
     return LoadedComponent(module, config, stored or quantize, _materialise(module))
 
 

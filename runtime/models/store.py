@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runtime.events import Event, ModelEvicted, ModelLoaded, NodeFinished, RunFinished, StageMemory
 from runtime.models.checkpoints import Checkpoint
@@ -138,6 +138,15 @@ class ModelStore:
     def is_resident(self, checkpoint: Checkpoint, component: Component, quantize: int | None = None) -> bool:
         """Whether `get` would answer without reading weights."""
         return Residence(checkpoint.identity, component, quantize) in self._components
+
+    def has_room_for(self, values: Iterable[Any]) -> bool:
+        """Whether a node with these inputs can compute without anything leaving memory."""
+        with self._lock:
+            absent = {key: at for key, at in needed_by(values).items() if key.base not in self._components}
+            if self._low_ram and absent:
+                return False
+            arriving = sum(_estimate(key, checkpoint) for key, checkpoint in absent.items() if not key.loras)
+            return self.resident_bytes + arriving <= self.memory_limit
 
     def resident(self) -> list[tuple[Residence, int]]:
         """What is held and its bytes, the least recently used first."""
@@ -278,6 +287,6 @@ class ModelStore:
 
 
 def _estimate(key: Residence, checkpoint: Checkpoint) -> int:
-    """Bytes that the component will take, told from its files' headers."""
-    place = checkpoint.locate_whole(key.component) / key.component
-    return estimated_bytes(place, key.quantize, compute_dtype().size)
+    """Bytes that the component will take, told from its files' headers; 0 while they are not here yet."""
+    folder = checkpoint.place(key.component)
+    return 0 if folder is None else estimated_bytes(folder / key.component, key.quantize, compute_dtype().size)

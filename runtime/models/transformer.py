@@ -18,7 +18,6 @@ import mlx.core as mx
 import numpy as np
 
 from runtime.models.attention import attend, split_heads
-from runtime.models.cpu import arrange
 from runtime.models.elementwise import gated_add, gelu_tanh, modulate, silu
 from runtime.models.errors import CheckpointError
 from runtime.models.rope import positions, rotate, rotations
@@ -69,7 +68,6 @@ class FluxTransformer:
     """
 
     def __init__(self, module: Any, config: Mapping[str, Any]) -> None:
-        arrange(module)
         self.module = module
         self.axes: tuple[int, ...] = tuple(config.get("axes_dims_rope", DEFAULT_AXES))
         # Of a norm's weight, since a linear layer may be wrapped in a LoRA's.

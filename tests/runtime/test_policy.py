@@ -6,7 +6,10 @@ from typing import Any
 from engine import Engine, workflow
 
 from graph import Context, Field, Node, Outputs, Registry, SocketValue
+from runtime.events import NodeStarted
 from runtime.policy import ReadyNodes
+from runtime.services import Services
+from runtime.session import Session
 
 
 def order_of(*nodes: tuple[str, Hashable | None, int]) -> list[str]:
@@ -17,10 +20,15 @@ def order_of(*nodes: tuple[str, Hashable | None, int]) -> list[str]:
     return drain(ready)
 
 
+def no_room(node_id: str) -> bool:
+    """Memory holds one model at a time."""
+    return False
+
+
 def drain(ready: ReadyNodes) -> list[str]:
     taken = []
     while ready:
-        taken.append(ready.pop())
+        taken.append(ready.pop(no_room))
     return taken
 
 
@@ -41,7 +49,7 @@ def test_the_model_in_use_is_kept_over_nodes_without_one() -> None:
     ready = ReadyNodes()
     ready.add("a1", "A", 0, 0)
     ready.add("b1", "B", 1, 1)
-    assert ready.pop() == "a1"
+    assert ready.pop(no_room) == "a1"
     ready.add("save", None, 5, 2)
     ready.add("a2", "A", 6, 3)
     assert drain(ready) == ["save", "a2", "b1"]
@@ -53,6 +61,23 @@ def test_of_other_models_the_one_nearest_the_beginning_is_next() -> None:
 
 def test_least_depth_then_file_order_decide_within_a_model() -> None:
     assert order_of(("late", None, 2), ("b", None, 1), ("a", None, 1)) == ["b", "a", "late"]
+
+
+def test_where_all_models_fit_the_node_nearest_the_end_is_next() -> None:
+    ready = ReadyNodes()
+    for position, (node_id, model, depth) in enumerate(
+        [("encode", "T5", 1), ("sample", "FLUX", 3), ("decode", "VAE", 4)]
+    ):
+        ready.add(node_id, model, depth, position)
+    assert [ready.pop(lambda node_id: True) for _ in range(3)] == ["decode", "sample", "encode"]
+
+
+def test_a_model_that_does_not_fit_waits_until_those_that_do_are_used_up() -> None:
+    ready = ReadyNodes()
+    ready.add("encode", "T5", 1, 0)
+    ready.add("sample", "FLUX", 3, 1)
+    fits = {"encode": True, "sample": False}.__getitem__
+    assert [ready.pop(fits), ready.pop(fits)] == ["encode", "sample"]
 
 
 def test_an_empty_queue_is_false() -> None:
@@ -147,3 +172,26 @@ def test_each_picture_is_saved_before_the_next_is_decoded() -> None:
     engine = Engine(Registry([Load, Compute, Save]))
     engine.run(workflow(**nodes))
     assert engine.ran == ["vae", "decode0", "save0", "decode1", "save1", "decode2", "save2"]
+
+
+class RoomForAll:
+    """A service that holds any number of models."""
+
+    def has_room_for(self, values: Iterable[Any]) -> bool:
+        return True
+
+
+def test_with_room_for_all_models_each_picture_is_saved_before_the_next_is_sampled() -> None:
+    """So that whoever stops a long batch keeps what was finished."""
+    nodes: dict[str, Any] = {name: (Load, {"name": name}) for name in ("flux", "vae")}
+    for i in range(2):
+        nodes[f"sample{i}"] = (Compute, {"model": "@flux", "seed": i})
+        nodes[f"decode{i}"] = (Compute, {"model": "@vae", "given": f"@sample{i}"})
+        nodes[f"save{i}"] = (Save, {"given": f"@decode{i}"})
+    session = Session(Registry([Load, Compute, Save]), services=Services(RoomForAll()))
+    ran: list[str] = []
+    session.run(
+        workflow(**nodes),
+        on_event=lambda event: ran.append(event.node_id) if isinstance(event, NodeStarted) else None,
+    )
+    assert ran == ["flux", "vae", "sample0", "decode0", "save0", "sample1", "decode1", "save1"]

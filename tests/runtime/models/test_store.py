@@ -14,7 +14,7 @@ from runtime.models.errors import CheckpointError, MemoryLimitError, ModelError
 from runtime.models.loading import load_component
 from runtime.models.sizes import estimated_bytes
 from runtime.models.store import ModelStore
-from runtime.values import Flux, TextEncoders
+from runtime.values import Flux, TextEncoders, Vae
 
 
 @pytest.fixture
@@ -258,3 +258,22 @@ def test_all_that_is_too_large_is_named_at_once(checkpoint: Checkpoint) -> None:
     assert "the text_encoder_2 of small needs" in message
     assert "the text_encoder of" not in message, "that one fits"
     assert not store.loads
+
+
+def test_there_is_room_for_what_is_resident_or_fits_beside_it(checkpoint: Checkpoint) -> None:
+    transformer, vae = size(checkpoint, "transformer"), size(checkpoint, "vae")
+    store = ModelStore(memory_limit=int(1.05 * (transformer + vae)))
+    store.get(checkpoint, "transformer")
+    assert store.has_room_for([Flux(checkpoint)])
+    assert store.has_room_for([Vae(checkpoint), "no model"])
+    tight = ModelStore(memory_limit=int(1.05 * max(transformer, vae)))
+    tight.get(checkpoint, "transformer")
+    assert tight.has_room_for([Flux(checkpoint)])
+    assert not tight.has_room_for([Vae(checkpoint)])
+
+
+def test_with_low_ram_there_is_room_for_what_is_resident_alone(checkpoint: Checkpoint) -> None:
+    store = ModelStore(low_ram=True)
+    store.get(checkpoint, "transformer")
+    assert store.has_room_for([Flux(checkpoint)])
+    assert not store.has_room_for([Vae(checkpoint)])
