@@ -1,0 +1,56 @@
+"""Prompts in other languages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from graph import Context, Environment, Field, Node, Outputs, Problem
+from runtime.models.translate import (
+    DEFAULT_MODEL,
+    LanguageModelError,
+    Translator,
+    find_language_model,
+    language_model_identity,
+)
+
+
+class Translated(Outputs):
+    text: str = Field(description="The text in the target language.")
+
+
+class TranslatePrompt(Node):
+    """Translate a text with a small language model on this machine.
+
+    FLUX.1 understands English best. Link the text to TextEncode's `prompt`. Needs the optional package
+    mlx-lm (`uv sync --extra translate`) and a model that is on this machine (`hf download NAME`). The
+    likeliest token is taken at each step, so that the same text always gives the same translation.
+    """
+
+    category = "conditioning"
+
+    text: str = Field(description="What to translate.", json_schema_extra={"multiline": True})
+    source: str = Field(default="", description="Its language, such as `Italian`; empty: any.")
+    target: str = Field(default="English", description="The language wanted.")
+    model: str = Field(default=DEFAULT_MODEL, description="A repository or folder that mlx-lm reads.")
+
+    def check(self, env: Environment) -> Iterable[Problem]:
+        if not isinstance(self.model, str):
+            return
+        try:
+            find_language_model(self.model)
+        except LanguageModelError as error:
+            yield Problem("model", str(error), "Then run again.", found=self.model)
+
+    def fingerprint(self, env: Environment) -> Any:
+        # A name that a link delivers is not known yet; the source's own key stands for it.
+        known = isinstance(self.model, str)
+        return language_model_identity(find_language_model(self.model)) if known else None
+
+    def run(self, ctx: Context) -> Translated:
+        if not self.text.strip():
+            return Translated(text=self.text)
+        folder = find_language_model(self.model)
+        translator = ctx.service(Translator)
+        text = translator.translate(folder, self.text, self.source, self.target, ctx.progress)
+        return Translated(text=text)

@@ -1,0 +1,183 @@
+"""``--contact-sheet FILE.png``: the pictures of a run in one labelled grid.
+
+Pictures are taken from the run's events as they are finished and reduced at once, so that a sheet of many
+large pictures costs little memory and no file is read back.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from graph.declaration import outputs_of
+from graph.faults import Fault, WorkflowError
+from graph.registry import Registry
+from graph.workflow import Workflow
+from runtime.context import Surroundings
+from runtime.events import Event, NodeFinished, NodeReused
+from runtime.metadata import as_text
+from runtime.provenance import describe_run
+from runtime.sheet_layout import Labels, arrange
+from runtime.sheet_painting import paint
+from runtime.sweep import Sweep
+from runtime.sweep_labels import input_names
+from runtime.values import Image as ImageValue
+
+LARGEST_PICTURE = 512  # pixels a side
+MOST_PIXELS = 48_000_000  # in all pictures of a sheet
+
+
+class Place(NamedTuple):
+    """Where a picture comes from: a node's output in the expanded workflow."""
+
+    node_id: str
+    output: str
+
+
+class ContactSheet:
+    """Collects a run's pictures as its listener, and lays them out when it is over.
+
+    Where a run has no need to make a picture, because the node that was to save it is in a result cache,
+    its field stays empty.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        What is run; without axes, the output nodes run along the columns.
+    registry : Registry
+    targets : sequence of str, optional
+        Ids in the original workflow. Their pictures are shown: what they make or, as of SaveImage, what
+        they are given. Default: all output nodes.
+
+    Raises
+    ------
+    WorkflowError
+        If no target makes or is given a picture.
+    """
+
+    def __init__(self, sweep: Sweep, registry: Registry, targets: Sequence[str] | None = None) -> None:
+        self._sweep = sweep
+        wanted = list(targets) if targets else _output_nodes(sweep, registry)
+        self._names, self._cells = _cells(sweep, registry, wanted)
+        if not self._names:
+            mend = "Name a target that makes a picture, or leave the contact sheet out."
+            raise WorkflowError([Fault("no_pictures", "there is no picture to put on a contact sheet", mend)])
+        self._side = min(LARGEST_PICTURE, math.isqrt(MOST_PIXELS // len(self._cells)))
+        self._wanted = {place.node_id for place in self._cells.values()}
+        self._pictures: dict[Place, Image.Image] = {}
+        self._seconds: dict[str, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Take a finished node's pictures."""
+        if isinstance(event, NodeFinished):
+            self._seconds[event.node_id] = event.seconds
+        if not isinstance(event, NodeFinished | NodeReused) or event.node_id not in self._wanted:
+            return
+        outputs = event.outputs() if event.outputs is not None else None
+        for name, value in vars(outputs).items() if outputs is not None else ():
+            if isinstance(value, ImageValue):
+                self._pictures[Place(event.node_id, name)] = reduced(value, self._side)
+
+    def png(self, as_run: Workflow, surroundings: Surroundings) -> bytes:
+        """The sheet as a PNG file that carries the swept workflow, ``as_run``.
+
+        `run-graph SHEET.png` makes all its pictures again.
+        """
+        cells = {index: self._pictures.get(place) for index, place in self._cells.items()}
+        sheet = paint(arrange(self._dimensions(), cells))
+        provenance = describe_run(as_run, surroundings, self._seconds)
+        documents = {"prompt": provenance.pop("prompt"), "run_graph": {"sweep": self._swept(), **provenance}}
+        return _encode(sheet, as_text(documents))
+
+    def _dimensions(self) -> list[Labels]:
+        axes = self._sweep.axes
+        names = input_names([(axis.node_id, axis.input) for axis in axes])
+        labels = [
+            tuple(f"{name} = {label}" for label in axis.labels)
+            for name, axis in zip(names, axes, strict=True)
+        ]
+        if self._sweep.zipped and labels:
+            labels = [tuple(", ".join(together) for together in zip(*labels, strict=True))]
+        return [*labels, self._names] if len(self._names) > 1 else labels
+
+    def _swept(self) -> list[dict[str, Any]]:
+        return [
+            {"node": axis.node_id, "input": axis.input, "values": list(axis.labels)}
+            for axis in self._sweep.axes
+        ]
+
+
+def reduced(image: ImageValue, side: int) -> Image.Image:
+    """A picture of at most ``side`` pixels a side; those of a batch side by side."""
+    pixels = np.concatenate(list(image.pixels), axis=1)
+    samples = np.round(np.clip(np.nan_to_num(pixels), 0, 1) * 255).astype(np.uint8)
+    picture = Image.fromarray(samples)
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return picture
+
+
+def _output_nodes(sweep: Sweep, registry: Registry) -> list[str]:
+    return [
+        node_id
+        for node_id, copies in sweep.copies.items()
+        if (node_class := registry.get(sweep.workflow.nodes[copies[0]].class_type)) and node_class.is_output
+    ]
+
+
+def _cells(
+    sweep: Sweep, registry: Registry, targets: Sequence[str]
+) -> tuple[Labels, Mapping[tuple[int, ...], Place]]:
+    """The names of a variant's pictures, and where each cell's picture comes from.
+
+    A cell's index is the variant's position on each dimension, then, if a variant has several pictures,
+    the picture's.
+    """
+    named = [
+        [
+            (target, place)
+            for target in targets
+            for place in _places(sweep, registry, sweep.copies[target][number])
+        ]
+        for number in range(len(sweep.variants))
+    ]
+    names = tuple(target for target, _ in named[0])
+    cells: dict[tuple[int, ...], Place] = {}
+    for number, variant in enumerate(sweep.variants):
+        index = (number,) if sweep.zipped else variant.choice
+        for picture, (_, place) in enumerate(named[number]):
+            cells[(*index, picture) if len(names) > 1 else index] = place
+    return names, cells
+
+
+def _places(sweep: Sweep, registry: Registry, node_id: str) -> Iterator[Place]:
+    """The pictures that a node makes or, if it makes none, is given."""
+    made = list(_pictures_of(sweep, registry, node_id))
+    if made:
+        yield from (Place(node_id, name) for _, name in made)
+        return
+    for _, link in sweep.workflow.nodes[node_id].links():
+        for slot, name in _pictures_of(sweep, registry, link.node_id):
+            if link.slot in (slot, name):
+                yield Place(link.node_id, name)
+
+
+def _pictures_of(sweep: Sweep, registry: Registry, node_id: str) -> Iterator[tuple[int, str]]:
+    spec = sweep.workflow.nodes.get(node_id)
+    node_class = registry.get(spec.class_type) if spec is not None else None
+    for output in outputs_of(node_class) if node_class is not None else ():
+        if output.socket == ImageValue.socket_type:
+            yield output.slot, output.name
+
+
+def _encode(sheet: Image.Image, text: Mapping[str, str]) -> bytes:
+    chunks = PngImagePlugin.PngInfo()
+    for keyword, value in text.items():
+        chunks.add_text(keyword, value)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", pnginfo=chunks, compress_level=4)
+    return buffer.getvalue()

@@ -1,0 +1,239 @@
+"""Many variants of a workflow as one workflow.
+
+An input is swept over several values. Each node that a swept input bears on is copied once for each
+combination of values that makes a difference to it; every other node stays as it is and is shared. One run
+of the result therefore does what is common to all variants once, and loads each model once.
+
+>>> axes = [Axis("smaller", "mode", ("low", "high")), Axis("sample", "seed", (1, 2))]
+>>> sweep = expand(workflow, axes, registry)
+>>> sweep.copies["smaller"]
+('smaller@mode-low', 'smaller@mode-low', 'smaller@mode-high', 'smaller@mode-high')
+>>> sweep.copies["photo"]
+('photo', 'photo', 'photo', 'photo')
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graph.declaration import inputs_of
+from graph.fingerprint import canonical
+from graph.links import Link
+from graph.registry import Registry
+from graph.workflow import NodeSpec, Workflow
+from runtime.sweep_labels import input_names, slugs, value_label
+
+PREFIX_INPUT = "filename_prefix"  # by ComfyUI's convention, where an output node states its files' name
+
+Choice = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An input and the values that it takes.
+
+    Attributes
+    ----------
+    node_id, input : str
+        Which input.
+    values : tuple
+        JSON values or links, one for each position.
+    labels : tuple of str
+        How each value is shown. Default: as :func:`runtime.sweep_labels.value_label` writes it.
+    """
+
+    node_id: str
+    input: str
+    values: tuple[Any, ...]
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.labels:
+            object.__setattr__(self, "labels", tuple(value_label(value) for value in self.values))
+
+    @property
+    def place(self) -> str:
+        """``node.input``, as the command line names it."""
+        return f"{self.node_id}.{self.input}"
+
+    def first_like(self, position: int) -> int:
+        """The first position that has the same value as this one."""
+        return next(i for i, value in enumerate(self.values) if same_value(value, self.values[position]))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One combination of values.
+
+    ``choice`` is the position on each axis; ``label`` such as ``mode-low_seed-2``, "" without axes.
+    """
+
+    choice: Choice
+    label: str
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All variants as one workflow.
+
+    Attributes
+    ----------
+    workflow : Workflow
+    axes : tuple of Axis
+    zipped : bool
+        Whether the axes were paired rather than multiplied.
+    variants : tuple of Variant
+        In order; the last axis changes fastest.
+    copies : mapping
+        For each node of the original workflow its id in each variant.
+    originals : mapping
+        For each node of the expanded workflow the original's id.
+    """
+
+    workflow: Workflow
+    axes: tuple[Axis, ...]
+    zipped: bool
+    variants: tuple[Variant, ...]
+    copies: Mapping[str, tuple[str, ...]]
+    originals: Mapping[str, str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        originals = {copy: node_id for node_id, copies in self.copies.items() for copy in copies}
+        object.__setattr__(self, "originals", originals)
+
+    def targets(self, node_ids: Iterable[str]) -> list[str]:
+        """All copies of these nodes; an unknown id stays, for validation to report."""
+        copies = itertools.chain.from_iterable(self.copies.get(node_id, (node_id,)) for node_id in node_ids)
+        return list(dict.fromkeys(copies))
+
+
+def expand(workflow: Workflow, axes: Sequence[Axis], registry: Registry, *, zipped: bool = False) -> Sweep:
+    """Copy what the swept inputs bear on.
+
+    Parameters
+    ----------
+    workflow : Workflow
+        Need not be valid, but must have the nodes that the axes name.
+    axes : sequence of Axis
+        Without any there is one variant, the workflow itself.
+    registry : Registry
+        Tells output nodes, whose ``filename_prefix`` gets the variant's label, so that files are told apart.
+    zipped : bool
+        Pair the values of all axes (equal in number) instead of combining each with each.
+    """
+    choices = _choices(axes, zipped)
+    naming = _Naming(workflow, axes)
+    nodes: dict[str, NodeSpec] = {}
+    copies: dict[str, tuple[str, ...]] = {}
+    for node_id, spec in workflow.nodes.items():
+        copies[node_id] = tuple(naming.copy_id(node_id, choice) for choice in choices)
+        for copy_id, choice in zip(copies[node_id], choices, strict=True):
+            if copy_id not in nodes:
+                nodes[copy_id] = _copy(node_id, spec, choice, naming, registry)
+    every_axis = range(len(axes))
+    variants = tuple(Variant(choice, naming.label(choice, every_axis)) for choice in choices)
+    return Sweep(Workflow(nodes), tuple(axes), zipped, variants, copies)
+
+
+def restored(part: Workflow, originals: Mapping[str, str]) -> Workflow:
+    """Nodes of one variant under their original ids; within a variant each original has one copy."""
+    return Workflow(
+        {originals[copy_id]: _relinked(spec, originals.__getitem__) for copy_id, spec in part.nodes.items()}
+    )
+
+
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two swept values are the same JSON value (1, 1.0 and true are three), or the same link."""
+    return _canonical(one) == _canonical(other)
+
+
+def _canonical(value: Any) -> str:
+    return canonical({"link": value.to_json()} if isinstance(value, Link) else [value])
+
+
+def _choices(axes: Sequence[Axis], zipped: bool) -> list[Choice]:
+    if not (zipped and axes):
+        return list(itertools.product(*(range(len(axis.values)) for axis in axes)))
+    positions = range(len(axes[0].values))
+    return [tuple(axis.first_like(position) for axis in axes) for position in positions]
+
+
+class _Naming:
+    """Which axes bear on which nodes, and what the copies are called."""
+
+    def __init__(self, workflow: Workflow, axes: Sequence[Axis]) -> None:
+        self.axes = axes
+        self.names = input_names([(axis.node_id, axis.input) for axis in axes])
+        self.slugs = [slugs(axis.labels) for axis in axes]
+        self.reach = _reach(workflow, axes)
+        self._mark = "@"
+        while any(self._mark in node_id for node_id in workflow.nodes):  # a workflow expanded before
+            self._mark += "@"
+
+    def copy_id(self, node_id: str, choice: Choice) -> str:
+        reaching = self.reach.get(node_id)
+        return f"{node_id}{self._mark}{self.label(choice, reaching)}" if reaching else node_id
+
+    def label(self, choice: Choice, positions: Iterable[int]) -> str:
+        return "_".join(f"{self.names[i]}-{self.slugs[i][choice[i]]}" for i in positions)
+
+
+def _reach(workflow: Workflow, axes: Sequence[Axis]) -> dict[str, list[int]]:
+    """For each node the axes that bear on it, judged by all links that any variant has."""
+    readers: defaultdict[str, set[str]] = defaultdict(set)
+    for node_id, spec in workflow.nodes.items():
+        for source in spec.sources:
+            readers[source].add(node_id)
+    for axis in axes:
+        for value in axis.values:
+            if isinstance(value, Link):
+                readers[value.node_id].add(axis.node_id)
+    reach: defaultdict[str, list[int]] = defaultdict(list)
+    for position, axis in enumerate(axes):
+        for node_id in _downstream(axis.node_id, readers):
+            reach[node_id].append(position)
+    return dict(reach)
+
+
+def _downstream(start: str, readers: Mapping[str, set[str]]) -> set[str]:
+    seen, pending = {start}, [start]
+    while pending:
+        for reader in readers.get(pending.pop(), ()):
+            if reader not in seen:
+                seen.add(reader)
+                pending.append(reader)
+    return seen
+
+
+def _copy(node_id: str, spec: NodeSpec, choice: Choice, naming: _Naming, registry: Registry) -> NodeSpec:
+    inputs = dict(spec.inputs)
+    own = [position for position, axis in enumerate(naming.axes) if axis.node_id == node_id]
+    for position in own:
+        inputs[naming.axes[position].input] = naming.axes[position].values[choice[position]]
+    told = [i for i in naming.reach.get(node_id, ()) if i not in own or naming.axes[i].input != PREFIX_INPUT]
+    prefix = _prefix(spec.class_type, inputs, registry)
+    if told and prefix is not None:
+        inputs[PREFIX_INPUT] = f"{prefix}_{naming.label(choice, told)}"
+    copied = NodeSpec(spec.class_type, inputs, spec.title)
+    return _relinked(copied, lambda source: naming.copy_id(source, choice))
+
+
+def _prefix(class_type: str, inputs: Mapping[str, Any], registry: Registry) -> str | None:
+    """The file name prefix that an output node states or has by default; None if it has none to alter."""
+    node_class = registry.get(class_type)
+    if node_class is None or not node_class.is_output or PREFIX_INPUT not in inputs_of(node_class):
+        return None
+    prefix = inputs.get(PREFIX_INPUT, inputs_of(node_class)[PREFIX_INPUT].default)
+    return prefix if isinstance(prefix, str) else None
+
+
+def _relinked(spec: NodeSpec, name: Callable[[str], str]) -> NodeSpec:
+    inputs = {
+        key: Link(name(value.node_id), value.slot) if isinstance(value, Link) else value
+        for key, value in spec.inputs.items()
+    }
+    return NodeSpec(spec.class_type, inputs, spec.title)
