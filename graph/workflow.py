@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -47,6 +47,14 @@ class NodeSpec:
     def links(self) -> Iterator[tuple[str, Link]]:
         """The linked inputs: (input name, link)."""
         return ((name, value) for name, value in self.inputs.items() if isinstance(value, Link))
+
+    def relinked(self, name: Callable[[str], str]) -> NodeSpec:
+        """The same node with links to other ids, as ``name`` maps them."""
+        inputs = {
+            key: Link(name(value.node_id), value.slot) if isinstance(value, Link) else value
+            for key, value in self.inputs.items()
+        }
+        return replace(self, inputs=inputs)
 
     def to_json(self) -> dict[str, Any]:
         inputs = {
@@ -178,6 +186,15 @@ class Workflow:
         spec = self.nodes[node_id]
         changed = replace(spec, inputs={**spec.inputs, name: _read_input(value)})
         return Workflow({**self.nodes, node_id: changed})
+
+    def renamed(self, names: Mapping[str, str]) -> Workflow:
+        """The same workflow with other ids, in the links too; ids that ``names`` lacks stay."""
+        return Workflow(
+            {
+                names.get(node_id, node_id): spec.relinked(lambda source: names.get(source, source))
+                for node_id, spec in self.nodes.items()
+            }
+        )
 
     def only(self, ids: Iterable[str]) -> Workflow:
         """The part of the workflow made of these nodes, in the original order."""

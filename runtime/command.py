@@ -18,8 +18,8 @@ from runtime.files import SaveError, write_atomically
 from runtime.models.hub import offline
 from runtime.settings import apply_settings
 from runtime.sources import Source, read_source
-from runtime.sweep import Sweep
-from runtime.sweep_command import make_contact_sheet, print_variants, read_sweep, save_contact_sheet
+from runtime.sweep.command import make_contact_sheet, print_variants, read_sweep, save_contact_sheet
+from runtime.sweep.expansion import Sweep
 from runtime.terminal import BAD_INPUT, DONE, INTERRUPTED, NODE_FAILED, say
 
 

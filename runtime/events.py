@@ -106,8 +106,8 @@ class NodeErred(Event):
 class Downloading(Event):
     """Weights of ``repository`` are coming from the Hugging Face Hub into ``folder``.
 
-    The first such event is sent before anything is fetched. ``done_bytes`` of ``total_bytes`` are there, what an
-    earlier attempt left included; ``free_bytes`` were free on the disk before.
+    The first such event is sent before anything is fetched. ``done_bytes`` of ``total_bytes`` are there,
+    what an earlier attempt left included; ``free_bytes`` were free on the disk before.
     """
 
     kind: ClassVar[str] = "downloading"

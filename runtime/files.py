@@ -110,7 +110,7 @@ def prefix_folder(folder: Path, prefix: str) -> Path:
 
 
 def folder_fault(folder: Path) -> str | None:
-    """What keeps files from being written into `folder`, which need not exist yet; None if nothing is known to."""
+    """What keeps files from being written into `folder`, which need not exist yet; None if nothing does."""
     place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.exists(place))
     if not place.is_dir():
         return f"cannot write into {folder}: {place} is a file"

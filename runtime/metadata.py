@@ -1,4 +1,4 @@
-"""What a saved picture tells of itself, and reading it back."""
+"""What a saved picture tells of itself; :mod:`runtime.embedded` reads it back."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from graph.faults import Fault, WorkflowError
-from graph.reading import parse_workflow
-from graph.workflow import Workflow
 from runtime.generation import Generation
 from runtime.values import Image
 
@@ -90,47 +87,3 @@ def _relative(folder: str, start: Path) -> str:
         return os.path.relpath(os.path.realpath(folder), os.path.realpath(start))
     except ValueError:  # another drive on Windows
         return folder
-
-
-def read_embedded_workflow(path: Path) -> tuple[Workflow, list[Path]]:
-    """The workflow in a picture's metadata, and where its inputs were sought.
-
-    Of a picture that carries mflux's settings only, the workflow that these settings mean.
-
-    Returns
-    -------
-    workflow, folders
-        ``folders``: the picture's own, then those that the run used, found relative to it.
-
-    Raises
-    ------
-    WorkflowError
-        If the picture carries no workflow.
-    """
-    from runtime.images import ImageError, read_mflux_comment
-    from runtime.png_text import PngTextError, read_text
-
-    try:
-        text = read_text(path)
-        if "prompt" in text:
-            workflow = parse_workflow(text["prompt"])
-            return workflow, [path.parent, *_recorded_folders(text.get("run_graph", ""), path.parent)]
-        comment = read_mflux_comment(path)
-        if comment is not None:
-            from runtime.mflux_command.embedded import workflow_of_settings
-
-            return workflow_of_settings(comment, path)
-    except (ImageError, PngTextError, OSError) as error:
-        raise WorkflowError([Fault("unreadable", str(error), "Give a picture made by run-graph.")]) from None
-    except WorkflowError as error:
-        raise error.in_file(str(path)) from None
-    mend = "Give a picture that run-graph, mflux or ComfyUI saved with its metadata."
-    raise WorkflowError([Fault("no_workflow", "the picture carries no workflow", mend)], str(path))
-
-
-def _recorded_folders(settings: str, start: Path) -> list[Path]:
-    try:
-        folders = json.loads(settings)["input_directories"]
-        return [start / folder for folder in folders if isinstance(folder, str)]
-    except (ValueError, KeyError, TypeError):
-        return []  # a picture that ComfyUI made

@@ -11,7 +11,6 @@ from typing import Any
 
 from graph.workflow import Workflow
 from runtime.context import Surroundings
-from runtime.sweep import restored
 
 _PACKAGES = ("run-graph", "mlx", "mflux")
 
@@ -44,13 +43,13 @@ def describe_variant(
     surroundings: Surroundings,
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """As `describe_run`, of the part of a swept workflow that leads to one node, under its original ids.
+    """As `describe_run`, of the part of a workflow that leads to one node, under its original ids.
 
     A picture of a sweep so tells how to make it alone.
     """
     needed = workflow.ancestors([node_id])
     own_seconds = {originals[name]: value for name, value in seconds.items() if name in needed}
-    return describe_run(restored(workflow.only(needed), originals), surroundings, own_seconds)
+    return describe_run(workflow.only(needed).renamed(originals), surroundings, own_seconds)
 
 
 @cache

@@ -121,7 +121,8 @@ class Session:
         token : CancelToken, optional
             Lets another thread stop the run.
         originals : mapping, optional
-            Of a sweep (:attr:`runtime.sweep.Sweep.originals`): a file then tells only of its own variant.
+            Original ids by id, if the workflow is a sweep (``Sweep.originals``): a file then tells only of
+            its own variant.
 
         Raises
         ------

@@ -29,7 +29,7 @@ def read_source(path: Path) -> Source:
         If there is none; names the file and the mend.
     """
     if path.suffix.lower() in _PICTURE_SUFFIXES and path.is_file():
-        from runtime.metadata import read_embedded_workflow
+        from runtime.embedded import read_embedded_workflow
 
         workflow, folders = read_embedded_workflow(path)
     else:

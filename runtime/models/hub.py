@@ -92,7 +92,6 @@ def _patterns(parts: Sequence[str]) -> list[str]:
     return [pattern for part in parts for pattern in file_patterns(part)]
 
 
-
 def _downloaded(repo: str, revision: str | None, parts: Sequence[str], on_event: Listener) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import disable_progress_bars

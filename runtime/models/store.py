@@ -289,4 +289,6 @@ class ModelStore:
 def _estimate(key: Residence, checkpoint: Checkpoint) -> int:
     """Bytes that the component will take, told from its files' headers; 0 while they are not here yet."""
     folder = checkpoint.place(key.component)
-    return 0 if folder is None else estimated_bytes(folder / key.component, key.quantize, compute_dtype().size)
+    if folder is None:
+        return 0
+    return estimated_bytes(folder / key.component, key.quantize, compute_dtype().size)

@@ -14,9 +14,10 @@ from small import make_project, shipped, shrunk
 from graph import parse_workflow
 from runtime.cache import NoCache
 from runtime.context import Surroundings
+from runtime.embedded import read_embedded_workflow
 from runtime.generation import Generation, Reference
 from runtime.images import read_mflux_comment, read_text
-from runtime.metadata import picture_metadata, read_embedded_workflow
+from runtime.metadata import picture_metadata
 from runtime.session import Session
 from runtime.values import Image
 

@@ -2,12 +2,22 @@
 
 import gc
 import weakref
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
+import pytest
 from engine import Engine, workflow
 
 from graph import Context, Lazy, Node, Outputs, Registry, SocketValue
 from runtime.cache import NoCache
+
+
+@pytest.fixture(autouse=True)
+def quick_collections() -> Iterator[None]:
+    """What other tests have imported need not be searched at each collection here."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def value(result: Any, node_id: str) -> Any:

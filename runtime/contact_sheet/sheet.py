@@ -18,14 +18,14 @@ from graph.declaration import outputs_of
 from graph.faults import Fault, WorkflowError
 from graph.registry import Registry
 from graph.workflow import Workflow
+from runtime.contact_sheet.layout import Labels, arrange
+from runtime.contact_sheet.painting import paint
 from runtime.context import Surroundings
 from runtime.events import Event, NodeFinished, NodeReused
 from runtime.metadata import as_text
 from runtime.provenance import describe_run
-from runtime.sheet_layout import Labels, arrange
-from runtime.sheet_painting import paint
-from runtime.sweep import Sweep
-from runtime.sweep_labels import input_names
+from runtime.sweep.expansion import Sweep
+from runtime.sweep.labels import input_names
 from runtime.values import Image as ImageValue
 
 LARGEST_PICTURE = 512  # pixels a side

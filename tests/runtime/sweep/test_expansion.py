@@ -5,8 +5,8 @@ from engine import Engine, workflow
 from sample_nodes import REGISTRY, Blur, LoadPhoto, SavePhoto, Scale
 
 from graph import Field, Link, Node, Outputs, Registry, Workflow
-from runtime.sweep import Axis, Sweep, expand, restored
-from runtime.sweep_labels import input_names, slugs, value_label
+from runtime.sweep.expansion import Axis, Sweep, expand
+from runtime.sweep.labels import input_names, slugs, value_label
 
 
 class SaveAs(Node):
@@ -171,7 +171,7 @@ def test_a_variant_can_be_restored_under_its_original_ids() -> None:
     target = sweep.copies["save"][3]
     part = sweep.workflow.only(sweep.workflow.ancestors([target]))
     alone = photos().with_input("blur", "radius", 2).with_input("scale", "width", 32)
-    assert restored(part, sweep.originals) == alone.only(alone.ancestors(["save"]))
+    assert part.renamed(sweep.originals) == alone.only(alone.ancestors(["save"]))
 
 
 @pytest.mark.parametrize(

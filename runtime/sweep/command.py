@@ -14,11 +14,11 @@ from graph.validation import check
 from runtime.context import Surroundings
 from runtime.files import SaveError, write_atomically
 from runtime.sources import Source
-from runtime.sweep import Sweep, expand
-from runtime.sweep_settings import check_axes, read_axes
+from runtime.sweep.expansion import Sweep, expand
+from runtime.sweep.settings import check_axes, read_axes
 
 if TYPE_CHECKING:
-    from runtime.contact_sheet import ContactSheet
+    from runtime.contact_sheet.sheet import ContactSheet
 
 
 def read_sweep(source: Source, arguments: Namespace, registry: Registry, surroundings: Surroundings) -> Sweep:
@@ -72,7 +72,7 @@ def make_contact_sheet(sweep: Sweep, arguments: Namespace, registry: Registry) -
     path = arguments.contact_sheet
     if os.path.exists(path) and os.path.samefile(path, arguments.file):
         raise SaveError(f"--contact-sheet {path} would overwrite the workflow itself; name another file")
-    from runtime.contact_sheet import ContactSheet
+    from runtime.contact_sheet.sheet import ContactSheet
 
     return ContactSheet(sweep, registry, arguments.target)
 

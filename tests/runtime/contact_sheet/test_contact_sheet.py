@@ -10,12 +10,12 @@ from engine import SURROUNDINGS, Engine, workflow
 from PIL import Image as Pil
 
 from graph import Node, Outputs, Registry, Workflow, WorkflowError
-from runtime.contact_sheet import ContactSheet, reduced
+from runtime.contact_sheet.layout import Band, Row, arrange
+from runtime.contact_sheet.painting import label_font, paint, wrap
+from runtime.contact_sheet.sheet import ContactSheet, reduced
 from runtime.png_text import read_text
 from runtime.session import Session
-from runtime.sheet_layout import Band, Row, arrange
-from runtime.sheet_painting import label_font, paint, wrap
-from runtime.sweep import Axis, Sweep, expand
+from runtime.sweep.expansion import Axis, Sweep, expand
 from runtime.values import Image
 
 COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ from graph.fingerprint import canonical
 from graph.links import Link
 from graph.registry import Registry
 from graph.workflow import NodeSpec, Workflow
-from runtime.sweep_labels import input_names, slugs, value_label
+from runtime.sweep.labels import input_names, slugs, value_label
 
 PREFIX_INPUT = "filename_prefix"  # by ComfyUI's convention, where an output node states its files' name
 
@@ -43,7 +43,7 @@ class Axis:
     values : tuple
         JSON values or links, one for each position.
     labels : tuple of str
-        How each value is shown. Default: as :func:`runtime.sweep_labels.value_label` writes it.
+        How each value is shown. Default: as :func:`runtime.sweep.labels.value_label` writes it.
     """
 
     node_id: str
@@ -139,13 +139,6 @@ def expand(workflow: Workflow, axes: Sequence[Axis], registry: Registry, *, zipp
     return Sweep(Workflow(nodes), tuple(axes), zipped, variants, copies)
 
 
-def restored(part: Workflow, originals: Mapping[str, str]) -> Workflow:
-    """Nodes of one variant under their original ids; within a variant each original has one copy."""
-    return Workflow(
-        {originals[copy_id]: _relinked(spec, originals.__getitem__) for copy_id, spec in part.nodes.items()}
-    )
-
-
 def same_value(one: Any, other: Any) -> bool:
     """Whether two swept values are the same JSON value (1, 1.0 and true are three), or the same link."""
     return _canonical(one) == _canonical(other)
@@ -219,7 +212,7 @@ def _copy(node_id: str, spec: NodeSpec, choice: Choice, naming: _Naming, registr
     if told and prefix is not None:
         inputs[PREFIX_INPUT] = f"{prefix}_{naming.label(choice, told)}"
     copied = NodeSpec(spec.class_type, inputs, spec.title)
-    return _relinked(copied, lambda source: naming.copy_id(source, choice))
+    return copied.relinked(lambda source: naming.copy_id(source, choice))
 
 
 def _prefix(class_type: str, inputs: Mapping[str, Any], registry: Registry) -> str | None:
@@ -229,11 +222,3 @@ def _prefix(class_type: str, inputs: Mapping[str, Any], registry: Registry) -> s
         return None
     prefix = inputs.get(PREFIX_INPUT, inputs_of(node_class)[PREFIX_INPUT].default)
     return prefix if isinstance(prefix, str) else None
-
-
-def _relinked(spec: NodeSpec, name: Callable[[str], str]) -> NodeSpec:
-    inputs = {
-        key: Link(name(value.node_id), value.slot) if isinstance(value, Link) else value
-        for key, value in spec.inputs.items()
-    }
-    return NodeSpec(spec.class_type, inputs, spec.title)

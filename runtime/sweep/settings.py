@@ -19,8 +19,8 @@ from graph.validation import check
 from graph.workflow import Workflow
 from runtime.settings import file_from_here, find_input_spec, read_value, split_setting
 from runtime.sources import Source
-from runtime.sweep import Axis, Choice
-from runtime.sweep_labels import value_label
+from runtime.sweep.expansion import Axis, Choice
+from runtime.sweep.labels import value_label
 
 MAXIMUM_VARIANTS = 10_000
 

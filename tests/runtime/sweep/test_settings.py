@@ -8,8 +8,8 @@ from sample_nodes import REGISTRY, Blur, LoadPhoto, SavePhoto, Scale
 
 from graph import Link, Workflow, WorkflowError, installed_nodes
 from runtime.sources import Source
-from runtime.sweep import Axis
-from runtime.sweep_settings import check_axes, read_axes
+from runtime.sweep.expansion import Axis
+from runtime.sweep.settings import check_axes, read_axes
 
 
 def photos(**blur: object) -> Workflow:

@@ -18,7 +18,7 @@ from runtime.models.store import ModelStore
 from runtime.png_text import read_text
 from runtime.services import Services
 from runtime.session import Session
-from runtime.sweep import Axis, expand
+from runtime.sweep.expansion import Axis, expand
 
 MODES = ("low", "high")
 
@@ -257,7 +257,7 @@ def test_a_sheet_that_cannot_be_written_is_told_and_the_pictures_stay(
     def refuse(*_: object, **__: object) -> None:
         raise SaveError("cannot write sheet.png: no room")
 
-    monkeypatch.setattr("runtime.sweep_command.write_atomically", refuse)
+    monkeypatch.setattr("runtime.sweep.command.write_atomically", refuse)
     assert run("--contact-sheet", "sheet.png") == 2
     out = capsys.readouterr()
     assert "cannot write sheet.png" in out.err

@@ -1,0 +1,1 @@
+"""Contact sheets: a run's pictures in one labelled grid (``run-graph --contact-sheet``)."""
