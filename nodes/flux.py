@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from graph import Context, Environment, Field, Node, Outputs, Problem
 from runtime.generation import Generation
-from runtime.values import Conditioning, Flux, Image, Latent, Vae
+from runtime.models.handles import Flux, Vae
+from runtime.values import Conditioning, Image, Latent
 
 
 class Sampled(Outputs):

@@ -11,7 +11,7 @@ from graph import Context, Environment, Field, Node, Outputs, Problem
 from runtime.models.checkpoints import Checkpoint, resolve_flux, resolve_redux
 from runtime.models.components import FLUX_PARTS, REDUX_PARTS
 from runtime.models.errors import ModelError
-from runtime.values import Flux, Redux, Siglip, TextEncoders, Vae
+from runtime.models.handles import Flux, Redux, Siglip, TextEncoders, Vae
 
 Quantize = Annotated[
     Literal["none", 3, 4, 5, 6, 8],

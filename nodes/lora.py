@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from graph import Context, Environment, Field, Node, Outputs, Problem
 from runtime.models.errors import LoraError
+from runtime.models.handles import Flux
 from runtime.models.lora_files import Lora, lora_digest, resolve_lora
-from runtime.values import Flux
 
 
 class Adapted(Outputs):

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from graph import Context, Field, Node, Outputs
 from runtime.models.grid import Kernel, Mode
-from runtime.values import Conditioning, Redux, ReduxTokens, Vision
+from runtime.models.handles import Redux
+from runtime.values import Conditioning, ReduxTokens, Vision
 
 
 class Tokens(Outputs):

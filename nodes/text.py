@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from graph import Context, Field, Node, Outputs
-from runtime.values import Conditioning, TextEncoders
+from runtime.models.handles import TextEncoders
+from runtime.values import Conditioning
 
 
 class Encoded(Outputs):

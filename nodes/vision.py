@@ -6,7 +6,8 @@ from typing import Literal
 
 from graph import Context, Field, Node, Outputs
 from runtime.generation import Reference
-from runtime.values import Image, Siglip, Vision
+from runtime.models.handles import Siglip
+from runtime.values import Image, Vision
 
 
 class Seen(Outputs):

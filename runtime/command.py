@@ -12,13 +12,14 @@ from graph.faults import Fault, WorkflowError, suggestion
 from graph.registry import Registry, installed_nodes
 from graph.validation import check
 from graph.workflow import Workflow
+from runtime.contact_sheet.command import make_contact_sheet, save_contact_sheet
 from runtime.context import Surroundings
 from runtime.errors import Cancelled, NodeFailed
 from runtime.files import SaveError, write_atomically
 from runtime.models.hub import offline
 from runtime.settings import apply_settings
 from runtime.sources import Source, read_source
-from runtime.sweep.command import make_contact_sheet, print_variants, read_sweep, save_contact_sheet
+from runtime.sweep.command import print_variants, read_sweep
 from runtime.sweep.expansion import Sweep
 from runtime.terminal import BAD_INPUT, DONE, INTERRUPTED, NODE_FAILED, say
 
@@ -94,19 +95,11 @@ def _draw(workflow: Workflow, arguments: Namespace, registry: Registry) -> None:
     target = Path(arguments.draw)
     if os.path.exists(target) and os.path.samefile(target, arguments.file):
         raise SaveError(f"--draw {target} would overwrite the workflow itself; name another file")
-    write_atomically(target, _drawing(workflow, registry, target.suffix), overwrite=True)
+    from runtime.picture import drawing
+
+    write_atomically(target, drawing(workflow, registry, target.suffix), overwrite=True)
     if not arguments.quiet:
         print(target)
-
-
-def _drawing(workflow: Workflow, registry: Registry, suffix: str) -> bytes:
-    if suffix.lower() == ".png":
-        from runtime.picture import draw_png
-
-        return draw_png(workflow, registry)
-    from graph.draw import draw
-
-    return draw(workflow, registry, suffix).encode()
 
 
 def _run(sweep: Sweep, arguments: Namespace, registry: Registry, surroundings: Surroundings) -> None:

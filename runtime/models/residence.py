@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from runtime.models.checkpoints import Checkpoint
 from runtime.models.components import Component
+from runtime.models.handles import ModelHandle
 from runtime.models.lora_files import Lora
-from runtime.values import ModelHandle
 
 
 class Residence(NamedTuple):

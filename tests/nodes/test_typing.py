@@ -53,6 +53,8 @@ follow_imports = silent
 ignore_missing_imports = True
 [mypy-runtime.models.*,mlx.*,mflux.*,numpy.*,PIL.*,networkx.*,rich.*,transformers.*]
 follow_imports = skip
+[mypy-runtime.models.handles]
+follow_imports = silent
 """
 
 

@@ -11,10 +11,10 @@ from runtime.models import loading
 from runtime.models.checkpoints import Checkpoint
 from runtime.models.components import COMPONENTS, Component
 from runtime.models.errors import CheckpointError, MemoryLimitError, ModelError
+from runtime.models.handles import Flux, TextEncoders, Vae
 from runtime.models.loading import load_component
 from runtime.models.sizes import estimated_bytes
 from runtime.models.store import ModelStore
-from runtime.values import Flux, TextEncoders, Vae
 
 
 @pytest.fixture

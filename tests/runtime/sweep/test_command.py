@@ -257,7 +257,7 @@ def test_a_sheet_that_cannot_be_written_is_told_and_the_pictures_stay(
     def refuse(*_: object, **__: object) -> None:
         raise SaveError("cannot write sheet.png: no room")
 
-    monkeypatch.setattr("runtime.sweep.command.write_atomically", refuse)
+    monkeypatch.setattr("runtime.contact_sheet.command.write_atomically", refuse)
     assert run("--contact-sheet", "sheet.png") == 2
     out = capsys.readouterr()
     assert "cannot write sheet.png" in out.err

@@ -1,0 +1,84 @@
+"""What travels along links in place of weights. Importing this module loads no model code."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from graph.sockets import SocketValue
+
+if TYPE_CHECKING:
+    from runtime.models.checkpoints import Checkpoint
+    from runtime.models.components import Component
+    from runtime.models.lora_files import Lora
+
+
+@dataclass(frozen=True, repr=False)
+class ModelHandle(SocketValue):
+    """What to load, not the weights: a checkpoint and a precision. Hashable, and costs nothing.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint
+    quantize : int or None
+        Bits per weight; None keeps the checkpoint's own precision.
+    loras : tuple of Lora
+        Laid over the transformer, in this order.
+    """
+
+    socket_type: ClassVar[str] = "MODEL"
+    components: ClassVar[tuple[Component, ...]] = ()
+
+    checkpoint: Checkpoint
+    quantize: int | None = None
+    loras: tuple[Lora, ...] = ()
+
+    def __repr__(self) -> str:
+        precision = "" if self.quantize is None else f", {self.quantize} bits"
+        return f"{type(self).__name__} of {self.checkpoint.name!r}{precision}"
+
+    @property
+    def affinity(self) -> Hashable:
+        """The weights that a node with this input computes with; LoRAs share those of their base."""
+        return (self.socket_type, self.checkpoint, self.quantize)
+
+
+@dataclass(frozen=True, repr=False)
+class Flux(ModelHandle):
+    """FLUX's transformer, to be loaded."""
+
+    socket_type: ClassVar[str] = "FLUX"
+    components: ClassVar[tuple[Component, ...]] = ("transformer",)
+
+
+@dataclass(frozen=True, repr=False)
+class TextEncoders(ModelHandle):
+    """T5 and CLIP, to be loaded."""
+
+    socket_type: ClassVar[str] = "TEXT_ENCODERS"
+    components: ClassVar[tuple[Component, ...]] = ("text_encoder", "text_encoder_2")
+
+
+@dataclass(frozen=True, repr=False)
+class Vae(ModelHandle):
+    """The autoencoder, to be loaded."""
+
+    socket_type: ClassVar[str] = "VAE"
+    components: ClassVar[tuple[Component, ...]] = ("vae",)
+
+
+@dataclass(frozen=True, repr=False)
+class Siglip(ModelHandle):
+    """SigLIP's vision tower, to be loaded."""
+
+    socket_type: ClassVar[str] = "SIGLIP"
+    components: ClassVar[tuple[Component, ...]] = ("image_encoder",)
+
+
+@dataclass(frozen=True, repr=False)
+class Redux(ModelHandle):
+    """The Redux encoder, to be loaded."""
+
+    socket_type: ClassVar[str] = "REDUX"
+    components: ClassVar[tuple[Component, ...]] = ("image_embedder",)
