@@ -121,8 +121,8 @@ class Session:
         token : CancelToken, optional
             Lets another thread stop the run.
         originals : mapping, optional
-            Original ids by id, if the workflow is a sweep (``Sweep.originals``): a file then tells only of
-            its own variant.
+            Names that files give to the nodes, by id (of a sweep, ``Sweep.originals``). A file then tells
+            only of what it was made by; without, of the whole workflow, as ComfyUI's do.
 
         Raises
         ------

@@ -62,6 +62,8 @@ def run(job: Job, arguments: Namespace) -> Finished:
                 surroundings=Surroundings(job.input_folders, job.output_folder),
                 on_event=each_of(progress, battery, names, steps, memory),
                 token=token,
+                # Each picture then carries the part of the graph that makes it, not the other seeds'.
+                originals={node_id: node_id for node_id in job.workflow.nodes},
             )
         except Cancelled as error:
             raise Cancelled(battery.reason or str(error)) from None

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 from small import SMALL
 
-from graph.reading import load_workflow
+from graph.reading import load_workflow, parse_workflow
 from runtime import cli
 from runtime.images import read_mflux_comment
 from runtime.mflux_command import battery
@@ -58,6 +58,13 @@ def test_a_seed_gives_the_same_picture_alone_and_among_others(run: Any) -> None:
     run("--redux-image-paths", PHOTO, "--seed", "5", "6")
     run("--redux-image-paths", PHOTO, "--seed", "6", "--output", "alone.png")
     assert np.array_equal(pixels("alone.png"), pixels("image_seed_6.png"))
+
+
+def test_a_picture_carries_the_graph_of_its_own_seed(run: Any) -> None:
+    run("--redux-image-paths", PHOTO, "--seed", "5", "6")
+    graph = parse_workflow(read_text(Path("image_seed_6.png"))["prompt"])
+    seeds = [spec.inputs["seed"] for spec in graph.nodes.values() if spec.class_type == "FluxSample"]
+    assert seeds == [6]
 
 
 def test_nothing_but_the_pictures_is_written(run: Any, project: Path) -> None:
