@@ -180,6 +180,7 @@ class Graph:
 
     @property
     def registry(self) -> Registry:
+        """The classes that files are read with."""
         return self._registry if self._registry is not None else installed_nodes()
 
     def __eq__(self, other: object) -> bool:

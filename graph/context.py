@@ -51,5 +51,6 @@ class Context(Environment, Protocol):
 
     def provenance(self) -> dict[str, Any]:
         """What an output node may write beside its result: the graph as run (``prompt``, in API
-        format), seconds per finished stage, and versions. Plain JSON values."""
+        format), ``seconds`` per finished stage, ``versions``, and ``input_directories``, where inputs were
+        sought. Plain JSON values."""
         ...

@@ -141,9 +141,8 @@ def output_table(node_class: type[Node]) -> Mapping[int | str, OutputSpec]:
 
 
 def summary_of(node_class: type[Node]) -> str:
-    """The first sentence of a node's docstring."""
-    text = " ".join((node_class.__doc__ or "").split("\n\n")[0].split())
-    return text
+    """The first paragraph of a node's docstring, on one line."""
+    return " ".join((node_class.__doc__ or "").split("\n\n")[0].split())
 
 
 def _input_spec(name: str, info: FieldInfo) -> InputSpec:

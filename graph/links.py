@@ -18,6 +18,7 @@ class Link:
     slot: int | str = 0
 
     def to_json(self) -> list[Any]:
+        """The link as files spell it: ``[node id, slot]``."""
         return [self.node_id, self.slot]
 
 

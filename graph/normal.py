@@ -7,7 +7,7 @@ from typing import Any
 
 from graph.declaration import inputs_of
 from graph.node import Node
-from graph.workflow import NodeSpec, Workflow
+from graph.workflow import NodeSpec, Workflow, is_wrapped
 
 
 def node_spec(node: Node, title: str | None = None) -> NodeSpec:
@@ -23,7 +23,7 @@ def node_spec(node: Node, title: str | None = None) -> NodeSpec:
 
 def _needs_wrapping(value: Any) -> bool:
     """Whether a literal would be read as something else: a list as a link, a wrapper as its content."""
-    return isinstance(value, list) or (isinstance(value, dict) and value.keys() == {"__value__"})
+    return isinstance(value, list) or is_wrapped(value)
 
 
 def normalised(nodes: Mapping[str, Node], original: Workflow) -> Workflow:

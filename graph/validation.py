@@ -20,7 +20,7 @@ from graph.links import Link
 from graph.node import Node
 from graph.registry import Registry
 from graph.sockets import compatible
-from graph.workflow import NodeSpec, Workflow, own_copy
+from graph.workflow import NodeSpec, Workflow, own_copy, unwrapped
 
 _SHOWN_OF_A_CYCLE = 10
 
@@ -92,7 +92,7 @@ def check(
     nodes: dict[str, Node] = {}
     for node_id, spec in part.nodes.items():
         if spec.class_type in registry:
-            node, found = _check_node(node_id, spec, workflow, registry, env)
+            node, found = _check_node(spec, workflow, registry, env)
             faults += (fault.at(node_id, spec.class_type) for fault in found)
             if node is not None:
                 nodes[node_id] = node
@@ -173,7 +173,7 @@ def _way_round(cycle: Sequence[str], workflow: Workflow) -> str:
 
 
 def _check_node(
-    node_id: str, spec: NodeSpec, workflow: Workflow, registry: Registry, env: Environment | None
+    spec: NodeSpec, workflow: Workflow, registry: Registry, env: Environment | None
 ) -> tuple[Node | None, list[Fault]]:
     """A node's own faults: its links, then its literals, then what the class itself checks."""
     node_class = registry[spec.class_type]
@@ -200,9 +200,7 @@ def _check_node(
 
 def _literal(value: Any) -> Any:
     """A literal without its wrapping, the node's own: what a node does to it stays in the node."""
-    if isinstance(value, dict) and value.keys() == {"__value__"}:
-        value = value["__value__"]
-    return own_copy(value)
+    return own_copy(unwrapped(value))
 
 
 def _own_fault(problem: Problem) -> Fault:

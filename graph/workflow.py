@@ -57,6 +57,7 @@ class NodeSpec:
         return replace(self, inputs=inputs)
 
     def to_json(self) -> dict[str, Any]:
+        """The node's object in API format, ready for ``json.dumps``."""
         inputs = {
             name: value.to_json() if isinstance(value, Link) else own_copy(value)
             for name, value in self.inputs.items()
@@ -87,6 +88,16 @@ def own_copy(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: own_copy(item) for name, item in value.items()}
     return value
+
+
+def is_wrapped(value: Any) -> bool:
+    """Whether a literal is written ``{"__value__": ...}``."""
+    return isinstance(value, dict) and value.keys() == {"__value__"}
+
+
+def unwrapped(value: Any) -> Any:
+    """A literal as a node gets it, without the wrapping that keeps a list from being read as a link."""
+    return value["__value__"] if is_wrapped(value) else value
 
 
 def _read_input(value: Any) -> Any:

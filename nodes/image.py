@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from graph import Context, Environment, Field, Node, Outputs, Problem
-from runtime.files import digest, folder_fault, prefix_fault, prefix_folder, save_numbered
+from runtime.files import SaveError, digest, folder_fault, prefix_folder, save_numbered
 from runtime.metadata import as_text, picture_metadata
 from runtime.names import expand_tokens
 from runtime.values import Image, Mask
@@ -36,7 +36,7 @@ class LoadImage(Node):
         try:
             fault = check(env.find_input(self.image))
         except OSError as error:
-            yield Problem("image", str(error), "Give the path of a picture.", found=self.image)
+            yield Problem("image", str(error), "Give the path of a picture.")
             return
         if fault is not None:
             yield Problem("image", fault, "Give another picture.")
@@ -76,10 +76,13 @@ class SaveImage(Node):
     )
 
     def check(self, env: Environment) -> Iterable[Problem]:
-        fault = prefix_fault(self.filename_prefix) if isinstance(self.filename_prefix, str) else None
-        if fault is not None:
-            yield Problem("filename_prefix", fault, "Name a place inside the output folder.")
-        fault = folder_fault(env.output_directory)
+        folder = env.output_directory
+        if isinstance(self.filename_prefix, str):  # not a link
+            try:
+                folder = prefix_folder(folder, self.filename_prefix)
+            except SaveError as error:
+                yield Problem("filename_prefix", str(error), "Name a place inside the output folder.")
+        fault = folder_fault(folder)
         if fault is not None:
             yield Problem("filename_prefix", fault, "Choose another output folder (--output).")
 

@@ -34,7 +34,11 @@ class ReduxEncode(Node):
         encoder = ctx.service(ModelStore).get(self.redux.checkpoint, "image_embedder", self.redux.quantize)
         tokens = project(encoder.module, self.vision.hidden)
         mx.eval(tokens)
-        reference = replace(self.vision.reference, tokens=tokens.shape[0] * tokens.shape[1])
+        reference = replace(
+            self.vision.reference,
+            redux_model=self.redux.checkpoint.name,
+            tokens=tokens.shape[0] * tokens.shape[1],
+        )
         return Tokens(tokens=ReduxTokens(tokens, reference))
 
 

@@ -1,0 +1,1 @@
+"""How a workflow is run: the engine, the command line, and the models."""

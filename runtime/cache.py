@@ -79,6 +79,7 @@ class MemoryCache:
                 self._bytes -= freed
 
     def clear(self) -> None:
+        """Let go of all results."""
         with self._lock:
             self._results.clear()
             self._bytes = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ from graph.workflow import Workflow
 from runtime.contact_sheet.command import make_contact_sheet, save_contact_sheet
 from runtime.context import Surroundings
 from runtime.errors import Cancelled, NodeFailed
-from runtime.files import SaveError, write_atomically
+from runtime.files import SaveError, refuse_overwriting, write_atomically
 from runtime.models.hub import offline
 from runtime.settings import apply_settings
 from runtime.sources import Source, read_source
@@ -93,12 +92,13 @@ def _validate(sweep: Sweep, arguments: Namespace, registry: Registry, surroundin
 
 def _draw(workflow: Workflow, arguments: Namespace, registry: Registry) -> None:
     target = Path(arguments.draw)
-    if os.path.exists(target) and os.path.samefile(target, arguments.file):
-        raise SaveError(f"--draw {target} would overwrite the workflow itself; name another file")
+    refuse_overwriting(arguments.file, target, "--draw")
     from runtime.picture import drawing
 
     write_atomically(target, drawing(workflow, registry, target.suffix), overwrite=True)
-    if not arguments.quiet:
+    if arguments.json:
+        print(json.dumps({"event": "drawing", "path": str(target)}, ensure_ascii=False))
+    elif not arguments.quiet:
         print(target)
 
 

@@ -42,10 +42,11 @@ class CancelToken:
         self._asked = threading.Event()
 
     def cancel(self) -> None:
+        """Ask for it; the run raises `Cancelled` at its next step."""
         self._asked.set()
 
     def raise_if_cancelled(self) -> None:
-        """Raise :class:`Cancelled` if :meth:`cancel` was called."""
+        """Raise `Cancelled` if `cancel` was called."""
         if self._asked.is_set():
             raise Cancelled("the run was cancelled")
 

@@ -23,6 +23,7 @@ class Event:
     kind: ClassVar[str] = "event"
 
     def to_json(self) -> dict[str, Any]:
+        """The event's line for ``--json``: its ``kind`` as ``event``, and its fields."""
         return {"event": self.kind, **asdict(self)}
 
 
@@ -37,6 +38,8 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class NodeStarted(Event):
+    """A node begins to compute."""
+
     kind: ClassVar[str] = "node_started"
     node_id: str
     class_type: str
@@ -95,6 +98,11 @@ class NodeReused(Event):
 
 @dataclass(frozen=True, slots=True)
 class NodeErred(Event):
+    """A node raised an exception of the class ``error``, in whose words ``message`` is; the run ends.
+
+    Called ``node_failed`` in JSON; :class:`runtime.errors.NodeFailed` is the exception that goes with it.
+    """
+
     kind: ClassVar[str] = "node_failed"
     node_id: str
     class_type: str

@@ -54,6 +54,12 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool) -> None:
         _flush_folder(target.parent)
 
 
+def refuse_overwriting(workflow: str | Path, target: str | Path, option: str) -> None:
+    """Raise SaveError if the file that ``option`` names, ``target``, is the workflow's own."""
+    if os.path.exists(target) and os.path.samefile(target, workflow):
+        raise SaveError(f"{option} {target} would overwrite the workflow itself; name another file")
+
+
 def save_numbered(folder: Path, prefix: str, suffix: str, data: bytes) -> Path:
     """Write `data` as ``<prefix>_<counter>_<suffix>`` in `folder`, never over an existing file.
 

@@ -19,6 +19,8 @@ class Reference:
         Its file, as the workflow names it.
     fit, resample : str or None
         How it was brought to SigLIP's square, and the resizing kernel.
+    redux_model : str or None
+        Where the Redux encoder came from, as the workflow names it.
     mode, interpolation : str or None
         How its token grid was reduced; None if it was not.
     factor : float or None
@@ -37,6 +39,7 @@ class Reference:
     factor: float | None = None
     tokens: int = 0
     strength: float = 1.0
+    redux_model: str | None = None
 
 
 @dataclass(frozen=True)

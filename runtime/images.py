@@ -20,21 +20,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
-from runtime.png_text import PngTextError, read_text
-
-__all__ = [
-    "FORMATS",
-    "MAX_PIXELS",
-    "ImageError",
-    "PngTextError",
-    "check",
-    "load",
-    "mflux_comment",
-    "read_mflux_comment",
-    "read_text",
-    "to_png",
-]
-
 Array = npt.NDArray[np.float32]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI", "ICO")
@@ -119,12 +104,19 @@ def to_png(
     if not np.isfinite(pixels).all():
         raise ImageError("the picture holds values that are no numbers (NaN or infinity); a model overflowed")
     samples = np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    return encoded(Image.fromarray(samples), text, exif, compress_level)
+
+
+def encoded(
+    image: Image.Image, text: Mapping[str, str], exif: bytes | None = None, compress_level: int = 4
+) -> bytes:
+    """A PIL picture as a PNG file with text chunks; see `to_png` for the parameters."""
     chunks = PngImagePlugin.PngInfo()
     for keyword, value in text.items():
         chunks.add_text(keyword, value)
     buffer = io.BytesIO()
     options = {} if exif is None else {"exif": exif}
-    Image.fromarray(samples).save(buffer, "PNG", pnginfo=chunks, compress_level=compress_level, **options)
+    image.save(buffer, "PNG", pnginfo=chunks, compress_level=compress_level, **options)
     return buffer.getvalue()
 
 

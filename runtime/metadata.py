@@ -32,7 +32,7 @@ def picture_metadata(image: Image, provenance: Mapping[str, Any], folder: Path) 
     dict
         ``prompt``: the graph as run, ComfyUI's API format. ``run_graph``: settings under mflux's names
         where mflux has one (seed, steps, guidance, redux_image_paths, ...), tokens per reference,
-        versions, and seconds of each finished stage.
+        versions, seconds of each finished stage, and the input folders.
     """
     settings: Settings = {} if image.generation is None else _generation(image.generation)
     settings["versions"] = provenance["versions"]
@@ -60,6 +60,7 @@ def _generation(generation: Generation) -> Settings:
         "quantize": generation.quantize,
         "lora_paths": list(generation.lora_paths),
         "lora_scales": list(generation.lora_scales),
+        "redux_model": _common([reference.redux_model for reference in references]),
         "redux_mode": _common([_mode(reference.mode, reference.factor) for reference in references]),
         "interpolation_mode": _common([reference.interpolation for reference in references]),
         "redux_fit": _common([reference.fit for reference in references]),

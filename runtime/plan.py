@@ -29,6 +29,7 @@ class NodeLinks:
 
     @property
     def all(self) -> dict[str, Link]:
+        """Both, the eager ones first."""
         return {**self.eager, **self.lazy} if self.lazy else self.eager
 
 

@@ -70,11 +70,8 @@ def _parse(kind: bytes, data: bytes, limit: int, path: Path) -> tuple[str, bytes
     if kind == b"tEXt":
         return name, rest, "latin-1"
     if kind == b"zTXt":
-        return (
-            name,
-            _expand(rest[1:], limit, path),
-            "latin-1",
-        )  # the first byte names the method; 0 is the only
+        # The first byte names the method, of which there is but one.
+        return name, _expand(rest[1:], limit, path), "latin-1"
     compressed, fields = rest[:1] == b"\1", rest[2:].split(b"\0", 2)
     if len(fields) != 3:
         raise PngTextError(f"{path}: the text {name!r} is damaged; save the picture anew")

@@ -115,7 +115,7 @@ def _wanted_outputs(workflow: Workflow, registry: Registry) -> dict[str, dict[in
     for spec in workflow.nodes.values():
         node_class = registry.get(spec.class_type)
         specs: Mapping[str, InputSpec] = inputs_of(node_class) if node_class else {}
-        for name, link in _links(spec).items():
+        for name, link in spec.links():
             accepted = specs[name].socket if name in specs else ANY
             wanted.setdefault(link.node_id, {}).setdefault(link.slot, accepted)
     return wanted
@@ -144,7 +144,7 @@ def _inputs(spec: NodeSpec | None, node_class: type[Node] | None) -> dict[str, P
     if spec is None:
         return {}
     declared: Mapping[str, InputSpec] = inputs_of(node_class) if node_class else {}
-    linked = _links(spec)
+    linked = dict(spec.links())
     ports = {
         name: Port(plain(name), plain(declared[name].socket), name in linked, declared[name].required)
         for name in declared
@@ -178,10 +178,6 @@ def _node(
     )
 
 
-def _links(spec: NodeSpec) -> dict[str, Link]:
-    return {name: value for name, value in spec.inputs.items() if isinstance(value, Link)}
-
-
 def _literals(spec: NodeSpec) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in spec.inputs.items() if not isinstance(value, Link)]
 
@@ -193,7 +189,7 @@ def _connections(
     outputs: Mapping[str, tuple[tuple[Port, ...], dict[int | str, int]]],
 ) -> list[Connection]:
     found = []
-    for name, link in _links(spec).items() if spec is not None else ():
+    for name, link in spec.links() if spec is not None else ():
         ports, place = outputs[link.node_id]
         output = place[link.slot]
         found.append(Connection(link.node_id, output, node_id, names.index(name), ports[output].socket))

@@ -15,7 +15,7 @@ from itertools import zip_longest
 from graph.draw.diagram import Connection, Diagram, DiagramNode, Port
 from graph.draw.layers import layer_numbers
 from graph.draw.measure import text_width
-from graph.draw.ordering import Shape, entering, leaving, ordered
+from graph.draw.ordering import Outline, entering, leaving, ordered
 from graph.draw.placing import placed
 from graph.draw.routing import Routes, Vertex, route
 
@@ -24,7 +24,7 @@ BOLD_WIDTH = 1.14  # of bold letters, by that of others
 TITLE_HEIGHT, ROW_HEIGHT, PADDING = 38.0, 20.0, 8.0
 NARROWEST, WIDEST = 150.0, 300.0
 COLUMN_SPACE, BOX_SPACE, MARGIN = 84.0, 26.0, 28.0
-_LANE_SHAPE = Shape(4.0, (2.0,), (2.0,))
+_LANE_SHAPE = Outline(4.0, (2.0,), (2.0,))
 
 Point = tuple[float, float]
 
@@ -68,7 +68,7 @@ def lay_out(diagram: Diagram) -> Layout:
     """Give every node of a diagram its place."""
     layers = layer_numbers(diagram.nodes, ((link.source, link.target) for link in diagram.connections))
     routes = route(diagram.connections, layers)
-    shapes: dict[Vertex, Shape] = {node_id: _shape(node) for node_id, node in diagram.nodes.items()}
+    shapes: dict[Vertex, Outline] = {node_id: _shape(node) for node_id, node in diagram.nodes.items()}
     shapes.update(dict.fromkeys(routes.lanes, _LANE_SHAPE))
     columns: list[list[Vertex]] = [[] for _ in range(max(layers.values(), default=-1) + 1)]
     for node_id in diagram.nodes:
@@ -91,11 +91,11 @@ def lay_out(diagram: Diagram) -> Layout:
     )
 
 
-def _shape(node: DiagramNode) -> Shape:
+def _shape(node: DiagramNode) -> Outline:
     rows = max(len(node.inputs), len(node.outputs))
     height = TITLE_HEIGHT + PADDING + (rows + len(node.parameters)) * ROW_HEIGHT + PADDING
     first = TITLE_HEIGHT + PADDING + ROW_HEIGHT / 2
-    return Shape(
+    return Outline(
         height,
         tuple(first + row * ROW_HEIGHT for row in range(len(node.inputs))),
         tuple(first + row * ROW_HEIGHT for row in range(len(node.outputs))),
@@ -127,7 +127,7 @@ def subtitle(node: DiagramNode) -> str:
 def _boxes(
     diagram: Diagram,
     layers: Mapping[str, int],
-    shapes: Mapping[Vertex, Shape],
+    shapes: Mapping[Vertex, Outline],
     tops: Mapping[Vertex, float],
     count: int,
 ) -> dict[str, Box]:
@@ -158,7 +158,7 @@ def _curves(
     routes: Routes,
     layers: Mapping[str, int],
     boxes: Mapping[str, Box],
-    shapes: Mapping[Vertex, Shape],
+    shapes: Mapping[Vertex, Outline],
     tops: Mapping[Vertex, float],
 ) -> list[Curve]:
     edges = {layers[node_id]: (box.x, box.x + box.width) for node_id, box in boxes.items()}

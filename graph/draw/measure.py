@@ -7,6 +7,8 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
+from graph.workflow import unwrapped
+
 ELLIPSIS = "…"
 
 # Advance widths of a common sans-serif (Helvetica's metrics, rounded up), in ems.
@@ -26,13 +28,16 @@ def plain(text: str) -> str:
 
 def value_text(value: Any, limit: int = 200) -> str:
     """A JSON value as one printable line of at most ``limit`` characters; only an empty string is quoted."""
-    if isinstance(value, dict) and value.keys() == {"__value__"}:
-        value = value["__value__"]
+    value = unwrapped(value)
     if isinstance(value, str) and value:
         text = value[: 4 * limit]
     else:
         text = json.dumps(value, ensure_ascii=False, default=repr)
-    text = plain(text)
+    return cut(plain(text), limit)
+
+
+def cut(text: str, limit: int) -> str:
+    """The text, cut with an ellipsis if it has more than ``limit`` characters."""
     return text if len(text) <= limit else text[: limit - 1] + ELLIPSIS
 
 

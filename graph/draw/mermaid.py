@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from graph.draw.diagram import Diagram, DiagramNode, diagram_of
 from graph.draw.layout import subtitle
+from graph.draw.measure import cut
 from graph.registry import Registry
 from graph.workflow import Workflow
 
@@ -38,12 +39,8 @@ def _label(node: DiagramNode) -> str:
     lines = [f"<b>{_escaped(node.title or '(no class)')}</b>"]
     if below := subtitle(node):
         lines.append(f"<i>{_escaped(below)}</i>")
-    lines += [f"{_escaped(name)} = {_escaped(_cut(value))}" for name, value in node.parameters]
+    lines += [f"{_escaped(name)} = {_escaped(cut(value, _LONGEST_VALUE))}" for name, value in node.parameters]
     return "<br/>".join(lines)
-
-
-def _cut(value: str) -> str:
-    return value if len(value) <= _LONGEST_VALUE else value[: _LONGEST_VALUE - 1] + "…"
 
 
 def _escaped(text: str) -> str:

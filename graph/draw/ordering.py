@@ -16,7 +16,7 @@ SWEEPS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class Outline:
     """A box's or a lane's height, and its sockets' distances from its top, in pixels."""
 
     height: float
@@ -27,7 +27,7 @@ class Shape:
 Columns = list[list[Vertex]]
 
 
-def ordered(columns: Columns, strands: Sequence[list[Strand]], shapes: Mapping[Vertex, Shape]) -> Columns:
+def ordered(columns: Columns, strands: Sequence[list[Strand]], shapes: Mapping[Vertex, Outline]) -> Columns:
     """The columns with their boxes in an order that crosses few links; the given ones stay as they are."""
     columns = [list(column) for column in columns]
     best, fewest = [list(column) for column in columns], crossings(columns, strands, shapes)
@@ -46,7 +46,7 @@ def ordered(columns: Columns, strands: Sequence[list[Strand]], shapes: Mapping[V
 
 
 def stacked(
-    column: Sequence[Vertex], shapes: Mapping[Vertex, Shape], space: float = 0.0
+    column: Sequence[Vertex], shapes: Mapping[Vertex, Outline], space: float = 0.0
 ) -> dict[Vertex, float]:
     """The top of each box when the column stands centred on 0 with ``space`` between boxes."""
     tops: dict[Vertex, float] = {}
@@ -57,7 +57,7 @@ def stacked(
     return tops
 
 
-def crossings(columns: Columns, strands: Sequence[list[Strand]], shapes: Mapping[Vertex, Shape]) -> int:
+def crossings(columns: Columns, strands: Sequence[list[Strand]], shapes: Mapping[Vertex, Outline]) -> int:
     """How many pairs of strands cross, counted between straight lines from socket to socket."""
     tops = [stacked(column, shapes) for column in columns]
     return sum(_inversions(gap, tops[i], tops[i + 1], shapes) for i, gap in enumerate(strands))
@@ -67,7 +67,7 @@ def _inversions(
     gap: list[Strand],
     left: Mapping[Vertex, float],
     right: Mapping[Vertex, float],
-    shapes: Mapping[Vertex, Shape],
+    shapes: Mapping[Vertex, Outline],
 ) -> int:
     ends = sorted((leaving(strand, left, shapes), entering(strand, right, shapes)) for strand in gap)
     seen: list[float] = []
@@ -78,12 +78,12 @@ def _inversions(
     return count
 
 
-def leaving(strand: Strand, tops: Mapping[Vertex, float], shapes: Mapping[Vertex, Shape]) -> float:
+def leaving(strand: Strand, tops: Mapping[Vertex, float], shapes: Mapping[Vertex, Outline]) -> float:
     """The height at which a strand begins."""
     return tops[strand.source] + shapes[strand.source].outputs[strand.output]
 
 
-def entering(strand: Strand, tops: Mapping[Vertex, float], shapes: Mapping[Vertex, Shape]) -> float:
+def entering(strand: Strand, tops: Mapping[Vertex, float], shapes: Mapping[Vertex, Outline]) -> float:
     """The height at which a strand ends."""
     return tops[strand.target] + shapes[strand.target].inputs[strand.input]
 
@@ -92,7 +92,7 @@ def _sorted_by_pull(
     column: list[Vertex],
     neighbour: list[Vertex],
     gap: list[Strand],
-    shapes: Mapping[Vertex, Shape],
+    shapes: Mapping[Vertex, Outline],
     rightwards: bool,
 ) -> list[Vertex]:
     """The column in the order of the mean height of what its boxes are linked to in the neighbour."""

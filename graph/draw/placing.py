@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from graph.draw.ordering import Columns, Shape, entering, leaving, stacked
+from graph.draw.ordering import Columns, Outline, entering, leaving, stacked
 from graph.draw.routing import Lane, Strand, Vertex
 
 SWEEPS, STRAIGHTENINGS = 6, 4
@@ -14,7 +14,7 @@ _LANE_WEIGHT, _BOX_WEIGHT, _FREE_WEIGHT = 4.0, 1.0, 0.1
 
 
 def placed(
-    columns: Columns, strands: Sequence[list[Strand]], shapes: Mapping[Vertex, Shape], space: float
+    columns: Columns, strands: Sequence[list[Strand]], shapes: Mapping[Vertex, Outline], space: float
 ) -> dict[Vertex, float]:
     """The top of every box and lane, in pixels; at least ``space`` between neighbours in a column.
 
@@ -56,7 +56,7 @@ def _common_heights(tops: Mapping[Vertex, float]) -> dict[tuple[str, int], float
 
 
 def _wishes(
-    before: list[Strand], after: list[Strand], tops: Mapping[Vertex, float], shapes: Mapping[Vertex, Shape]
+    before: list[Strand], after: list[Strand], tops: Mapping[Vertex, float], shapes: Mapping[Vertex, Outline]
 ) -> dict[Vertex, float]:
     """Where each box's top would be for its strands to be level, on average."""
     levels: dict[Vertex, list[float]] = {}
@@ -73,7 +73,7 @@ def _settled(
     column: list[Vertex],
     wishes: Mapping[Vertex, float],
     tops: Mapping[Vertex, float],
-    shapes: Mapping[Vertex, Shape],
+    shapes: Mapping[Vertex, Outline],
     space: float,
 ) -> dict[Vertex, float]:
     """The tops nearest to the wishes (least squares) that keep the order and the space between.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from graph.draw.diagram import Diagram, DiagramNode, diagram_of
 from graph.draw.layers import layer_numbers
+from graph.draw.measure import cut
 from graph.registry import Registry
 from graph.workflow import Workflow
 
@@ -49,7 +50,7 @@ def _block(node: DiagramNode, feeding: list[str]) -> Iterator[str]:
         f"{port.name} ← {feed}" if feed else f"{port.name} ← nothing{'  (required)' if port.required else ''}"
         for port, feed in zip(node.inputs, feeding, strict=True)
     ]
-    lines += [f"{name} = {_cut(value)}" for name, value in node.parameters]
+    lines += [f"{name} = {cut(value, _LONGEST_VALUE)}" for name, value in node.parameters]
     yield from (f"│ {line}" for line in lines)
     if node.outputs:
         yield "└ " + ", ".join(_output(port.name, port.socket) for port in node.outputs)
@@ -57,7 +58,3 @@ def _block(node: DiagramNode, feeding: list[str]) -> Iterator[str]:
 
 def _output(name: str, socket: str) -> str:
     return name if name.upper() == socket else f"{name} {socket}"
-
-
-def _cut(value: str) -> str:
-    return value if len(value) <= _LONGEST_VALUE else value[: _LONGEST_VALUE - 1] + "…"

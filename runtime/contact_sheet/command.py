@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from graph.normal import normalised
 from graph.registry import Registry
 from graph.validation import check
 from runtime.context import Surroundings
-from runtime.files import SaveError, write_atomically
+from runtime.files import refuse_overwriting, write_atomically
 from runtime.sweep.expansion import Sweep
 
 if TYPE_CHECKING:
@@ -31,9 +30,7 @@ def make_contact_sheet(sweep: Sweep, arguments: Namespace, registry: Registry) -
     """
     if not arguments.contact_sheet:
         return None
-    path = arguments.contact_sheet
-    if os.path.exists(path) and os.path.samefile(path, arguments.file):
-        raise SaveError(f"--contact-sheet {path} would overwrite the workflow itself; name another file")
+    refuse_overwriting(arguments.file, arguments.contact_sheet, "--contact-sheet")
     from runtime.contact_sheet.sheet import ContactSheet
 
     return ContactSheet(sweep, registry, arguments.target)

@@ -6,13 +6,12 @@ large pictures costs little memory and no file is read back.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from graph.declaration import outputs_of
 from graph.faults import Fault, WorkflowError
@@ -22,6 +21,7 @@ from runtime.contact_sheet.layout import Labels, arrange
 from runtime.contact_sheet.painting import paint
 from runtime.context import Surroundings
 from runtime.events import Event, NodeFinished, NodeReused
+from runtime.images import encoded
 from runtime.metadata import as_text
 from runtime.provenance import describe_run
 from runtime.sweep.expansion import Sweep
@@ -92,7 +92,7 @@ class ContactSheet:
         sheet = paint(arrange(self._dimensions(), cells))
         provenance = describe_run(as_run, surroundings, self._seconds)
         documents = {"prompt": provenance.pop("prompt"), "run_graph": {"sweep": self._swept(), **provenance}}
-        return _encode(sheet, as_text(documents))
+        return encoded(sheet, as_text(documents))
 
     def _dimensions(self) -> list[Labels]:
         axes = self._sweep.axes
@@ -172,12 +172,3 @@ def _pictures_of(sweep: Sweep, registry: Registry, node_id: str) -> Iterator[tup
     for output in outputs_of(node_class) if node_class is not None else ():
         if output.socket == ImageValue.socket_type:
             yield output.slot, output.name
-
-
-def _encode(sheet: Image.Image, text: Mapping[str, str]) -> bytes:
-    chunks = PngImagePlugin.PngInfo()
-    for keyword, value in text.items():
-        chunks.add_text(keyword, value)
-    buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", pnginfo=chunks, compress_level=4)
-    return buffer.getvalue()

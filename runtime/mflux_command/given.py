@@ -40,6 +40,7 @@ def settings_given(arguments: Namespace) -> Settings:
         guidance=arguments.guidance,
         width=arguments.width,
         height=arguments.height,
+        redux_model=arguments.redux_model,
         redux_image_paths=_tuple(arguments.redux_image_paths),
         redux_image_strengths=_tuple(arguments.redux_image_strengths),
         redux_mode=arguments.redux_mode,
@@ -111,6 +112,8 @@ def _seeds(arguments: Namespace) -> tuple[int, ...] | None:
     if arguments.auto_seeds is not None:
         import random
 
+        if arguments.auto_seeds > _MAX_RANDOM_SEED:
+            raise CommandError(f"--auto-seeds {arguments.auto_seeds}: at most {_MAX_RANDOM_SEED} at once")
         return tuple(random.sample(range(_MAX_RANDOM_SEED + 1), arguments.auto_seeds))
     return tuple(dict.fromkeys(arguments.seed)) if arguments.seed is not None else None
 
@@ -125,10 +128,7 @@ def _loras(arguments: Namespace) -> tuple[tuple[str, ...] | None, tuple[float, .
         pairs = [_pair(group) for group in arguments.lora]
         paths, scales = tuple(path for path, _ in pairs), tuple(scale for _, scale in pairs)
     named = _named_loras(arguments)
-    if named:
-        filled = (*(scales or ()), *[1.0] * (len(paths or ()) - len(scales or ())))
-        paths, scales = (*(paths or ()), *named), (*filled, *[1.0] * len(named))
-    return paths, scales
+    return (*(paths or ()), *named) if named else paths, scales
 
 
 def _pair(group: Sequence[str]) -> tuple[str, float]:

@@ -49,7 +49,7 @@ def job_of(arguments: Namespace) -> Job:
     """
     recorded = _recorded(arguments)
     settings = settings_given(arguments).over(recorded.settings)
-    recipe = recipe_of(settings, redux_from=arguments.redux_model)
+    recipe = recipe_of(settings)
     places = destinations(arguments.output, recipe)
     return Job(
         workflow=workflow_of(recipe, places.prefixes, tile_size(arguments)),

@@ -56,18 +56,12 @@ class Recipe:
     height: int
 
 
-def recipe_of(settings: Settings, *, redux_from: str | None = None) -> Recipe:
+def recipe_of(settings: Settings) -> Recipe:
     """Fill in what the settings leave open.
 
     mflux's defaults: FLUX.1-dev, 1024 x 1024 pixels, guidance 3.5, the model's number of steps, the time
     as seed. Width and height are rounded down to multiples of 16, as mflux does. Missing strengths and
-    scales are 1.
-
-    Parameters
-    ----------
-    settings : Settings
-    redux_from : str, optional
-        Where SigLIP and Redux come from; by default the model's own folder if it has them, or Redux-dev.
+    scales are 1. SigLIP and Redux come from the model's own folder if it has them, or from Redux-dev.
 
     Raises
     ------
@@ -82,7 +76,7 @@ def recipe_of(settings: Settings, *, redux_from: str | None = None) -> Recipe:
         prompt=settings.prompt,
         seeds=settings.seeds or (int(time.time()),),
         model=model,
-        redux_model=redux_from or redux_model(model),
+        redux_model=settings.redux_model or redux_model(model),
         quantize=settings.quantize,
         references=_references(settings),
         loras=_loras(settings),

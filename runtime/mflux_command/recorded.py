@@ -94,6 +94,7 @@ def settings_from(document: Mapping[str, Any]) -> Settings:
         guidance=_typed(document, "guidance", float),
         width=_typed(document, "width", int),
         height=_typed(document, "height", int),
+        redux_model=_redux_model(document),
         redux_image_paths=paths,
         redux_image_strengths=_numbers(document, "redux_image_strengths"),
         redux_mode=("highest" if modes is None else modes) if paths else None,
@@ -153,6 +154,14 @@ def _base_model(document: Mapping[str, Any]) -> str | None:
     if base in (None, "None") and document.get("model_path"):
         base = _typed(document, "model", str)
     return None if base in (None, "None") else base_of(str(base))
+
+
+def _redux_model(document: Mapping[str, Any]) -> str | None:
+    """Only run-graph records it."""
+    name = document.get("redux_model")
+    if isinstance(name, list):
+        raise CommandError("the picture was made with several Redux models (redux_model); run its graph")
+    return None if name is None else _text(name, "redux_model")
 
 
 def _paths(value: Any) -> tuple[str, ...] | None:

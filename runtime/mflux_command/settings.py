@@ -17,8 +17,8 @@ PerPicture = str | tuple[str | None, ...]
 class Settings:
     """What is known of how a picture is to be made; None is unknown.
 
-    The names are those of mflux's metadata; `redux_fit` and `redux_resample` are ours. Paths are as the
-    user wrote them.
+    The names are those of mflux's metadata; `redux_model`, `redux_fit` and `redux_resample` are ours.
+    Paths are as the user wrote them.
     """
 
     prompt: str | None = None
@@ -30,6 +30,7 @@ class Settings:
     guidance: float | None = None
     width: int | None = None
     height: int | None = None
+    redux_model: str | None = None
     redux_image_paths: tuple[str, ...] | None = None
     redux_image_strengths: tuple[float, ...] | None = None
     redux_mode: PerPicture | None = None
@@ -43,11 +44,11 @@ class Settings:
         """These settings, and the others' where these are silent.
 
         Strengths and scales belong to the pictures and LoRAs that they were given with, and so do modes
-        that differ from picture to picture: they do not outlive a new list of paths. A base model belongs
-        to its model, and a resizing kernel to its fit.
+        that differ from picture to picture: they do not outlive a new list of paths. A base model and a
+        Redux model belong to their model, and a resizing kernel to its fit.
         """
         if self.model is not None:
-            others = replace(others, base_model=None)
+            others = replace(others, base_model=None, redux_model=None)
         if self.redux_image_paths is not None:
             others = replace(others, redux_image_strengths=None, **_common_only(others))
         if self.redux_fit is not None:

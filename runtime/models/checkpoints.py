@@ -112,8 +112,11 @@ def shifts_sigmas(checkpoint: Checkpoint) -> bool:
     try:
         folder = checkpoint.locate(SCHEDULER_FOLDER)
         config = read_json(folder / SCHEDULER_FOLDER / "scheduler_config.json")
-    except DownloadError:
-        return "schnell" not in (checkpoint.repo or "").lower()
+    except DownloadError:  # a repository that mflux-save filled has no scheduler
+        whole = checkpoint.place("transformer")
+        if whole is None:
+            return "schnell" not in (checkpoint.repo or "").lower()
+        folder, config = whole, {}
     except ValueError as error:
         raise CheckpointError(str(error)) from error
     if "use_dynamic_shifting" in config:

@@ -21,7 +21,7 @@ from graph.draw.diagram import diagram_of
 from graph.draw.layers import layer_numbers
 from graph.draw.layout import Layout, lay_out
 from graph.draw.measure import fitted, plain, text_width, value_text
-from graph.draw.ordering import Shape, crossings, ordered
+from graph.draw.ordering import Outline, crossings, ordered
 from graph.draw.routing import Strand
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -229,7 +229,7 @@ def test_a_chain_of_twenty_thousand_is_layered_without_recursion() -> None:
 
 
 def test_crossings_are_counted_and_removed() -> None:
-    shapes = {name: Shape(10, (5,), (5,)) for name in "abcxyz"}
+    shapes = {name: Outline(10, (5,), (5,)) for name in "abcxyz"}
     strands = [[Strand(s, 0, t, 0, "*") for s, t in ("az", "by", "cx")]]
     columns = [list("abc"), list("xyz")]
     assert crossings(columns, strands, shapes) == 3

@@ -129,6 +129,20 @@ def test_a_prefix_that_leaves_the_output_folder_is_reported_before_the_run(bench
     assert repr(prefix) in message
 
 
+def test_a_prefix_that_leaves_the_output_folder_by_a_link_is_reported_before_the_run(bench: Any) -> None:
+    (bench.folder / "out").mkdir()
+    (bench.folder / "out" / "link").symlink_to(bench.folder)
+    [message] = problems(SaveImage(image=picture(), filename_prefix="link/fox"), bench)
+    assert message.startswith("file name prefix 'link/fox' leaves the output folder")
+
+
+def test_a_prefix_that_leads_through_a_file_is_reported_before_the_run(bench: Any) -> None:
+    (bench.folder / "out").mkdir()
+    (bench.folder / "out" / "foxes").touch()
+    [message] = problems(SaveImage(image=picture(), filename_prefix="foxes/red"), bench)
+    assert message.endswith(f"{bench.folder / 'out' / 'foxes'} is a file")
+
+
 def test_an_output_folder_that_is_a_file_is_reported_before_the_run(bench: Any) -> None:
     (bench.folder / "out").write_text("here first")
     [message] = problems(SaveImage(image=picture()), bench)

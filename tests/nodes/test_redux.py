@@ -45,7 +45,7 @@ def test_every_patch_becomes_one_token_by_two_layers_with_a_silu_between(
     up = np.array(hidden) @ weights["redux_up.weight"].T + weights["redux_up.bias"]
     expected = (up / (1 + np.exp(-up))) @ weights["redux_down.weight"].T + weights["redux_down.bias"]
     np.testing.assert_allclose(np.array(out.tokens.astype(mx.float32)), expected, atol=2e-4, rtol=1e-4)
-    assert out.reference == Reference(path="a.png", tokens=729)
+    assert out.reference == Reference(path="a.png", tokens=729, redux_model=redux.checkpoint.name)
 
 
 # -- PatchDownsample --------------------------------------------------------------------------------

@@ -159,6 +159,11 @@ def test_drawing_replaces_an_older_drawing_and_shows_settings(
     assert "424242" in Path("a.txt").read_text(encoding="utf-8")
 
 
+def test_a_drawing_as_json_is_a_line_of_json(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["redux.json", "--draw", "a.txt", "--json"]) == 0
+    assert lines(capsys.readouterr().out) == [{"event": "drawing", "path": "a.txt"}]
+
+
 def test_a_draft_with_faults_can_be_drawn(project: Path) -> None:
     edit(project, lambda nodes: nodes["vision"]["inputs"].pop("image"))
     assert cli.main(["redux.json", "--draw", "a.svg"]) == 0

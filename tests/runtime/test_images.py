@@ -17,6 +17,7 @@ from PIL import Image
 
 from runtime import images
 from runtime.images import ImageError
+from runtime.png_text import read_text
 
 ORIENTATION = 0x0112
 
@@ -295,7 +296,7 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
 def test_text_is_kept_latin_or_not_and_pil_reads_the_same(tmp_path: Path) -> None:
     text = {"prompt": json.dumps({"a": 1}), "workflow": "a café\n" * 1000, "note": "狐 🦊"}
     path = write(tmp_path / "a.png", images.to_png(np.zeros((2, 2, 3)), text))
-    assert images.read_text(path) == text
+    assert read_text(path) == text
     with Image.open(path) as image:
         assert image.text == text
 
@@ -307,7 +308,7 @@ def test_mfluxs_own_reader_reads_the_comment_that_we_write(tmp_path: Path) -> No
     path = write(tmp_path / "a.png", data)
     assert reader.MetadataReader.read_exif_metadata(path) == settings
     assert images.read_mflux_comment(path) == settings
-    assert images.read_text(path) == {"prompt": "{}"}
+    assert read_text(path) == {"prompt": "{}"}
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])

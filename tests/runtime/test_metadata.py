@@ -16,8 +16,9 @@ from runtime.cache import NoCache
 from runtime.context import Surroundings
 from runtime.embedded import read_embedded_workflow
 from runtime.generation import Generation, Reference
-from runtime.images import read_mflux_comment, read_text
+from runtime.images import read_mflux_comment
 from runtime.metadata import picture_metadata
+from runtime.png_text import read_text
 from runtime.session import Session
 from runtime.values import Image
 
@@ -91,6 +92,7 @@ def test_the_settings_are_complete(pictures: Callable[[str], Path], small_model:
         "height": 32,
         "model": small_model,
         "quantize": None,
+        "redux_model": small_model,
         "redux_mode": "medium",
         "interpolation_mode": "area",
         "redux_image_paths": ["images/sunset.png"],

@@ -129,7 +129,7 @@ def test_the_model_that_is_asked_for_is_honoured() -> None:
 def test_a_folder_with_its_own_redux_encoders_supplies_them(small_model: str, tmp_path: Path) -> None:
     assert recipe("-m", small_model).redux_model == small_model
     assert recipe("-m", str(tmp_path)).redux_model == "dev-redux"
-    assert recipe("-m", small_model, "--redux-model", "tiny").redux_model == small_model
+    assert recipe("-m", small_model, "--redux-model", "tiny").redux_model == "tiny"
     arguments = parse(
         ["--prompt", "x", "-m", small_model, "--redux-model", "tiny", "--redux-image-paths", "a.png"]
     )
@@ -199,7 +199,9 @@ def test_loras_in_all_three_spellings() -> None:
     assert loras("--lora", "a", "0.7", "--lora", "b") == [("a", 0.7), ("b", 1.0)]
     assert loras("--lora-paths", "a", "b", "--lora-scales", "0.4") == [("a", 0.4), ("b", 1.0)]
     assert loras("--lora", "a", "0.5", "--lora-style", "storyboard") == [("a", 0.5), style]
-    assert recipe("--lora-name", "f", "--lora-repo-id", "o/r").loras[0].path == "o/r:f.safetensors"
+    assert loras("--lora-paths", "a", "--lora-style", "storyboard") == [("a", 1.0), style]
+    named = ("--lora-name", "f", "--lora-repo-id", "o/r")
+    assert loras(*named, "--lora-scales", "0.5") == [("o/r:f.safetensors", 0.5)]
 
 
 def test_the_prompt_may_come_from_a_file_or_be_empty(tmp_path: Path) -> None:
@@ -244,6 +246,7 @@ def test_tiles_are_512_unless_another_size_is_given() -> None:
         (["--lora-scales", "1"], "--lora-scales without --lora-paths"),
         (["--redux-image-strengths", "1"], "--redux-image-strengths without --redux-image-paths"),
         (["--seed", "1", "--auto-seeds", "2"], "--seed and --auto-seeds"),
+        (["--auto-seeds", "20000000"], "--auto-seeds 20000000"),
         (["--base-model", "qwen-image"], "--base-model qwen-image"),
         (["--output", "picture"], "--output picture"),
         (["--output", "{steps}.png"], "only {seed} and {redux_mode}"),

@@ -159,6 +159,16 @@ def test_settings_per_picture_come_back_per_picture() -> None:
     ]
 
 
+def test_the_recorded_redux_model_is_used_again_unless_the_model_changes() -> None:
+    own = {**MFLUX_0_24, "redux_model": "me/redux", "versions": {}}
+    assert recipe(MFLUX_0_24).redux_model == "dev-redux"
+    assert recipe(own).redux_model == "me/redux"
+    assert recipe(own, "--redux-model", "tiny").redux_model == "tiny"
+    assert recipe(own, "-m", "tiny").redux_model == "tiny"
+    with pytest.raises(CommandError, match="several Redux models"):
+        recipe({**own, "redux_model": ["me/redux", "dev-redux"]})
+
+
 # -- what the command line changes ----------------------------------------------------------------------
 
 

@@ -217,6 +217,14 @@ def test_without_a_scheduler_the_repositorys_name_tells(server: Hub, repo: str, 
     assert shifts_sigmas(Checkpoint(repo, repo=repo)) is shifts
 
 
+def test_a_transformer_that_is_here_tells_better_than_its_repositorys_name(server: Hub) -> None:
+    server.files = {name: text for name, text in server.files.items() if not name.startswith("scheduler/")}
+    guided = Checkpoint("a/not-schnell", repo="a/not-schnell")
+    assert not shifts_sigmas(guided)
+    guided.locate("transformer")
+    assert shifts_sigmas(guided)
+
+
 @pytest.fixture
 def cached(small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache as huggingface_hub lays it out, with `org/name` at one commit, and no network."""
