@@ -103,6 +103,14 @@ class Node(BaseModel):
         """
         return None
 
+    def still_stands(self, outputs: Any) -> bool:
+        """Whether a result of an earlier run may be used instead of running again.
+
+        For nodes whose result lies outside the graph: a file that was written may be gone. ``outputs`` is
+        what ``run`` returned then. Linked inputs still hold links here.
+        """
+        return True
+
     def check(self, env: Environment) -> Iterable[Problem]:
         """Faults that types and ranges cannot express, such as a missing file.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -85,6 +86,9 @@ class SaveImage(Node):
         fault = folder_fault(folder)
         if fault is not None:
             yield Problem("filename_prefix", fault, "Choose another output folder (--output).")
+
+    def still_stands(self, outputs: SavedImage) -> bool:
+        return os.path.isfile(outputs.path)
 
     def run(self, ctx: Context) -> SavedImage:
         from runtime.images import mflux_comment, to_png

@@ -33,6 +33,8 @@ def execute(arguments: Namespace) -> int:
         _report_faults(error, arguments)
         return BAD_INPUT
     except SaveError as error:
+        if arguments.json:
+            print(json.dumps({"event": "error", "message": str(error)}, ensure_ascii=False))
         say(str(error))
         return BAD_INPUT
     except NodeFailed as error:

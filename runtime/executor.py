@@ -64,7 +64,8 @@ class Executor:
         self.emit = emit
         self.token = token
         self.seconds: dict[str, float] = {}
-        self.state = RunState(plan, cache.get, has_room)
+        self._nodes_by_key = {plan.keys[node_id]: node for node_id, node in plan.nodes.items()}
+        self.state = RunState(plan, self._held, has_room)
         self._copies: defaultdict[str, list[str]] = defaultdict(list)
         for node_id, twin in plan.twin.items():
             if node_id != twin:
@@ -118,7 +119,9 @@ class Executor:
             return step(node_id, node, values)
         except Cancelled:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as raised:
+            # A node that calls sys.exit fails like any other: it must not end its caller's process.
+            error = RuntimeError(f"SystemExit: {raised}") if isinstance(raised, SystemExit) else raised
             failure = NodeFailed(node_id, node.class_type, {**node.__dict__, **values}, error)
             self.emit(NodeErred(node_id, node.class_type, type(error).__name__, failure.reason))
             raise failure from error
@@ -150,6 +153,13 @@ class Executor:
         expected = outputs_class(node_class)
         if not isinstance(outputs, expected):
             raise TypeError(f"run returned {type(outputs).__name__}, not {expected.__name__}")
+        return outputs
+
+    def _held(self, key: str) -> Outputs | None:
+        """The result of an earlier run, if its node says that it still stands."""
+        outputs = self.cache.get(key)
+        if outputs is None or not self._nodes_by_key[key].still_stands(outputs):
+            return None
         return outputs
 
     def _announce_found(self, found: dict[str, Outputs]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
 from runtime.events import (
@@ -31,10 +31,12 @@ def listener(titles: Mapping[str, str | None], *, quiet: bool, as_json: bool) ->
     """The listener that the command line asked for.
 
     Progress goes to standard error, and only if that is a terminal; otherwise only downloads are told there.
-    JSON lines go to standard output.
+    JSON lines go to standard output, and what a node prints meanwhile to standard error.
     """
     if as_json:
-        yield JsonLines()
+        lines = JsonLines()
+        with redirect_stdout(sys.stderr):
+            yield lines
     elif quiet:
         yield ignore
     elif not sys.stderr.isatty():
@@ -47,11 +49,15 @@ def listener(titles: Mapping[str, str | None], *, quiet: bool, as_json: bool) ->
 class JsonLines:
     """Each event as one line of JSON. If the reader goes away the run goes on: its files are wanted still."""
 
+    def __init__(self) -> None:
+        self.stream = sys.stdout
+
     def __call__(self, event: Event) -> None:
+        line = json.dumps(event.to_json(), ensure_ascii=False, default=str)
         try:
-            print(json.dumps(event.to_json(), ensure_ascii=False, default=str), flush=True)
+            print(line, file=self.stream, flush=True)
         except BrokenPipeError:
-            discard_output()
+            discard_output(self.stream)
 
 
 class DownloadLines:

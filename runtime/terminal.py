@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TextIO
 
 DONE, NODE_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -13,6 +14,6 @@ def say(line: str, program: str = "run-graph") -> None:
     print(line if line.startswith(" ") else f"{program}: {line}", file=sys.stderr)
 
 
-def discard_output() -> None:
-    """Send whatever is still printed to nowhere: its reader has gone, and printing shall not fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def discard_output(stream: TextIO | None = None) -> None:
+    """Send whatever is still printed (to standard output) to nowhere: its reader has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())

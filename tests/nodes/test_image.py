@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from graph import Node
+from graph import Graph, Node
 from nodes import LoadImage, SaveImage
 from runtime import files
 from runtime.generation import Generation, Reference
+from runtime.session import Session
 from runtime.values import Image
 
 ORIENTATION = 0x0112
@@ -206,3 +207,22 @@ def test_the_settings_name_each_reference_in_order(bench: Any) -> None:
     assert settings["redux_tokens"] == [36, 121]
     assert settings["redux_mode"] == ["low", "factor 2.5"]
     assert settings["interpolation_mode"] == ["area", "bicubic"]
+
+
+def test_a_saved_picture_that_is_gone_is_saved_again(bench: Any) -> None:
+    """A result of an earlier run counts only as long as its file is there."""
+    PilImage.new("RGB", (8, 8), "teal").save(bench.folder / "teal.png")
+    g = Graph()
+    photo = g.add(LoadImage(image="teal.png"))
+    saved = g.add(SaveImage(image=photo.image, filename_prefix="copy"))
+    session = Session()
+
+    def path() -> Path:
+        result = session.run(g.workflow, surroundings=bench.surroundings)
+        return Path(result.value(saved.path))
+
+    first = path()
+    assert path() == first
+    assert bench.saved == ["copy_00001_.png"]
+    first.unlink()
+    assert path().is_file()

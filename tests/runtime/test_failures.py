@@ -22,10 +22,11 @@ class Fail(Node):
     kind: str = "ValueError"
 
     def run(self, ctx: Context) -> Integer:
-        kinds: dict[str, type[Exception]] = {
+        kinds: dict[str, type[BaseException]] = {
             "ValueError": ValueError,
             "KeyError": KeyError,
             "OSError": OSError,
+            "SystemExit": SystemExit,
         }
         raise kinds[self.kind](self.text)
 
@@ -52,6 +53,7 @@ def test_a_failure_names_node_class_shortened_inputs_and_cause() -> None:
         ("ValueError", "", "ValueError"),
         ("KeyError", "layer", "KeyError: 'layer'"),
         ("OSError", "disk full", "disk full"),
+        ("SystemExit", "enough", "SystemExit: enough"),
     ],
 )
 def test_the_reason_is_the_causes_words_or_its_type(kind: str, text: str, reason: str) -> None:

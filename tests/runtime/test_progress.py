@@ -150,3 +150,16 @@ def test_a_terminal_shows_a_line_a_stage_and_seconds_left_while_sampling(project
     assert len(finished) == 11
     assert any(re.match(r"✓ Reference picture photo \d+\.\d\d s$", line.rstrip()) for line in finished)
     assert re.search(r"FluxSample sample\s.*\d+/60 \d:\d\d:\d\d", text)
+
+
+def test_what_a_node_prints_does_not_come_between_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with listener({}, quiet=False, as_json=True) as say:
+        say(EVENTS[0])
+        print("hello from a node")
+        say(EVENTS[-1])
+    captured = capsys.readouterr()
+    assert [json.loads(line)["event"] for line in captured.out.splitlines()] == [
+        EVENTS[0].kind,
+        EVENTS[-1].kind,
+    ]
+    assert captured.err == "hello from a node\n"
