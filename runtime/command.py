@@ -106,7 +106,7 @@ def _draw(workflow: Workflow, arguments: Namespace, registry: Registry) -> None:
 
 def _run(sweep: Sweep, arguments: Namespace, registry: Registry, surroundings: Surroundings) -> None:
     from runtime.cache import NoCache
-    from runtime.events import each_of
+    from runtime.events import each_of, plain_values
     from runtime.memory_report import memory_report
     from runtime.models.store import ModelStore
     from runtime.progress import listener
@@ -131,11 +131,10 @@ def _run(sweep: Sweep, arguments: Namespace, registry: Registry, surroundings: S
         )
     if not (arguments.quiet or arguments.json):
         for outputs in result.by_node.values():
-            for value in outputs.__dict__.values():
-                if isinstance(value, str | int | float):
-                    print(value)
+            for value in plain_values(outputs).values():
+                print(value)
     if sheet is not None:
-        save_contact_sheet(sheet, sweep, arguments, registry, surroundings)
+        save_contact_sheet(sheet, result.as_run(), arguments, surroundings)
 
 
 def _report_faults(error: WorkflowError, arguments: Namespace) -> None:

@@ -199,3 +199,8 @@ def each_of(*listeners: Listener | None) -> Listener:
 
 def ignore(event: Event) -> None:
     """The listener that does nothing."""
+
+
+def plain_values(outputs: Outputs) -> dict[str, Any]:
+    """The outputs, by name, that are plain JSON values: what can be printed of a result."""
+    return {name: value for name, value in outputs.__dict__.items() if isinstance(value, (str, int, float))}

@@ -18,7 +18,7 @@ from graph.registry import Registry
 from runtime.cache import ResultCache
 from runtime.context import CancelToken, NodeContext
 from runtime.errors import Cancelled, NodeFailed
-from runtime.events import Listener, NodeErred, NodeFinished, NodeReused, NodeStarted
+from runtime.events import Listener, NodeErred, NodeFinished, NodeReused, NodeStarted, plain_values
 from runtime.plan import Plan
 from runtime.state import HasRoom, RunState
 
@@ -175,5 +175,4 @@ class Executor:
 
 def _told(outputs: Outputs) -> tuple[dict[str, Any], ReferenceType[Outputs]]:
     """What an event says of a result: the outputs that are plain JSON values, and a way to all of them."""
-    plain = {name: value for name, value in outputs.__dict__.items() if isinstance(value, (str, int, float))}
-    return plain, ref(outputs)
+    return plain_values(outputs), ref(outputs)

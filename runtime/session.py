@@ -36,6 +36,8 @@ class RunResult:
 
     by_node: Mapping[str, Outputs]
     seconds: float
+    as_run: Callable[[], Workflow]
+    """The graph as run, every parameter written out: made when first asked for."""
 
     def outputs(self, node_id: str) -> Outputs:
         """All outputs of a target node.
@@ -138,11 +140,14 @@ class Session:
         checked = check(workflow, registry or self.registry, targets, surroundings)
         plan = make_plan(checked, surroundings)
 
+        @once
+        def as_run() -> Workflow:
+            return normalised(checked.nodes, checked.workflow)
+
         def provenance(node_id: str) -> dict[str, Any]:
-            as_run = normalised(checked.nodes, checked.workflow)
             if originals is None:
-                return describe_run(as_run, surroundings, executor.seconds)
-            return describe_variant(as_run, node_id, originals, surroundings, executor.seconds)
+                return describe_run(as_run(), surroundings, executor.seconds)
+            return describe_variant(as_run(), node_id, originals, surroundings, executor.seconds)
 
         def make_context(node_id: str) -> NodeContext:
             describe = partial(provenance, node_id)
@@ -166,7 +171,7 @@ class Session:
         finally:
             seconds = time.perf_counter() - started
             emit(RunFinished(status, seconds))
-        return RunResult(outputs, seconds)
+        return RunResult(outputs, seconds, as_run)
 
 
 @once

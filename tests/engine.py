@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from conformance.integer_nodes import Add, Const, Inc, Sink
+
 from graph import Link, Node, NodeSpec, Registry, Workflow
 from runtime.cache import ResultCache
 from runtime.context import CancelToken, Surroundings
@@ -68,3 +70,15 @@ def link(value: Any) -> Any:
         return value
     node_id, _, slot = value[1:].partition(".")
     return Link(node_id, int(slot) if slot.isdigit() else slot or 0)
+
+
+TREE = workflow(
+    a=(Const, {"value": 1}),
+    b=(Const, {"value": 2}),
+    left=(Inc, {"x": "@a"}),
+    right=(Inc, {"x": "@b"}),
+    join=(Add, {"a": "@left", "b": "@right"}),
+    sink=(Sink, {"x": "@join"}),
+    other=(Sink, {"x": "@right"}),
+)
+"""Two sources that meet in one sink; the second also has a sink of its own."""

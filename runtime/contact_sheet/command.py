@@ -7,9 +7,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graph.normal import normalised
 from graph.registry import Registry
-from graph.validation import check
+from graph.workflow import Workflow
 from runtime.context import Surroundings
 from runtime.files import refuse_overwriting, write_atomically
 from runtime.sweep.expansion import Sweep
@@ -37,11 +36,9 @@ def make_contact_sheet(sweep: Sweep, arguments: Namespace, registry: Registry) -
 
 
 def save_contact_sheet(
-    sheet: ContactSheet, sweep: Sweep, arguments: Namespace, registry: Registry, surroundings: Surroundings
+    sheet: ContactSheet, as_run: Workflow, arguments: Namespace, surroundings: Surroundings
 ) -> None:
     """Write the sheet, replacing an older one, and say where it is."""
-    checked = check(sweep.workflow, registry, sweep.targets(arguments.target) or None, surroundings)
-    as_run = normalised(checked.nodes, checked.workflow)
     path = Path(arguments.contact_sheet)
     write_atomically(path, sheet.png(as_run, surroundings), overwrite=True)
     if arguments.json:

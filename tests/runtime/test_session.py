@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from conformance.integer_nodes import REGISTRY, Add, Const, Inc, Sink, Volatile
-from engine import Engine, workflow
+from engine import TREE, Engine, workflow
 from sample_nodes import Image, Kept
 
 from graph import Context, Environment, Field, Node, Outputs, Registry, Workflow, WorkflowError
@@ -14,16 +14,6 @@ from runtime.context import Surroundings
 from runtime.events import NodeStarted
 from runtime.services import Services
 from runtime.session import Session, default_session, run_graph
-
-TREE = workflow(
-    a=(Const, {"value": 1}),
-    b=(Const, {"value": 2}),
-    left=(Inc, {"x": "@a"}),
-    right=(Inc, {"x": "@b"}),
-    join=(Add, {"a": "@left", "b": "@right"}),
-    sink=(Sink, {"x": "@join"}),
-    other=(Sink, {"x": "@right"}),
-)
 
 
 def test_an_identical_second_run_computes_nothing() -> None:

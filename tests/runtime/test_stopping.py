@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import pytest
 from conformance.integer_nodes import REGISTRY as INTEGERS
-from conformance.integer_nodes import Add, Const, Inc, Sink
-from engine import Engine, workflow
+from conformance.integer_nodes import Const
+from engine import TREE, Engine, workflow
 from sample_nodes import Keep, Kept
 
 from graph import Context, Node, Registry
@@ -41,15 +41,6 @@ class Interrupts(Node):
 
 
 REGISTRY = Registry([*INTEGERS.values(), Slow, Interrupts, Keep])
-TREE = workflow(
-    a=(Const, {"value": 1}),
-    b=(Const, {"value": 2}),
-    left=(Inc, {"x": "@a"}),
-    right=(Inc, {"x": "@b"}),
-    join=(Add, {"a": "@left", "b": "@right"}),
-    sink=(Sink, {"x": "@join"}),
-    other=(Sink, {"x": "@right"}),
-)
 
 
 def test_cancelling_stops_within_a_nodes_steps_and_the_next_run_resumes() -> None:
