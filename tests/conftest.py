@@ -13,7 +13,7 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder with FLUX and Redux that are smaller than ``tiny``: a run takes a fraction of a second."""
     from small import SMALL
 
-    from runtime.models.tiny.make import make_checkpoint
+    from training.layout.make import make_checkpoint
 
     folder = tmp_path_factory.mktemp("models") / "small"
     make_checkpoint(folder, SMALL)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from graph import Workflow, load_workflow
-from runtime.models.tiny import TinySpec
+from training.layout.spec import TinySpec
 
 WORKFLOWS = Path(__file__).parent.parent / "workflows"
 SHIPPED = sorted(path.stem for path in WORKFLOWS.glob("*.json"))

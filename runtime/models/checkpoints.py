@@ -16,7 +16,7 @@ from runtime.models.components import SCHEDULER_FOLDER, TOKENIZER_FOLDERS
 from runtime.models.errors import CheckpointError, DownloadError, UnknownModelError
 from runtime.models.hub import cached, fetch
 from runtime.models.inspection import faults, read_json, tensors
-from runtime.models.tiny import ensure_tiny, tiny_digest
+from runtime.models.tiny import TINY_FOLDER, tiny_digest
 
 TINY = "tiny"
 
@@ -59,7 +59,7 @@ class Checkpoint:
         return f"tiny:{tiny_digest()}"
 
     def locate(self, *parts: str, on_event: Listener = ignore) -> Path:
-        """The local folder that holds the named parts, downloaded or made now if need be.
+        """The local folder that holds the named parts, downloaded now if need be.
 
         `on_event` hears of a download.
 
@@ -72,7 +72,7 @@ class Checkpoint:
             return self.folder
         if self.repo is not None:
             return fetch(self.repo, self.revision, parts, on_event)
-        return ensure_tiny()
+        return TINY_FOLDER
 
     def place(self, *parts: str) -> Path | None:
         """The local folder that holds the named parts, whole; None if it takes a download to tell."""

@@ -16,8 +16,8 @@ from runtime.errors import Cancelled
 from runtime.events import NodeProgress
 from runtime.generation import Reference
 from runtime.models import denoise
-from runtime.models.tiny.make import make_checkpoint
 from runtime.values import Conditioning, Latent
+from training.layout.make import make_checkpoint
 
 REFERENCES = (Reference("a.png", mode="low", interpolation="area", tokens=36),)
 

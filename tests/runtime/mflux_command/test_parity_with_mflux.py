@@ -26,10 +26,10 @@ from runtime.models.checkpoints import Checkpoint
 from runtime.models.cpu import arrange
 from runtime.models.denoise import initial_noise
 from runtime.models.loading import load_component
-from runtime.models.tiny.make import make_checkpoint
 from runtime.models.vision_input import siglip_pixels
 from runtime.session import Session
 from runtime.values import Conditioning
+from training.layout.make import make_checkpoint
 
 PHOTOS = [str(WORKFLOWS / "images" / name) for name in ("sunset.png", "teapot.png")]
 

@@ -10,8 +10,8 @@ from lora_samples import Sample, Sizes
 from runtime.models.checkpoints import Checkpoint
 from runtime.models.fitting import layers
 from runtime.models.lora_files import Lora, lora_digest
-from runtime.models.tiny import TinySpec
-from runtime.models.tiny.make import make_checkpoint
+from training.layout.make import make_checkpoint
+from training.layout.spec import TinySpec
 
 SMALL = TinySpec(
     heads=2,

@@ -141,8 +141,8 @@ def test_the_scheduler_tells_dev_from_schnell(copy_of: Copy, dynamic: bool, limi
 
 
 def test_without_a_scheduler_the_guidance_embedder_tells(copy_of: Copy, tmp_path: Path) -> None:
-    from runtime.models.tiny import TinySpec
-    from runtime.models.tiny.make import make_checkpoint
+    from training.layout.make import make_checkpoint
+    from training.layout.spec import TinySpec
 
     assert shifts_sigmas(copy_of("transformer")) is True
     schnell = tmp_path / "schnell"

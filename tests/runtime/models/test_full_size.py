@@ -11,7 +11,8 @@ from mflux.models.common.weights.loading.weight_loader import WeightLoader
 from runtime.models import inspection, loading
 from runtime.models.components import COMPONENTS, Component
 from runtime.models.fitting import named
-from runtime.models.tiny import TinySpec, shapes
+from training.layout import shapes
+from training.layout.spec import TinySpec
 
 FLUX_DEV = TinySpec(
     heads=24,

@@ -35,9 +35,10 @@ from runtime.cache import NoCache
 from runtime.models.checkpoints import Checkpoint
 from runtime.models.components import Component
 from runtime.models.store import ModelStore
-from runtime.models.tiny import TinySpec, make
 from runtime.services import Services
 from runtime.session import Session
+from training.layout import make
+from training.layout.spec import TinySpec
 
 SPEC = TinySpec(
     heads=24,

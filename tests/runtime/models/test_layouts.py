@@ -24,10 +24,10 @@ from runtime.models.checkpoints import Checkpoint
 from runtime.models.components import COMPONENTS, FLUX_COMPONENTS, QUANTIZE_BITS, Component
 from runtime.models.inspection import weight_files
 from runtime.models.loading import load_component
-from runtime.models.tiny import TinySpec
-from runtime.models.tiny.make import make_checkpoint
 from runtime.models.tokenizers import load_tokenizer
 from runtime.session import Session
+from training.layout.make import make_checkpoint
+from training.layout.spec import TinySpec
 
 SURROUNDINGS = Surroundings([WORKFLOWS], Path("unused"))
 

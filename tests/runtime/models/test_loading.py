@@ -17,8 +17,8 @@ from runtime.models.components import COMPONENTS, QUANTIZE_BITS, Component
 from runtime.models.errors import CheckpointError
 from runtime.models.fitting import named
 from runtime.models.loading import load_component
-from runtime.models.tiny import TinySpec
-from runtime.models.tiny.make import make_checkpoint
+from training.layout.make import make_checkpoint
+from training.layout.spec import TinySpec
 
 Copy = Callable[..., Checkpoint]
 Tensors = dict[str, np.ndarray]

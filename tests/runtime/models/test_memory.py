@@ -21,10 +21,10 @@ from runtime.models.errors import MemoryLimitError
 from runtime.models.fitting import named
 from runtime.models.loading import load_component
 from runtime.models.store import ModelStore
-from runtime.models.tiny import TinySpec
-from runtime.models.tiny.make import make_checkpoint
 from runtime.services import Services
 from runtime.session import Session
+from training.layout.make import make_checkpoint
+from training.layout.spec import TinySpec
 
 # About 300 MB in float32, split among the components roughly as FLUX.1 dev and Redux dev are.
 LARGE = TinySpec(

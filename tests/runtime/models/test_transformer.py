@@ -9,7 +9,7 @@ from runtime.models.checkpoints import resolve_flux
 from runtime.models.denoise import initial_noise
 from runtime.models.errors import CheckpointError
 from runtime.models.loading import load_component
-from runtime.models.tiny import ensure_tiny
+from runtime.models.tiny import TINY_FOLDER
 from runtime.models.transformer import FluxTransformer
 
 WIDTH, HEIGHT, SIGMA = 64, 48, 0.6
@@ -18,7 +18,7 @@ WIDTH, HEIGHT, SIGMA = 64, 48, 0.6
 @pytest.fixture
 def load(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("RUN_GRAPH_CACHE", str(tmp_path_factory.getbasetemp() / "tiny-transformer"))
-    checkpoint = resolve_flux(str(ensure_tiny()))
+    checkpoint = resolve_flux(str(TINY_FOLDER))
 
     def load(quantize: int | None = None, dtype: mx.Dtype = mx.float32) -> FluxTransformer:
         loaded = load_component(checkpoint, "transformer", quantize)

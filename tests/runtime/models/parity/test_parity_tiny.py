@@ -16,7 +16,7 @@ from runtime.models.checkpoints import resolve_flux  # noqa: E402
 from runtime.models.device import compute_dtype  # noqa: E402
 from runtime.models.store import ModelStore  # noqa: E402
 from runtime.models.text import encode_prompt  # noqa: E402
-from runtime.models.tiny import ensure_tiny  # noqa: E402
+from runtime.models.tiny import TINY_FOLDER  # noqa: E402
 from runtime.models.tokenizers import CLIP_TOKENS, token_ids  # noqa: E402
 
 pytestmark = pytest.mark.skipif(
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def tiny(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("RUN_GRAPH_CACHE", str(tmp_path_factory.getbasetemp() / "tiny-parity"))
-    return ensure_tiny()
+    return TINY_FOLDER
 
 
 @pytest.fixture

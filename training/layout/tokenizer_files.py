@@ -9,7 +9,7 @@ T5Tokenizer, which rebuild themselves from the vocabulary found in `tokenizer.js
 import json
 from pathlib import Path
 
-from runtime.models.tiny.spec import CLIP_TOKENS
+from training.layout.spec import CLIP_TOKENS
 
 CLIP_START, CLIP_END = "<|startoftext|>", "<|endoftext|>"
 T5_PAD, T5_END, T5_UNKNOWN = "<pad>", "</s>", "<unk>"
@@ -26,6 +26,10 @@ man woman boy girl person people face eyes hair hand tree flower forest mountain
 beach sky cloud sun moon star night day morning evening sunset rain snow winter summer autumn spring
 city street house castle room window door table chair car train boat road bridge garden field fire
 water stone wood glass metal food fruit apple cake coffee book music dance space robot dragon magic
+banana pear cherries strawberry grapes watermelon pineapple carrot mushroom pizza hamburger doughnut
+teapot panda rabbit pig frog owl penguin duck turtle snail butterfly ladybug spider octopus crab elephant
+unicorn cactus palm pine sunflower tulip leaf rainbow snowman volcano bus bicycle airplane rocket sailboat
+guitar umbrella crown balloon ghost heart shaded flat line background icon emoji
 """
 WORDS = _VOCABULARY.split()
 

@@ -8,7 +8,7 @@ Linear weights are (out, in); convolutions (out, in, height, width).
 
 from collections.abc import Callable, Iterator
 
-from runtime.models.tiny.spec import (
+from training.layout.spec import (
     CLIP_TOKENS,
     IMAGE_CHANNELS,
     LATENT_CHANNELS,
@@ -17,7 +17,7 @@ from runtime.models.tiny.spec import (
     TIME_CHANNELS,
     TinySpec,
 )
-from runtime.models.tiny.tokenizer_files import clip_vocabulary, t5_pieces
+from training.layout.tokenizer_files import clip_vocabulary, t5_pieces
 
 Shape = tuple[int, ...]
 Named = Iterator[tuple[str, Shape]]

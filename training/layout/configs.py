@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from runtime.models.tiny.spec import (
+from training.layout.spec import (
     CLIP_TOKENS,
     IMAGE_CHANNELS,
     LATENT_CHANNELS,
@@ -10,7 +10,7 @@ from runtime.models.tiny.spec import (
     T5_BUCKETS,
     TinySpec,
 )
-from runtime.models.tiny.tokenizer_files import clip_vocabulary, t5_pieces
+from training.layout.tokenizer_files import clip_vocabulary, t5_pieces
 
 DIFFUSERS_VERSION = "0.30.0"  # The version in the published FLUX.1 repositories.
 

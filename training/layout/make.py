@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from runtime.models.tiny import configs
-from runtime.models.tiny.shapes import SHAPES, Shape
-from runtime.models.tiny.spec import TinySpec
-from runtime.models.tiny.tokenizer_files import write_clip_tokenizer, write_t5_tokenizer
+from training.layout import configs
+from training.layout.shapes import SHAPES, Shape
+from training.layout.spec import TinySpec
+from training.layout.tokenizer_files import write_clip_tokenizer, write_t5_tokenizer
 
 _TRANSFORMERS_PARTS = ("text_encoder", "text_encoder_2", "image_encoder")
 

@@ -1,0 +1,81 @@
+"""How often the pictures show what was asked: `python -m training.evaluate [FOLDER]`.
+
+Over every noun, style and background without a reference, over the held-out combinations, and over references
+alone with an empty prompt at `highest`; judged by `training.judge`. Prints a table in Markdown.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from runtime.models.tiny import TINY_FOLDER
+from training.captions import canonical
+from training.domain import Subject, held_out, subjects, training_subjects
+from training.icons import DATA
+from training.judge import ATTRIBUTES, Judge, load_judge, verdict
+from training.pictures import PictureMaker, Pictures
+from training.sampling import Checkpoint
+
+STEPS = 8
+
+
+def accuracy(judge: Judge, pictures: Pictures, wanted: Sequence[Subject]) -> dict[str, float]:
+    """The share of pictures in which the judge sees each attribute of what was wanted."""
+    seen = verdict(judge, pictures)
+    shares = {}
+    for name, values in ATTRIBUTES.items():
+        labels = torch.tensor([values.index(getattr(subject, name)) for subject in wanted])
+        shares[name] = float((getattr(seen, name).argmax(dim=1) == labels).float().mean())
+    return shares
+
+
+def row(title: str, count: int, shares: dict[str, float]) -> str:
+    """A line of the table."""
+    return f"| {title} | {count} | " + " | ".join(f"{shares[name]:.1%}" for name in ATTRIBUTES) + " |"
+
+
+def sheet(pictures: Pictures, columns: int, file: Path) -> None:
+    """Pictures side by side, for the eye."""
+    rows = len(pictures) // columns
+    grid = pictures[: rows * columns].reshape(rows, columns, 96, 96, 3).transpose(0, 2, 1, 3, 4)
+    Image.fromarray((grid.reshape(rows * 96, columns * 96, 3) * 255).round().astype(np.uint8)).save(file)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=TINY_FOLDER)
+    parser.add_argument("--every", type=int, default=1, help="judge only every n-th combination")
+    options = parser.parse_args()
+    checkpoint, judge, maker = Checkpoint(options.folder), load_judge(), PictureMaker(seed=0)
+    print("| pictures | number | noun | style | background |\n|---|---|---|---|---|")
+
+    renders = np.stack([maker.subject(subject) for subject in subjects()])
+    print(row("the renders themselves", len(renders), accuracy(judge, renders, subjects())))
+    for title, wanted in {
+        "prompt alone, every combination": subjects()[:: options.every],
+        "of these, trained on": training_subjects()[:: options.every],
+        "of these, held out": sorted(held_out()),
+    }.items():
+        captions = [canonical(s.noun, s.style, s.background) for s in wanted]
+        drawn = checkpoint.draw(captions, list(range(len(wanted))), STEPS)
+        print(row(title, len(wanted), accuracy(judge, drawn, wanted)), flush=True)
+        sheet(drawn[::7], 12, DATA / f"{title.split()[-1]}.png")
+
+    for title, pool in {"training": training_subjects()[::3], "held-out": sorted(held_out())}.items():
+        pool = pool[:: options.every]
+        shown = np.stack([maker.subject(subject) for subject in pool])
+        drawn = checkpoint.draw([""] * len(pool), list(range(len(pool))), STEPS, factor=1, references=shown)
+        print(
+            row(f"reference alone at `highest`, {title} pictures", len(pool), accuracy(judge, drawn, pool)),
+            flush=True,
+        )
+        both = np.stack([shown, drawn], axis=1).reshape(-1, 96, 96, 3)
+        sheet(both[: 12 * 8], 12, DATA / f"reference-{title}.png")
+
+
+if __name__ == "__main__":
+    main()

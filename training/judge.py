@@ -1,0 +1,117 @@
+"""The classifier that judges pictures: `python -m training.judge [--steps N]`.
+
+It is trained on the real renders, spoilt a little (noise, blur, shifts, colours), and sees pixels only: no
+latents, and nothing of the model's own encoder.
+"""
+
+import argparse
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.domain import BACKGROUNDS, NOUNS, STYLES, subjects
+from training.pictures import PictureMaker, Pictures
+from training.running import Run, averaged_weights
+
+BATCH = 48
+ATTRIBUTES = {"noun": list(NOUNS), "style": list(STYLES), "background": list(BACKGROUNDS)}
+
+
+class Judge(nn.Module):
+    """A small convolutional network: pictures (B, 3, 96, 96) in [0, 1] -> logits by attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = [3, 32, 64, 96, 128]
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise(widths):
+            layers += [
+                nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.GroupNorm(8, outputs), nn.SiLU(),
+                nn.Conv2d(outputs, outputs, 3, padding=1), nn.GroupNorm(8, outputs), nn.SiLU(),
+            ]  # fmt: skip
+        self.body = nn.Sequential(*layers)
+        # Not averaged over the picture: where a feature lies tells shapes apart.
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(128 * 9, len(values)) for name, values in ATTRIBUTES.items()}
+        )
+
+    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+        features = F.adaptive_avg_pool2d(self.body(pictures - 0.5), 3).flatten(1)
+        return {name: head(features) for name, head in self.heads.items()}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the judge sees: probabilities (n, values) by attribute, in the order of `ATTRIBUTES`."""
+
+    noun: Tensor
+    style: Tensor
+    background: Tensor
+
+
+def load_judge() -> Judge:
+    """The trained judge."""
+    judge = Judge()
+    judge.load_state_dict(averaged_weights("judge"))
+    return judge.eval()
+
+
+@torch.no_grad()
+def verdict(judge: Judge, pictures: Pictures) -> Verdict:
+    """Judge pictures (n, 96, 96, 3) in [0, 1]."""
+    pixels = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float()
+    logits = [judge(part) for part in pixels.split(128)]
+    return Verdict(**{name: torch.cat([part[name] for part in logits]).softmax(dim=1) for name in ATTRIBUTES})
+
+
+def spoil(pixels: Tensor) -> Tensor:
+    """Blur, noise, a shift of up to 4 pixels and a change of brightness, random for each picture."""
+    count = len(pixels)
+    blurred = F.avg_pool2d(F.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    weight = torch.rand(count, 1, 1, 1)
+    pixels = pixels * weight + blurred * (1 - weight)
+    theta = torch.eye(2, 3).repeat(count, 1, 1)
+    theta[:, :, :2] *= 1 + (torch.rand(count, 1, 1) - 0.5) * 0.15
+    theta[:, :, 2] = (torch.rand(count, 2) - 0.5) * 0.16
+    grid = F.affine_grid(theta, list(pixels.shape), align_corners=False)
+    pixels = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+    coarse = F.interpolate(torch.randn(count, 3, 12, 12), size=pixels.shape[2:], mode="bilinear")
+    noise = torch.randn_like(pixels) * 0.04 + coarse * 0.06
+    return (pixels + noise * torch.rand(count, 1, 1, 1) + (torch.rand(count, 3, 1, 1) - 0.5) * 0.06).clamp(
+        0, 1
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=900)
+    steps = parser.parse_args().steps
+    torch.manual_seed(6)
+    judge = Judge()
+    run = Run("judge", judge, steps, rate=1e-3, decay_from=0.4, average=0.99)
+    maker = PictureMaker(seed=0)
+    pictures = torch.from_numpy(np.stack([maker.subject(subject) for subject in subjects()])).permute(
+        0, 3, 1, 2
+    )
+    labels = {
+        name: torch.tensor([values.index(getattr(subject, name)) for subject in subjects()])
+        for name, values in ATTRIBUTES.items()
+    }
+    for step in run.loop():
+        rows = torch.randint(len(pictures), (BATCH,))
+        logits = judge(spoil(pictures[rows]))
+        losses = {name: F.cross_entropy(logits[name], labels[name][rows]) for name in ATTRIBUTES}
+        run.update(torch.stack(list(losses.values())).sum())
+        if step % 50 == 0:
+            run.log(**{name: value.item() for name, value in losses.items()})
+    found = verdict(run.averaged, pictures.permute(0, 2, 3, 1).numpy())
+    for name in ATTRIBUTES:
+        print(name, (getattr(found, name).argmax(dim=1) == labels[name]).float().mean().item())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""What the flow is trained on, computed once: SigLIP features of references and latents of targets.
+
+`python -m training.pools` writes `data/pools.pt` from the runs `vae` and `vision`, frozen from then on.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training import sizes
+from training.domain import NOUNS, STYLES, subjects
+from training.icons import DATA
+from training.latents import encode, scaled_autoencoder, to_model
+from training.pictures import PictureMaker, Pictures, over
+from training.running import averaged_weights
+from training.vision import siglip_input
+
+FILE = DATA / "pools.pt"
+ICONS_ON_COLOUR, ICONS_ON_FIELD, OTHER_ICONS, FIELDS = 1400, 500, 900, 700
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Tensors by picture.
+
+    `vision` holds SigLIP features (n, 729, 64) float16, `latents` packed latents (n, 36, 64) float32. The
+    domain's come in the order of `subjects()`. Of the wild pictures `nouns` and `styles` are the indices of
+    the icon, -1 where it is none of the domain's. `swapped` holds, for each wild picture, the latents of the
+    same background under a random icon of the domain, named by `swapped_nouns` and `swapped_styles`.
+    """
+
+    vision: Tensor
+    latents: Tensor
+    wild_vision: Tensor
+    wild_latents: Tensor
+    wild_nouns: Tensor
+    wild_styles: Tensor
+    swapped: Tensor
+    swapped_nouns: Tensor
+    swapped_styles: Tensor
+
+
+def load_pools() -> Pools:
+    """What `main` has written."""
+    return Pools(**torch.load(FILE, weights_only=True))
+
+
+def frozen_siglip() -> Any:
+    """The SigLIP tower of the run `vision`."""
+    prefix = "siglip."
+    weights = {
+        k.removeprefix(prefix): v for k, v in averaged_weights("vision").items() if k.startswith(prefix)
+    }
+    model = sizes.vision_encoder()
+    model.load_state_dict(weights)
+    return model.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def features(siglip: Any, pictures: Pictures) -> Tensor:
+    """SigLIP features (n, 729, 64), float16."""
+    parts = np.array_split(pictures, max(1, len(pictures) // 16))
+    return torch.cat(
+        [siglip(pixel_values=siglip_input(p, exact=True)).last_hidden_state.half() for p in parts]
+    )
+
+
+def _latents(vae: Any, pictures: Pictures) -> Tensor:
+    parts = np.array_split(pictures, max(1, len(pictures) // 32))
+    return torch.cat([to_model(encode(vae, part)) for part in parts])
+
+
+def _icons(maker: PictureMaker, nouns: Any, styles: Any) -> Any:
+    return maker.domain[nouns, styles]
+
+
+def wild(maker: PictureMaker) -> dict[str, Any]:
+    """References from outside the domain, and for each the same background under an icon of the domain."""
+    random = maker.random
+    total = ICONS_ON_COLOUR + ICONS_ON_FIELD + OTHER_ICONS + FIELDS
+    shape = (total, 96, 96, 3)
+    fields = np.concatenate([maker.fields(50) for _ in range(total // 50)])  # A grid size for each 50.
+    grounds = np.array(np.broadcast_to(maker.flat(total), shape))
+    nouns, styles = random.integers(len(NOUNS), size=total), random.integers(len(STYLES), size=total)
+    icons = _icons(maker, nouns, styles)
+    on_field = slice(ICONS_ON_COLOUR, ICONS_ON_COLOUR + ICONS_ON_FIELD)
+    grounds[on_field] = fields[on_field]
+    others = slice(on_field.stop, on_field.stop + OTHER_ICONS)
+    icons[others] = maker.other_icons(OTHER_ICONS)
+    grounds[others.stop :] = fields[others.stop :]
+    pictures = over(icons, grounds)
+    pictures[others.stop :] = fields[others.stop :]
+    nouns[others.start :] = styles[others.start :] = -1
+    swapped_nouns = random.integers(len(NOUNS), size=total)
+    swapped_styles = random.integers(len(STYLES), size=total)
+    return {
+        "pictures": pictures,
+        "nouns": nouns,
+        "styles": styles,
+        "swapped": over(_icons(maker, swapped_nouns, swapped_styles), grounds),
+        "swapped_nouns": swapped_nouns,
+        "swapped_styles": swapped_styles,
+    }
+
+
+def main() -> None:
+    torch.manual_seed(3)
+    maker = PictureMaker(seed=300)
+    vae, siglip = scaled_autoencoder(), frozen_siglip()
+    domain = np.stack([maker.subject(subject) for subject in subjects()])
+    made = wild(maker)
+    pools = {
+        "vision": features(siglip, domain),
+        "latents": _latents(vae, domain),
+        "wild_vision": features(siglip, made["pictures"]),
+        "wild_latents": _latents(vae, made["pictures"]),
+        "wild_nouns": torch.from_numpy(made["nouns"]),
+        "wild_styles": torch.from_numpy(made["styles"]),
+        "swapped": _latents(vae, made["swapped"]),
+        "swapped_nouns": torch.from_numpy(made["swapped_nouns"]),
+        "swapped_styles": torch.from_numpy(made["swapped_styles"]),
+    }
+    torch.save(pools, DATA / "pools.tmp")
+    os.replace(DATA / "pools.tmp", FILE)
+
+
+if __name__ == "__main__":
+    main()

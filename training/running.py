@@ -1,0 +1,109 @@
+"""What every training script shares: a seeded, resumable run with an averaged copy and a log."""
+
+import copy
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RUNS = Path(__file__).parent / "data" / "runs"
+
+
+class Run:
+    """One training run: its folder, its step, the optimiser, and an exponential average of the weights.
+
+    A run that was interrupted goes on from its last saved step when it is started again.
+    """
+
+    def __init__(
+        self, name: str, model: Any, steps: int, rate: float, decay_from: float, average: float
+    ) -> None:
+        self.folder = RUNS / name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.model, self.steps, self.rate, self.decay_from = model, steps, rate, decay_from
+        self.average = average
+        self.averaged = copy.deepcopy(model).eval().requires_grad_(False)
+        self.optimiser = torch.optim.AdamW(
+            [parameter for parameter in model.parameters() if parameter.requires_grad],
+            lr=rate,
+            betas=(0.9, 0.98),
+            weight_decay=0.01,
+            foreach=True,
+        )
+        self.step = 0
+        self.seconds = 0.0
+        if (self.folder / "state.pt").is_file():
+            self._restore()
+
+    def loop(self, save_every: int = 500, log_every: int = 100) -> Iterator[int]:
+        """Yield each step's number; the caller calls `update` within. Saves and logs on the way."""
+        begun = time.monotonic() - self.seconds
+        while self.step < self.steps:
+            yield self.step
+            self.step += 1
+            self.seconds = time.monotonic() - begun
+            if self.step % save_every == 0 or self.step == self.steps:
+                self.save()
+
+    def update(self, loss: torch.Tensor, clip: float = 1.0) -> None:
+        """One optimiser step with the rate of this step, then move the average."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate * self._schedule()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        self.optimiser.step()
+        weight = min(self.average, (self.step + 1) / (self.step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.averaged.parameters()), list(self.model.parameters()), 1 - weight)
+
+    def log(self, **figures: float) -> None:
+        """Append figures to `log.jsonl` and print them."""
+        entry = {
+            "step": self.step,
+            "seconds": round(self.seconds),
+            **{k: round(v, 5) for k, v in figures.items()},
+        }
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+        print(entry, flush=True)
+
+    def save(self) -> None:
+        """Write the state atomically."""
+        state = {
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        torch.save(state, self.folder / "state.tmp")
+        os.replace(self.folder / "state.tmp", self.folder / "state.pt")
+
+    def _restore(self) -> None:
+        state = torch.load(self.folder / "state.pt", weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+    def _schedule(self) -> float:
+        """Warm-up over 200 steps, constant, then a cosine to nothing from `decay_from` of the run on."""
+        warm = min(1.0, (self.step + 1) / 200)
+        done = self.step / self.steps
+        if done <= self.decay_from:
+            return warm
+        return warm * 0.5 * (1 + math.cos(math.pi * (done - self.decay_from) / (1 - self.decay_from)))
+
+
+def averaged_weights(name: str) -> dict[str, torch.Tensor]:
+    """The averaged weights of a run."""
+    file = RUNS / name / "state.pt"
+    if not file.is_file():
+        raise SystemExit(f"{file} is missing: run `python -m training.{name}` first.")
+    return dict(torch.load(file, weights_only=True)["averaged"])
