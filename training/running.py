@@ -28,13 +28,7 @@ class Run:
         self.model, self.steps, self.rate, self.decay_from = model, steps, rate, decay_from
         self.average = average
         self.averaged = copy.deepcopy(model).eval().requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(
-            [parameter for parameter in model.parameters() if parameter.requires_grad],
-            lr=rate,
-            betas=(0.9, 0.98),
-            weight_decay=0.01,
-            foreach=True,
-        )
+        self.optimisers = optimisers(model, rate)
         self.step = 0
         self.seconds = 0.0
         if (self.folder / "state.pt").is_file():
@@ -52,12 +46,13 @@ class Run:
 
     def update(self, loss: torch.Tensor, clip: float = 1.0) -> None:
         """One optimiser step with the rate of this step, then move the average."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate * self._schedule()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = self.rate * self._schedule()
+            optimiser.step()
         weight = min(self.average, (self.step + 1) / (self.step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.averaged.parameters()), list(self.model.parameters()), 1 - weight)
@@ -78,7 +73,7 @@ class Run:
         state = {
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "step": self.step,
             "seconds": self.seconds,
         }
@@ -89,7 +84,8 @@ class Run:
         state = torch.load(self.folder / "state.pt", weights_only=True)
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
         self.step, self.seconds = state["step"], state["seconds"]
 
     def _schedule(self) -> float:
@@ -99,6 +95,24 @@ class Run:
         if done <= self.decay_from:
             return warm
         return warm * 0.5 * (1 + math.cos(math.pi * (done - self.decay_from) / (1 - self.decay_from)))
+
+
+def optimisers(model: Any, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the matrices inside transformer blocks, AdamW for everything else.
+
+    Muon's steps are scaled to AdamW's size, so that both take the same rate.
+    """
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    matrices = [p for name, p in trained if p.ndim == 2 and "transformer_blocks" in name]
+    others = [p for name, p in trained if not (p.ndim == 2 and "transformer_blocks" in name)]
+    found: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.01, foreach=True)
+    ]
+    if matrices:
+        found.append(
+            torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+        )
+    return found
 
 
 def averaged_weights(name: str) -> dict[str, torch.Tensor]:

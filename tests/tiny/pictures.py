@@ -1,0 +1,46 @@
+"""Pictures of the shipped model, drawn in this process."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from small import WORKFLOWS, shipped
+
+from runtime.context import Surroundings
+from runtime.models.store import ModelStore
+from runtime.services import Services
+from runtime.session import Session
+
+GOLDEN = Path(__file__).parent / "golden"
+MODES = ["lowest", "low", "medium", "high", "highest"]
+
+
+class Painter:
+    """Draws example workflows with inputs replaced; models stay loaded."""
+
+    def __init__(self) -> None:
+        self._session = Session(services=Services(ModelStore()))
+
+    def draw(self, name: str, inputs: Mapping[str, Any]) -> np.ndarray:
+        """The picture of node `image`, (96, 96, 3) float32 in [0, 1]; `inputs` maps "node.input" to values."""
+        workflow = shipped(name)
+        for place, value in inputs.items():
+            node_id, _, input_name = place.partition(".")
+            workflow = workflow.with_input(node_id, input_name, value)
+        surroundings = Surroundings([WORKFLOWS], Path("output"))
+        result = self._session.run(workflow, targets=["image"], surroundings=surroundings)
+        return np.asarray(result.outputs("image").image.pixels[0])  # type: ignore[attr-defined]
+
+
+def read(path: Path) -> np.ndarray:
+    """A picture file, (h, w, 3) float32 in [0, 1]."""
+    return np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255
+
+
+def frame(pixels: np.ndarray) -> np.ndarray:
+    """The mean colour of the outer six pixels, where no icon lies, (3,)."""
+    inside = np.zeros(pixels.shape[:2], bool)
+    inside[6:-6, 6:-6] = True
+    return np.asarray(pixels[~inside].mean(axis=0))
