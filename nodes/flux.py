@@ -65,9 +65,10 @@ class FluxSample(Node):
         levels = sigmas(self.steps, self.width, self.height, shifts_sigmas(model.checkpoint))
         latents = noise = initial_noise(self.seed, self.width, self.height)
         ctx.progress(0, self.steps, preview=noise)
-        for step, latents in enumerate(denoise(transformer, prepared, noise, levels), start=1):
+        for step in denoise(transformer, prepared, noise, levels):
+            latents = step.latents
             mx.eval(latents)
-            ctx.progress(step, self.steps, preview=latents)
+            ctx.progress(step.number, self.steps, preview=latents)
         return Sampled(latent=Latent(unpack(latents, self.width, self.height), self._generation()))
 
     def _generation(self) -> Generation:

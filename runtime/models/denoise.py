@@ -5,6 +5,7 @@ becomes a token of 64 channels ordered (channel, row, column), row-major, so (B,
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import mlx.core as mx
@@ -21,32 +22,73 @@ def initial_noise(seed: int, width: int, height: int) -> mx.array:
     return mx.random.normal((1, (height // 16) * (width // 16), 64), key=mx.random.key(seed))
 
 
-def denoise(
-    transformer: FluxTransformer, prepared: Prepared, latents: mx.array, sigmas: Sequence[float]
-) -> Iterator[mx.array]:
-    """Euler's method along the rectified flow: yield the latents after each step.
+@dataclass(frozen=True)
+class Point:
+    """A place in the loop: begun there, `denoise` gives to the bit what an unbroken loop gives.
 
-    Lazy: nothing is computed until the caller evaluates what was yielded, which is where it reports
-    progress, previews or stops.
+    Attributes
+    ----------
+    step
+        Number of steps done.
+    latents
+        Packed latents after them, (B, h * w, 64).
+    """
+
+    step: int
+    latents: mx.array
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step done.
+
+    Attributes
+    ----------
+    number
+        Number of steps done, from 1.
+    latents
+        Packed latents after them, (B, h * w, 64).
+    restart
+        Where a loop that is broken off after this step may go on: what is worth saving.
+    """
+
+    number: int
+    latents: mx.array
+    restart: Point
+
+
+def denoise(
+    transformer: FluxTransformer,
+    prepared: Prepared,
+    latents: mx.array,
+    sigmas: Sequence[float],
+    start: int = 0,
+) -> Iterator[Step]:
+    """Euler's method along the rectified flow: yield after each step.
+
+    Lazy: nothing is computed until the caller evaluates the latents yielded, which is where it reports
+    progress, previews, saves or stops.
 
     Parameters
     ----------
     transformer, prepared
         The network and what it prepared for this conditioning and size.
     latents
-        Packed latents at noise level `sigmas[0]`, (B, h * w, 64).
+        Packed latents at noise level `sigmas[start]`, (B, h * w, 64).
     sigmas
-        Decreasing noise levels, the last 0.
+        Decreasing noise levels of the whole loop, the last 0.
+    start
+        Number of steps that `latents` has behind it; see `Step.restart`.
 
     Yields
     ------
-    mx.array
-        Packed latents, of the shape and dtype of `latents`.
+    Step
+        Its latents have the shape and dtype of `latents`.
     """
-    for sigma, following in pairwise(sigmas):
+    for number, (sigma, following) in enumerate(pairwise(sigmas[start:]), start=start + 1):
         velocity = transformer.velocity(latents, sigma, prepared)
         latents = latents + (following - sigma) * velocity.astype(latents.dtype)
-        yield latents
+        yield Step(number, latents, restart=Point(number, latents))
 
 
 def unpack(latents: mx.array, width: int, height: int) -> mx.array:
