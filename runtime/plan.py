@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from graph.context import Environment
 from graph.declaration import lazy_inputs_of
 from graph.faults import Fault, WorkflowError
-from graph.fingerprint import node_key
+from graph.fingerprint import key_of, own_text
 from graph.links import Link
 from graph.node import Node
 from graph.validation import Checked
@@ -45,6 +45,8 @@ class Plan:
         Ids whose outputs are wanted, as the caller named them.
     keys : mapping
         Result key by id.
+    own : mapping
+        By id what the result depends on besides the links (:func:`graph.fingerprint.own_text`).
     twin : mapping
         For each id the id that stands for its key (itself for most).
     depth : mapping
@@ -56,6 +58,7 @@ class Plan:
     nodes: Mapping[str, Node]
     targets: tuple[str, ...]
     keys: Mapping[str, str]
+    own: Mapping[str, str]
     twin: Mapping[str, str]
     depth: Mapping[str, int]
     links: Mapping[str, NodeLinks]
@@ -72,6 +75,7 @@ def make_plan(checked: Checked, env: Environment) -> Plan:
     if checked.faults:
         raise WorkflowError(checked.faults)
     keys: dict[str, str] = {}
+    own: dict[str, str] = {}
     first: dict[str, str] = {}
     twin: dict[str, str] = {}
     depth: dict[str, int] = {}
@@ -79,11 +83,13 @@ def make_plan(checked: Checked, env: Environment) -> Plan:
     for node_id, node in checked.nodes.items():
         linked = {name: value for name, value in node.__dict__.items() if isinstance(value, Link)}
         depth[node_id] = 1 + max([depth[link.node_id] for link in linked.values()], default=-1)
-        keys[node_id] = key = _key(node_id, node, keys, env)
+        own[node_id] = _own(node_id, node, env)
+        sources = {name: f"{keys[link.node_id]} {link.slot}" for name, link in linked.items()}
+        keys[node_id] = key = key_of(own[node_id], sources)
         twin[node_id] = first.setdefault(key, node_id)
         if twin[node_id] == node_id:
             links[node_id] = _node_links(type(node), linked, twin)
-    return Plan(checked.nodes, checked.targets, keys, twin, depth, links)
+    return Plan(checked.nodes, checked.targets, keys, own, twin, depth, links)
 
 
 def _node_links(node_class: type[Node], linked: dict[str, Link], twin: Mapping[str, str]) -> NodeLinks:
@@ -97,9 +103,9 @@ def _node_links(node_class: type[Node], linked: dict[str, Link], twin: Mapping[s
     return NodeLinks(linked, lazy)
 
 
-def _key(node_id: str, node: Node, keys: Mapping[str, str], env: Environment) -> str:
+def _own(node_id: str, node: Node, env: Environment) -> str:
     try:
-        return node_key(node, keys, node.fingerprint(env))
+        return own_text(node, node.fingerprint(env))
     except Exception as error:  # a file that vanished, a fingerprint that is no JSON value, ...
         fault = Fault(
             "fingerprint_failed",
