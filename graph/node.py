@@ -141,3 +141,17 @@ class Node(BaseModel):
                     },
                 )
         return value
+
+
+NodeType = TypeVar("NodeType", bound=Node)
+
+
+def validated(node_class: type[NodeType], values: dict[str, Any]) -> NodeType:
+    """``node_class.model_validate(values)`` without what that does before and after, a third of its time.
+
+    Raises
+    ------
+    pydantic.ValidationError
+    """
+    node: NodeType = node_class.__pydantic_validator__.validate_python(values)
+    return node

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from graph.declaration import inputs_of, outputs_class
 from graph.faults import suggestion
 from graph.inputs import literal_faults
-from graph.node import Node, Outputs
+from graph.node import Node, Outputs, validated
 from graph.registry import Registry
 from runtime.cache import ResultCache
 from runtime.context import CancelToken, NodeContext
@@ -145,7 +145,7 @@ class Executor:
         if values:
             # Checked again: a parameter fed by a link obeys its range, a socket its class.
             try:
-                node = node_class.model_validate({**node.__dict__, **values})
+                node = validated(node_class, {**node.__dict__, **values})
             except ValidationError as error:
                 faults = literal_faults(error, node_class, Registry())
                 raise ValueError("; ".join(str(fault) for fault in faults)) from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from graph.context import Environment
 from graph.declaration import lazy_inputs_of
@@ -17,20 +18,15 @@ from graph.node import Node
 from graph.validation import Checked
 
 
-@dataclass(frozen=True, slots=True)
-class NodeLinks:
-    """A node's linked inputs by name: those computed before it, and those only if it asks.
+class NodeLinks(NamedTuple):
+    """A node's linked inputs by name: those computed before it, those only if it asks, and both.
 
     The links lead to the nodes that stand for the original ones.
     """
 
     eager: dict[str, Link]
     lazy: dict[str, Link]
-
-    @property
-    def all(self) -> dict[str, Link]:
-        """Both, the eager ones first."""
-        return {**self.eager, **self.lazy} if self.lazy else self.eager
+    all: dict[str, Link]
 
 
 @dataclass(frozen=True)
@@ -82,25 +78,27 @@ def make_plan(checked: Checked, env: Environment) -> Plan:
     links: dict[str, NodeLinks] = {}
     for node_id, node in checked.nodes.items():
         linked = {name: value for name, value in node.__dict__.items() if isinstance(value, Link)}
-        depth[node_id] = 1 + max([depth[link.node_id] for link in linked.values()], default=-1)
+        depth[node_id] = 1 + max([depth[link.node_id] for link in linked.values()]) if linked else 0
         own[node_id] = _own(node_id, node, env)
         sources = {name: f"{keys[link.node_id]} {link.slot}" for name, link in linked.items()}
         keys[node_id] = key = key_of(own[node_id], sources)
-        twin[node_id] = first.setdefault(key, node_id)
-        if twin[node_id] == node_id:
+        twin[node_id] = standing = first.setdefault(key, node_id)
+        if standing == node_id:
             links[node_id] = _node_links(type(node), linked, twin)
     return Plan(checked.nodes, checked.targets, keys, own, twin, depth, links)
 
 
 def _node_links(node_class: type[Node], linked: dict[str, Link], twin: Mapping[str, str]) -> NodeLinks:
     for name, link in linked.items():
-        if twin[link.node_id] != link.node_id:
-            linked[name] = Link(twin[link.node_id], link.slot)
+        standing = twin[link.node_id]
+        if standing != link.node_id:
+            linked[name] = Link(standing, link.slot)
     lazy_names = lazy_inputs_of(node_class)
     if not lazy_names:
-        return NodeLinks(linked, {})
-    lazy = {name: linked.pop(name) for name in list(linked) if name in lazy_names}
-    return NodeLinks(linked, lazy)
+        return NodeLinks(linked, {}, linked)
+    lazy = {name: link for name, link in linked.items() if name in lazy_names}
+    eager = {name: link for name, link in linked.items() if name not in lazy_names}
+    return NodeLinks(eager, lazy, {**eager, **lazy})
 
 
 def _own(node_id: str, node: Node, env: Environment) -> str:
