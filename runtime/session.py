@@ -17,6 +17,7 @@ from graph.registry import Registry, installed_nodes
 from graph.validation import check
 from graph.workflow import Workflow
 from runtime.cache import MemoryCache, ResultCache
+from runtime.collector import collector_paused
 from runtime.context import CancelToken, NodeContext, Surroundings
 from runtime.errors import Cancelled
 from runtime.events import Event, Listener, RunFinished, RunStarted, ignore
@@ -137,8 +138,9 @@ class Session:
         """
         surroundings = surroundings or Surroundings([Path.cwd()], OUTPUT_DIRECTORY)
         token = token or CancelToken()
-        checked = check(workflow, registry or self.registry, targets, surroundings)
-        plan = make_plan(checked, surroundings)
+        with collector_paused():
+            checked = check(workflow, registry or self.registry, targets, surroundings)
+            plan = make_plan(checked, surroundings)
 
         @once
         def as_run() -> Workflow:

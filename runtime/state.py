@@ -116,9 +116,9 @@ class RunState:
         return sorted(missing, key=self.position.__getitem__) if len(missing) > 1 else list(missing)
 
     def _make_ready(self, node_id: str) -> None:
-        values = self.values
+        known = self.values
         self._inputs[node_id] = inputs = {
-            name: self._value(link) for name, link in self.links[node_id].all.items() if link.node_id in values
+            name: self._value(link) for name, link in self.links[node_id].all.items() if link.node_id in known
         }
         models = None if self.plan.nodes[node_id].passes_models_on else _affinity(inputs)
         self.ready.add(node_id, models, self.plan.depth[node_id], self.position[node_id])
