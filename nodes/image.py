@@ -26,6 +26,7 @@ class LoadImage(Node):
     """
 
     category = "image"
+    persistent = False
 
     image: str = Field(description="Path of the picture.", json_schema_extra={"image_upload": True})
 
@@ -86,6 +87,9 @@ class SaveImage(Node):
         fault = folder_fault(folder)
         if fault is not None:
             yield Problem("filename_prefix", fault, "Choose another output folder (--output).")
+
+    def fingerprint(self, env: Environment) -> Any:
+        return os.path.abspath(env.output_directory)  # a picture in another folder does not serve
 
     def still_stands(self, outputs: SavedImage) -> bool:
         return os.path.isfile(outputs.path)
