@@ -48,7 +48,7 @@ class FluxSample(Node):
         import mlx.core as mx
 
         from runtime.models.checkpoints import shifts_sigmas
-        from runtime.models.denoise import denoise, initial_noise, unpack
+        from runtime.models.denoise import Point, denoise, initial_noise, unpack
         from runtime.models.schedule import sigmas
         from runtime.models.store import ModelStore
         from runtime.models.transformer import conditioning_widths
@@ -63,11 +63,15 @@ class FluxSample(Node):
             listening.tokens, listening.pooled, self.guidance, height=self.height, width=self.width
         )
         levels = sigmas(self.steps, self.width, self.height, shifts_sigmas(model.checkpoint))
-        latents = noise = initial_noise(self.seed, self.width, self.height)
-        ctx.progress(0, self.steps, preview=noise)
-        for step in denoise(transformer, prepared, noise, levels):
+        half = ctx.half()
+        begin = Point(**half) if half else Point(0, initial_noise(self.seed, self.width, self.height))
+        latents = begin.latents
+        ctx.progress(begin.step, self.steps, preview=latents)
+        for step in denoise(transformer, prepared, latents, levels, begin.step):
             latents = step.latents
             mx.eval(latents)
+            if step.number < self.steps:
+                ctx.save_half(step=step.restart.step, latents=step.restart.latents)
             ctx.progress(step.number, self.steps, preview=latents)
         return Sampled(latent=Latent(unpack(latents, self.width, self.height), self._generation()))
 

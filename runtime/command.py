@@ -131,7 +131,7 @@ def _run(sweep: Sweep, arguments: Namespace, registry: Registry, surroundings: S
         print_variants(sweep)
     titles = {node_id: spec.title for node_id, spec in sweep.workflow.nodes.items()}
     services = Services(ModelStore(arguments.memory_limit, arguments.low_ram))
-    cache = chosen_cache(arguments, discard if arguments.quiet else warn)
+    cache = chosen_cache(arguments.no_cache, arguments.cache_dir, discard if arguments.quiet else warn)
     with (
         memory_report(arguments.memory_report) as report,
         listener(titles, quiet=arguments.quiet, as_json=arguments.json) as on_event,

@@ -17,6 +17,7 @@ from graph.inputs import literal_faults
 from graph.node import Node, Outputs, validated
 from graph.registry import Registry
 from runtime.cache import NoCache, ResultCache
+from runtime.cache.halves import Half
 from runtime.cache.parts import digest_of
 from runtime.context import CancelToken, NodeContext
 from runtime.errors import Cancelled, NodeFailed
@@ -48,7 +49,8 @@ class Executor:
     Attributes
     ----------
     seconds : dict
-        Seconds that each finished node took, by id.
+        Seconds that each finished node took, by id; with those of earlier runs whose half-done work it
+        went on with.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class Executor:
         self.emit = emit
         self.token = token
         self.seconds: dict[str, float] = {}
+        self._contents: dict[str, str | None] = {}  # of the nodes that run
+        self._halves: dict[str, Half] = {}
         self._nodes_by_key = {plan.keys[node_id]: node for node_id, node in plan.nodes.items()}
         self.state = RunState(plan, lambda key: self._held(key, self._nodes_by_key[key]), has_room)
         self._copies: defaultdict[str, list[str]] = defaultdict(list)
@@ -112,12 +116,15 @@ class Executor:
             self._reuse(node_id, known)
             return
         self.emit(NodeStarted(node_id, node.class_type))
+        self._contents[node_id] = content
         started = time.perf_counter()
         outputs = self._step(self._call, node_id, node, values)
-        self.seconds[node_id] = seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        self.seconds[node_id] = seconds
         self.cache.put(self.plan.keys[node_id], outputs, content, seconds, type(node))
+        self._end_half(node_id)
         self.state.finish(node_id, outputs)
-        self.emit(NodeFinished(node_id, node.class_type, self.seconds[node_id], *_told(outputs)))
+        self.emit(NodeFinished(node_id, node.class_type, seconds, *_told(outputs)))
         self._announce_copies(node_id, outputs)
 
     def _content(self, node_id: str, values: Values) -> str | None:
@@ -130,6 +137,21 @@ class Executor:
             link = links[name]
             sources[name] = digest_of(value) or f"{keys[link.node_id]} {link.slot}"
         return content_of(self.plan.own[node_id], sources)
+
+    def half_of(self, node_id: str) -> Half:
+        """Where a node that runs keeps what it has done so far."""
+        half = self._halves.get(node_id)
+        if half is None:
+            half = self.cache.half(self._contents[node_id] or self.plan.keys[node_id])
+            self._halves[node_id] = half
+        return half
+
+    def _end_half(self, node_id: str) -> None:
+        del self._contents[node_id]
+        half = self._halves.pop(node_id, None)
+        if half is not None:
+            self.seconds[node_id] += half.carried
+            half.drop()
 
     def _reuse(self, node_id: str, outputs: Outputs) -> None:
         """Give a node the result that the same values led to before."""

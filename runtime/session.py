@@ -156,7 +156,8 @@ class Session:
 
         def make_context(node_id: str) -> NodeContext:
             describe = partial(provenance, node_id)
-            return NodeContext(node_id, surroundings, self.services, emit, token, describe)
+            half = partial(executor.half_of, node_id)
+            return NodeContext(node_id, surroundings, self.services, emit, token, describe, half)
 
         def emit(event: Event) -> None:
             self.services.observe(event)

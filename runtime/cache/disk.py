@@ -17,6 +17,7 @@ from typing import Any
 from graph.node import Node, Outputs
 from runtime.cache.codecs import SUFFIXES, decode, encode
 from runtime.cache.folder import KEYS, VALUES, CacheFolder, Damaged
+from runtime.cache.halves import DiskHalf, Half, NoHalf
 from runtime.cache.origin import origin
 from runtime.cache.parts import NotPlain, Parts, put_together, remember_digest, take_apart
 
@@ -86,6 +87,11 @@ class DiskCache:
     def settle(self, keys: Iterable[str]) -> None:
         for key in keys:
             self.folder.drop(KEYS, _name(key))
+
+    def half(self, content: str) -> Half:
+        if not self._writable:
+            return NoHalf()
+        return DiskHalf(self.folder, _name(content), self.tell, self._give_up)
 
     def _read(self, entry: Mapping[str, Any], name: str, kind: type[Outputs]) -> Outputs | None:
         if entry["name"] != name:

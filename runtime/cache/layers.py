@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from graph.node import Node, Outputs
+from runtime.cache.halves import Half
 from runtime.cache.memory import ResultCache
 
 
@@ -39,3 +40,6 @@ class LayeredCache:
         keys = list(keys)
         self.near.settle(keys)
         self.far.settle(keys)
+
+    def half(self, content: str) -> Half:
+        return self.far.half(content)

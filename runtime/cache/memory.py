@@ -12,6 +12,7 @@ from typing import Protocol
 
 from graph.node import Node, Outputs
 from graph.sockets import SocketValue
+from runtime.cache.halves import Half, NoHalf
 
 DEFAULT_BYTES = 2 * 2**30
 # About what a result's objects and its place in the cache cost, whatever its values.
@@ -60,6 +61,10 @@ class ResultCache(Protocol):
         """
         ...
 
+    def half(self, content: str) -> Half:
+        """Where the node with this content (or, without links, key) keeps work that may be broken off."""
+        ...
+
 
 class NoCache:
     """Holds nothing: each value can go at its last reader."""
@@ -79,6 +84,9 @@ class NoCache:
 
     def settle(self, keys: Iterable[str]) -> None:
         return None
+
+    def half(self, content: str) -> Half:
+        return NoHalf()
 
 
 @dataclass(slots=True)
@@ -144,6 +152,9 @@ class MemoryCache:
 
     def settle(self, keys: Iterable[str]) -> None:
         """Nothing: within a process a file that was written and still stands is not written again."""
+
+    def half(self, content: str) -> Half:
+        return NoHalf()
 
     def clear(self) -> None:
         """Let go of all results."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,15 +34,15 @@ class CacheReport:
         )
 
 
-def chosen_cache(arguments: Namespace, tell: Tell) -> ResultCache:
-    """The cache that the options of :func:`runtime.cache_options.add_cache_arguments` name.
+def chosen_cache(no_cache: bool, folder: str | None, tell: Tell) -> ResultCache:
+    """The cache that ``--no-cache`` and ``--cache-dir`` ask for.
 
     Raises
     ------
     SaveError
         If the folder that the user names is no place for it.
     """
-    return NoCache() if arguments.no_cache else disk_cache(arguments.cache_dir, tell)
+    return NoCache() if no_cache else disk_cache(folder, tell)
 
 
 def disk_cache(folder: str | None, tell: Tell) -> DiskCache:

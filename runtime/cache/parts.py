@@ -75,10 +75,14 @@ def take_apart(value: Any) -> Parts:
         return Parts(None, _to_json(value), {})
     if not is_dataclass(value):
         raise NotPlain(f"{type(value).__name__} is no dataclass")
-    own = {each.name: getattr(value, each.name) for each in fields(value)}
-    arrays = {name: _to_host(item) for name, item in own.items() if _library(item) is not None}
-    plain = {name: _to_json(item) for name, item in own.items() if name not in arrays}
-    return Parts(_name(type(value)), plain, arrays)
+    return take_items_apart({each.name: getattr(value, each.name) for each in fields(value)}, type(value))
+
+
+def take_items_apart(items: Mapping[str, Any], kind: type | None = None) -> Parts:
+    """Named arrays and plain values, of a value of this class or by themselves. Raises NotPlain."""
+    arrays = {name: _to_host(item) for name, item in items.items() if _library(item) is not None}
+    plain = {name: _to_json(item) for name, item in items.items() if name not in arrays}
+    return Parts(None if kind is None else _name(kind), plain, arrays)
 
 
 def put_together(parts: Parts) -> Any:
@@ -94,8 +98,13 @@ def put_together(parts: Parts) -> Any:
     kind = next((kind for kind in _kinds(ArrayValue) if _name(kind) == parts.kind), None)
     if kind is None:
         raise ValueError(f"there is no value class {parts.kind}")
+    return kind(**put_items_together(parts))
+
+
+def put_items_together(parts: Parts) -> dict[str, Any]:
+    """The inverse of `take_items_apart`."""
     arrays = {name: _from_host(array) for name, array in parts.arrays.items()}
-    return kind(**{name: _from_json(item) for name, item in parts.plain.items()}, **arrays)
+    return {name: _from_json(item) for name, item in parts.plain.items()} | arrays
 
 
 def digest_of(value: Any) -> str | None:
