@@ -6,6 +6,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptio
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from runtime.cache_options import add_cache_arguments
 from runtime.quantities import parse_bytes
 
 DRAWING_SUFFIXES = (".svg", ".png", ".mmd", ".txt")
@@ -26,7 +27,8 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser = _parser()
     arguments = parser.parse_args(argv)
     asks_about_nodes = arguments.list_nodes or arguments.describe or arguments.schema
-    if arguments.file is None and not asks_about_nodes:
+    asks_about_cache = arguments.cache_info or arguments.cache_clear
+    if arguments.file is None and not (asks_about_nodes or asks_about_cache):
         parser.error("name a workflow file, such as workflows/redux.json")
     if arguments.zip and len(arguments.sweep) < 2:
         parser.error("--zip pairs the values of two --sweep or more")
@@ -67,6 +69,7 @@ def _parser() -> ArgumentParser:
     )
     _add_many(parser)
     _add_memory(parser)
+    add_cache_arguments(parser)
     _add_reporting(parser)
     _add_questions(parser)
     return parser
@@ -123,6 +126,8 @@ def _add_questions(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("instead of running")
     group.add_argument("--validate", action="store_true", help="report all faults; load no model code")
     group.add_argument("--draw", metavar="FILE", help="draw the graph: .svg, .png, .mmd (mermaid) or .txt")
+    group.add_argument("--cache-info", action="store_true", help="tell what is kept of earlier runs")
+    group.add_argument("--cache-clear", action="store_true", help="remove what is kept of earlier runs")
     group.add_argument("--list-nodes", action="store_true", help="list all node classes")
     group.add_argument("--describe", metavar="CLASS", help="describe a node class")
     group.add_argument("--schema", action="store_true", help="print the JSON Schema of workflow files")

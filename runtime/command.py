@@ -20,7 +20,7 @@ from runtime.settings import apply_settings
 from runtime.sources import Source, read_source
 from runtime.sweep.command import print_variants, read_sweep
 from runtime.sweep.expansion import Sweep
-from runtime.terminal import BAD_INPUT, DONE, INTERRUPTED, NODE_FAILED, say
+from runtime.terminal import BAD_INPUT, DONE, INTERRUPTED, NODE_FAILED, discard, say, warn
 
 
 def execute(arguments: Namespace) -> int:
@@ -46,9 +46,12 @@ def execute(arguments: Namespace) -> int:
 
 
 def _dispatch(arguments: Namespace) -> None:
+    if arguments.cache_info or arguments.cache_clear:
+        _about_cache(arguments)
+        return
     registry = installed_nodes()
     for problem in registry.problems:
-        say(f"warning: {problem}")
+        warn(problem)
     if arguments.list_nodes or arguments.describe or arguments.schema:
         print(_about_nodes(arguments, registry))
         return
@@ -65,6 +68,16 @@ def _dispatch(arguments: Namespace) -> None:
             _run(sweep, arguments, registry, surroundings)
     except WorkflowError as error:
         raise error.in_file(arguments.file) from None
+
+
+def _about_cache(arguments: Namespace) -> None:
+    from runtime.cache.opening import cache_usage, clear_cache
+
+    told = clear_cache(arguments.cache_dir) if arguments.cache_clear else cache_usage(arguments.cache_dir)
+    if arguments.json:
+        print(json.dumps({"event": "cache", **asdict(told)}, ensure_ascii=False))
+    elif not arguments.quiet:
+        print(told.text())
 
 
 def _about_nodes(arguments: Namespace, registry: Registry) -> str:
@@ -105,7 +118,7 @@ def _draw(workflow: Workflow, arguments: Namespace, registry: Registry) -> None:
 
 
 def _run(sweep: Sweep, arguments: Namespace, registry: Registry, surroundings: Surroundings) -> None:
-    from runtime.cache import NoCache
+    from runtime.cache.opening import chosen_cache
     from runtime.events import each_of, plain_values
     from runtime.memory_report import memory_report
     from runtime.models.store import ModelStore
@@ -118,11 +131,12 @@ def _run(sweep: Sweep, arguments: Namespace, registry: Registry, surroundings: S
         print_variants(sweep)
     titles = {node_id: spec.title for node_id, spec in sweep.workflow.nodes.items()}
     services = Services(ModelStore(arguments.memory_limit, arguments.low_ram))
+    cache = chosen_cache(arguments.no_cache, arguments.cache_dir, discard if arguments.quiet else warn)
     with (
         memory_report(arguments.memory_report) as report,
         listener(titles, quiet=arguments.quiet, as_json=arguments.json) as on_event,
     ):
-        result = Session(registry, NoCache(), services).run(
+        result = Session(registry, cache, services).run(
             sweep.workflow,
             targets=sweep.targets(arguments.target) or None,
             surroundings=surroundings,

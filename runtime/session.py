@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from graph.normal import normalised
 from graph.registry import Registry, installed_nodes
 from graph.validation import check
 from graph.workflow import Workflow
-from runtime.cache import MemoryCache, ResultCache
+from runtime.cache import MemoryCache, NoCache, ResultCache
+from runtime.cache.layers import LayeredCache
+from runtime.cache.opening import disk_cache
 from runtime.collector import collector_paused
 from runtime.context import CancelToken, NodeContext, Surroundings
 from runtime.errors import Cancelled
@@ -85,7 +88,7 @@ class Session:
     registry : Registry, optional
         Default: all installed nodes.
     cache : ResultCache, optional
-        Default: results of this process, up to 2 GiB.
+        Default: results of this session, up to 2 GiB.
     services : Services, optional
         Shared objects for nodes. Default: the model store, made when first asked for.
     """
@@ -153,7 +156,8 @@ class Session:
 
         def make_context(node_id: str) -> NodeContext:
             describe = partial(provenance, node_id)
-            return NodeContext(node_id, surroundings, self.services, emit, token, describe)
+            half = partial(executor.half_of, node_id)
+            return NodeContext(node_id, surroundings, self.services, emit, token, describe, half)
 
         def emit(event: Event) -> None:
             self.services.observe(event)
@@ -178,8 +182,11 @@ class Session:
 
 @once
 def default_session() -> Session:
-    """The session that ``Graph.run`` uses: one for the process, so that models stay loaded."""
-    return Session()
+    """The session that ``Graph.run`` uses: one for the process, so that models stay loaded.
+
+    Results are at hand in memory, and on the disk for later processes.
+    """
+    return Session(cache=LayeredCache(MemoryCache(), disk_cache(None, logging.getLogger(__name__).warning)))
 
 
 def run_graph(
@@ -190,9 +197,14 @@ def run_graph(
     on_event: Listener = ignore,
     output_directory: str | Path = OUTPUT_DIRECTORY,
     input_directories: Sequence[str | Path] = (".",),
+    cache: bool = True,
 ) -> RunResult:
-    """Run a workflow in the process's own session: the engine behind :meth:`graph.Graph.run`."""
+    """Run a workflow in the process's own session: the engine behind :meth:`graph.Graph.run`.
+
+    With ``cache=False`` no result of an earlier run is used, and none kept.
+    """
     surroundings = Surroundings([Path(folder) for folder in input_directories], Path(output_directory))
-    return default_session().run(
+    session = default_session() if cache else Session(cache=NoCache(), services=default_session().services)
+    return session.run(
         workflow, targets=targets, surroundings=surroundings, on_event=on_event, registry=registry
     )

@@ -7,7 +7,6 @@ package carries trained weights in `runtime/models/tiny/checkpoint`, those are u
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from contextlib import suppress
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from runtime.models.errors import CheckpointError
 from runtime.models.tiny.spec import TinySpec
+from runtime.user_folders import cache_directory
 
 __all__ = ["TinySpec", "ensure_tiny", "tiny_digest"]
 
@@ -38,7 +38,7 @@ def ensure_tiny(spec: TinySpec | None = None) -> Path:
     if spec is None and _SHIPPED.is_dir():
         return _SHIPPED
     spec = spec or TinySpec()
-    folder = _cache_directory() / f"tiny-{tiny_digest(spec)}"
+    folder = cache_directory() / f"tiny-{tiny_digest(spec)}"
     try:
         for _ in range(3):  # Another process may replace the same damaged copy meanwhile.
             if _is_intact(folder):
@@ -68,15 +68,6 @@ def write_manifest(folder: Path) -> None:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     entries = {path.relative_to(folder).as_posix(): [path.stat().st_size, _sha256(path)] for path in files}
     (folder / _MANIFEST).write_text(json.dumps(entries, indent=2), encoding="utf-8")
-
-
-def _cache_directory() -> Path:
-    override = os.environ.get("RUN_GRAPH_CACHE")
-    if override:
-        return Path(override).expanduser()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("run-graph", appauthor=False)
 
 
 def _make(folder: Path, spec: TinySpec) -> None:
