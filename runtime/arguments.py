@@ -18,6 +18,7 @@ examples:
   run-graph workflows/redux.json --validate
   run-graph workflows/redux.json --draw redux.svg
   run-graph output/redux_00001_.png --set sample.seed=2
+  run-graph workflows/redux.json workflows/two_references.json
   run-graph workflows/redux.json --sweep smaller.mode=low,high --contact-sheet sheet.png
 """
 
@@ -25,11 +26,14 @@ examples:
 def parse(argv: Sequence[str] | None) -> Namespace:
     """Parse the command line; a wrong one ends the process with code 2 and a message."""
     parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)  # options may stand between the files
     asks_about_nodes = arguments.list_nodes or arguments.describe or arguments.schema
     asks_about_cache = arguments.cache_info or arguments.cache_clear
-    if arguments.file is None and not (asks_about_nodes or asks_about_cache):
+    if not arguments.files and not (asks_about_nodes or asks_about_cache):
         parser.error("name a workflow file, such as workflows/redux.json")
+    if len(arguments.files) > 1 and (arguments.draw or arguments.contact_sheet):
+        option = "--draw" if arguments.draw else "--contact-sheet"
+        parser.error(f"{option} takes one workflow, and {len(arguments.files)} are named; run it for each")
     if arguments.zip and len(arguments.sweep) < 2:
         parser.error("--zip pairs the values of two --sweep or more")
     if arguments.contact_sheet and not arguments.contact_sheet.lower().endswith(".png"):
@@ -46,7 +50,12 @@ def _parser() -> ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", nargs="?", help="workflow (JSON), or a picture that carries one")
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="workflow (JSON), or a picture that carries one; several run together, what they share once",
+    )
     parser.add_argument(
         "--set",
         action="append",

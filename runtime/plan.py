@@ -88,6 +88,38 @@ def make_plan(checked: Checked, env: Environment) -> Plan:
     return Plan(checked.nodes, checked.targets, keys, own, twin, depth, links)
 
 
+def together(plans: Mapping[str, Plan]) -> Plan:
+    """Several plans as one, in which what they have in common is done once.
+
+    Parameters
+    ----------
+    plans : mapping
+        By the name that stands before the ids of each one's nodes: ``name:id``. No name holds a colon.
+    """
+    nodes: dict[str, Node] = {}
+    targets: list[str] = []
+    keys: dict[str, str] = {}
+    own: dict[str, str] = {}
+    first: dict[str, str] = {}
+    twin: dict[str, str] = {}
+    depth: dict[str, int] = {}
+    links: dict[str, NodeLinks] = {}
+    for name, plan in plans.items():
+        targets += [f"{name}:{target}" for target in plan.targets]
+        for node_id, node in plan.nodes.items():
+            place = f"{name}:{node_id}"
+            nodes[place], depth[place], own[place] = node, plan.depth[node_id], plan.own[node_id]
+            keys[place] = key = plan.keys[node_id]
+            twin[place] = first.setdefault(key, place)
+            if twin[place] == place:
+                links[place] = NodeLinks(*(_moved(part, name, twin) for part in plan.links[node_id]))
+    return Plan(nodes, tuple(targets), keys, own, twin, depth, links)
+
+
+def _moved(links: Mapping[str, Link], name: str, twin: Mapping[str, str]) -> dict[str, Link]:
+    return {input_name: Link(twin[f"{name}:{link.node_id}"], link.slot) for input_name, link in links.items()}
+
+
 def _node_links(node_class: type[Node], linked: dict[str, Link], twin: Mapping[str, str]) -> NodeLinks:
     for name, link in linked.items():
         standing = twin[link.node_id]
