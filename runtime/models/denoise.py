@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import mlx.core as mx
 
+from runtime.models.step_reuse import StepReuse
 from runtime.models.transformer import FluxTransformer, Prepared
 
 
@@ -50,11 +51,14 @@ class Step:
         Packed latents after them, (B, h * w, 64).
     restart
         Where a loop that is broken off after this step may go on: what is worth saving.
+    reused
+        Whether the step reused an earlier one's result instead of running the network.
     """
 
     number: int
     latents: mx.array
     restart: Point
+    reused: bool = False
 
 
 def denoise(
@@ -63,11 +67,12 @@ def denoise(
     latents: mx.array,
     sigmas: Sequence[float],
     start: int = 0,
+    step_reuse: float = 0.0,
 ) -> Iterator[Step]:
     """Euler's method along the rectified flow: yield after each step.
 
-    Lazy: nothing is computed until the caller evaluates the latents yielded, which is where it reports
-    progress, previews, saves or stops.
+    Lazy on a GPU: there nothing is computed until the caller evaluates the latents yielded, which is where
+    it reports progress, previews, saves or stops.
 
     Parameters
     ----------
@@ -79,16 +84,30 @@ def denoise(
         Decreasing noise levels of the whole loop, the last 0.
     start
         Number of steps that `latents` has behind it; see `Step.restart`.
+    step_reuse
+        How much the network's input may change before it is run again; 0 runs it at every step. See
+        `step_reuse.StepReuse`.
 
     Yields
     ------
     Step
         Its latents have the shape and dtype of `latents`.
     """
-    for number, (sigma, following) in enumerate(pairwise(sigmas[start:]), start=start + 1):
-        velocity = transformer.velocity(latents, sigma, prepared)
+    levels, count = list(pairwise(sigmas)), len(sigmas) - 1
+    modulations = transformer.modulations(prepared, sigmas[:-1], start)
+    reuse = StepReuse(transformer, prepared, step_reuse) if step_reuse else None
+    restart = Point(start, latents)
+    for number, modulation in enumerate(modulations, start=start + 1):
+        reused = False
+        if reuse is None:
+            velocity = transformer.step(latents, modulation, prepared)
+        else:
+            before = Point(number - 1, latents)
+            velocity, reused = reuse.step(latents, modulation, is_last=number == count)
+            restart = restart if reused else before
+        sigma, following = levels[number - 1]
         latents = latents + (following - sigma) * velocity.astype(latents.dtype)
-        yield Step(number, latents, restart=Point(number, latents))
+        yield Step(number, latents, Point(number, latents) if reuse is None else restart, reused)
 
 
 def unpack(latents: mx.array, width: int, height: int) -> mx.array:

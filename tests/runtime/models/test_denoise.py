@@ -49,7 +49,10 @@ class ConstantVelocity:
         self.value = velocity
         self.levels: list[float] = []
 
-    def velocity(self, latents: mx.array, sigma: float, prepared: object) -> mx.array:
+    def modulations(self, prepared: object, sigmas: list[float], start: int) -> list[float]:
+        return sigmas[start:]
+
+    def step(self, latents: mx.array, sigma: float, prepared: object) -> mx.array:
         self.levels.append(sigma)
         return self.value
 
@@ -80,7 +83,10 @@ def test_latents_keep_their_precision_when_the_model_has_less():
 class Halving:
     """A transformer whose velocity depends on latents and noise level."""
 
-    def velocity(self, latents: mx.array, sigma: float, prepared: object) -> mx.array:
+    def modulations(self, prepared: object, sigmas: list[float], start: int) -> list[float]:
+        return sigmas[start:]
+
+    def step(self, latents: mx.array, sigma: float, prepared: object) -> mx.array:
         return latents * sigma
 
 
