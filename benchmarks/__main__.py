@@ -11,7 +11,7 @@ from importlib import import_module
 import benchmarks
 from benchmarks.report import RESULTS, load_average, write_section
 
-BENCHMARKS = ("engine",)
+BENCHMARKS = ("engine", "startup", "resume", "soak")
 """The modules with a benchmark, in the order of their sections."""
 
 COMMAND = "uv run --group benchmarks python -m benchmarks"

@@ -15,7 +15,7 @@ from runtime.provenance import versions
 FORMAT = 1  # of the cache's files; raised when older ones cannot be read any more
 
 # What else has a hand in numbers: resizing, tokenising, and the arrays in between.
-_PACKAGES = ("numpy", "pillow", "transformers", "tokenizers", "safetensors")
+_PACKAGES = ("numpy", "pillow", "transformers", "tokenizers", "mlx-lm")
 _DEVICE_FACTS = ("architecture", "device_name")
 
 
