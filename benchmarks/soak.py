@@ -37,7 +37,7 @@ _TEXT = """\
 Random graphs of up to 14 nodes with arrays, each run four times in a session on one shared cache folder:
 nodes fail, runs are cancelled at a random event, and files of the cache are cut short, altered by a bit,
 exchanged or removed between runs. Every run that comes to its end must give what a plain recursive evaluator
-gives, to the bit. Then one graph after another is run, and live values, MLX's memory and open files are counted.
+gives, to the bit. Then one graph after another is run; live values, MLX's memory and open files are counted.
 """
 
 _failing: set[int] = set()

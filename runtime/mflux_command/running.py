@@ -54,7 +54,9 @@ def run(job: Job, arguments: Namespace) -> Finished:
         path = Path(arguments.save_graph).expanduser()
         write_atomically(path, job.workflow.dumps().encode(), overwrite=True)
     store = ModelStore(low_ram=arguments.low_ram, cache_limit=_bytes(arguments.mlx_cache_limit_gb))
-    cache = chosen_cache(arguments.no_cache, arguments.cache_dir, partial(say, program=PROGRAM))
+    # A sampling that is not run shows no steps.
+    no_cache = arguments.no_cache or arguments.stepwise_image_output_dir is not None
+    cache = chosen_cache(no_cache, arguments.cache_dir, partial(say, program=PROGRAM))
     token = CancelToken()
     battery = BatteryGuard(arguments.battery_percentage_stop_limit, token)
     names = PictureNames(job.pictures, embed=not arguments.no_exif, sidecar=arguments.metadata)

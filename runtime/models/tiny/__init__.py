@@ -7,14 +7,13 @@ package carries trained weights in `runtime/models/tiny/checkpoint`, those are u
 
 import hashlib
 import json
-import shutil
-import tempfile
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 from runtime.models.errors import CheckpointError
 from runtime.models.tiny.spec import TinySpec
+from runtime.temporary import temporary_folder
 from runtime.user_folders import cache_directory
 
 __all__ = ["TinySpec", "ensure_tiny", "tiny_digest"]
@@ -73,15 +72,11 @@ def write_manifest(folder: Path) -> None:
 def _make(folder: Path, spec: TinySpec) -> None:
     from runtime.models.tiny.make import make_checkpoint
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=".tiny-", dir=folder.parent))
-    try:
+    with temporary_folder(folder.parent) as workshop:
         fresh = workshop / "fresh"
         make_checkpoint(fresh, spec)
         write_manifest(fresh)
         _replace(folder, fresh, workshop / "damaged")
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
 
 
 def _replace(folder: Path, fresh: Path, damaged: Path) -> None:
