@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.report import Section, Table
 from benchmarks.small import make_small_model
@@ -68,9 +69,9 @@ def _trials(folder: Path, kills: int, *, steps: int, small: bool) -> tuple[float
     _import_everything()
     os.environ["RUN_GRAPH_CACHE"] = str(folder / "models")
     command = _command(folder, steps, small)
-    _finish(_start([*command, "--no-cache"], folder / "warm"), "the first run")
+    _finish([*command, "--no-cache"], folder / "warm", "the first run")
     started = time.perf_counter()
-    _finish(_start([*command, "--cache-dir", "cache"], folder / "whole"), "an undisturbed run")
+    _finish([*command, "--cache-dir", "cache"], folder / "whole", "an undisturbed run")
     seconds = time.perf_counter() - started
     expected = _pixels(folder / "whole" / "output")
     moments = random.Random(0)
@@ -90,7 +91,7 @@ def _trial(command: Sequence[str], folder: Path, moment: float, expected: dict[s
     finished = len(_pixels(folder / "output"))  # opens each: none is half-written
     done = finished == len(SEEDS) and not list((folder / "cache" / "halves").glob("*"))
     if not done:
-        _finish(_start([*argv, "--json"], folder), "a resumed run")
+        _finish([*argv, "--json"], folder, "a resumed run")
         assert _pixels(folder / "output") == expected, f"other pictures after a kill at {moment:.3f} s"
     left = [path for path in folder.rglob("*") if path.name.endswith(".tmp") or path.parent.name == "halves"]
     assert not left, f"left over after a kill at {moment:.3f} s: {left}"
@@ -101,18 +102,18 @@ def _trial(command: Sequence[str], folder: Path, moment: float, expected: dict[s
     return trial
 
 
-def _first_progress(events: list[dict[str, object]]) -> Iterator[dict[str, int]]:
+def _first_progress(events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """For each node that counts steps, where it began."""
     seen = set()
     for event in events:
         if event["event"] == "node_progress" and event["node_id"] not in seen:
             seen.add(event["node_id"])
-            yield event  # type: ignore[misc]
+            yield event
 
 
 def _command(folder: Path, steps: int, small: bool) -> list[str]:
     """The arguments of run-graph."""
-    settings = {"sample.steps": steps}
+    settings: dict[str, object] = {"sample.steps": steps}
     if small:
         model = make_small_model(folder / "small")
         settings |= {"flux.model": model, "redux.model": model, "sample.width": 32, "sample.height": 32}
@@ -165,9 +166,10 @@ def _flush() -> None:
     sys.stderr.flush()
 
 
-def _finish(process: int, what: str) -> None:
+def _finish(argv: Sequence[str], folder: Path, what: str) -> None:
+    process = _start(argv, folder)
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    assert code == 0, f"{what} ended with {code}"
+    assert code == 0, f"{what} ended with {code}:\n{(folder / 'log').read_text()[-2000:]}"
 
 
 def _pixels(folder: Path) -> dict[str, bytes]:

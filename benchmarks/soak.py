@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.report import Section, Table
 from graph import Context, Link, Node, NodeSpec, Outputs, Registry, Workflow
-from runtime.cache import MemoryCache
+from runtime.cache import MemoryCache, ResultCache
 from runtime.cache.disk import DiskCache
 from runtime.cache.folder import CacheFolder
 from runtime.cache.layers import LayeredCache
@@ -152,7 +152,8 @@ def soak(folder: Path, graphs: int, seed: int = 0) -> dict[str, int]:
     told: list[str] = []
     for _ in range(graphs):
         disk = DiskCache(CacheFolder(folder, draw.choice([30_000, 10**9])), told.append, least_seconds=0)
-        session = Session(REGISTRY, draw.choice([disk, LayeredCache(MemoryCache(), disk)]))
+        caches: list[ResultCache] = [disk, LayeredCache(MemoryCache(), disk)]
+        session = Session(REGISTRY, draw.choice(caches))
         workflow = random_graph(draw)
         for attempt in range(ATTEMPTS):
             _failing.clear()
@@ -201,14 +202,14 @@ def random_graph(draw: random.Random) -> Workflow:
     for number in range(1, draw.randint(2, MOST_NODES)):
         link = Link(draw.choice(list(nodes)), 0)
         kind = draw.choice(["Ramp", "Mix", "Mix", "Floor", "Fragile", "Walk"])
-        inputs: dict[str, Any] = {
+        inputs: dict[str, dict[str, Any]] = {
             "Ramp": {"slope": draw.randint(-3, 3)},
             "Mix": {"a": link, "b": Link(draw.choice(list(nodes)), 0), "weight": draw.randint(-2, 2)},
             "Floor": {"a": link, "step": draw.randint(1, 3)},
             "Fragile": {"a": link, "ticket": draw.randrange(6)},
             "Walk": {"a": link, "steps": draw.randint(1, 4)},
-        }[kind]
-        nodes[f"n{number}"] = NodeSpec(kind, inputs)
+        }
+        nodes[f"n{number}"] = NodeSpec(kind, inputs[kind])
     read = {link.node_id for spec in nodes.values() for _, link in spec.links()}
     sums = {f"s{name}": NodeSpec("Sum", {"a": Link(name, 0)}) for name in nodes if name not in read}
     return Workflow({**nodes, **sums})

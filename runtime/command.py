@@ -35,8 +35,8 @@ def execute(arguments: Namespace) -> int:
         _report_faults(error, arguments)
         return BAD_INPUT
     except WorkflowErrors as errors:
-        for error in errors.errors:
-            _report_faults(error, arguments)
+        for each in errors.errors:
+            _report_faults(each, arguments)
         return BAD_INPUT
     except SaveError as error:
         if arguments.json:
