@@ -162,8 +162,8 @@ class Graph:
         targets : handle, node id, or several of them, optional
             What to compute. Default: all output nodes.
         options
-            Passed to the engine; run-graph's own takes ``on_event``, ``output_directory`` and
-            ``input_directories`` (:func:`runtime.session.run_graph`).
+            Passed to the engine; run-graph's own takes ``on_event``, ``output_directory``,
+            ``input_directories`` and ``cache`` (:func:`runtime.session.run_graph`).
 
         Raises
         ------

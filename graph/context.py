@@ -49,6 +49,18 @@ class Context(Environment, Protocol):
         """The session's one object of a class, such as the model store; made when first asked for."""
         ...
 
+    def half(self) -> dict[str, Any] | None:
+        """What `save_half` saved in an earlier run of this very node, with the same inputs, that was broken
+        off; None if there is nothing to go on with."""
+        ...
+
+    def save_half(self, **items: Any) -> None:
+        """Keep arrays and plain values, so that the next run goes on from here if this one is broken off.
+
+        Cheap enough to be called at every step: what follows too soon upon another is passed over.
+        """
+        ...
+
     def provenance(self) -> dict[str, Any]:
         """What an output node may write beside its result: the graph as run (``prompt``, in API
         format), ``seconds`` per finished stage, ``versions``, and ``input_directories``, where inputs were

@@ -100,6 +100,22 @@ class WorkflowError(Exception):
         return WorkflowError(self.faults, source)
 
 
+class WorkflowErrors(Exception):
+    """Several workflows that were to run together and cannot, each with its own error."""
+
+    def __init__(self, errors: Sequence[WorkflowError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("\n".join(map(str, errors)))
+
+
+def raise_all(errors: Sequence[WorkflowError]) -> None:
+    """Raise the one error, or several as a `WorkflowErrors`; nothing if there are none."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise WorkflowErrors(errors)
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that ``name`` was probably meant to be, if any is near."""
     by_folded = {candidate.casefold(): candidate for candidate in known}

@@ -13,16 +13,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from graph.context import Environment
-from graph.declaration import OutputSpec, inputs_of, output_table, outputs_of
+from graph.declaration import inputs_of
 from graph.faults import Fault, Problem, suggestion
 from graph.inputs import literal_faults
+from graph.linking import check_link
 from graph.links import Link
-from graph.node import Node
+from graph.node import Node, validated
 from graph.registry import Registry
-from graph.sockets import compatible
 from graph.workflow import NodeSpec, Workflow, own_copy, unwrapped
 
+Classes = Mapping[str, type[Node]]
+
 _SHOWN_OF_A_CYCLE = 10
+_SCALARS = frozenset({int, float, str, bool, type(None)})
 
 
 @dataclass(frozen=True)
@@ -75,25 +78,29 @@ def check(
 
     Nodes that no target needs are not validated, as in ComfyUI, but their classes must exist.
     """
-    faults = [
-        _unknown_class(node_id, spec, registry)
-        for node_id, spec in workflow.nodes.items()
-        if spec.class_type not in registry
-    ]
-    wanted = _wanted(workflow, registry, targets)
+    used = dict.fromkeys(spec.class_type for spec in workflow.nodes.values())
+    classes = {class_type: registry[class_type] for class_type in used if class_type in registry}
+    faults: list[Fault] = []
+    if len(classes) < len(used):
+        faults += [
+            _unknown_class(node_id, spec, registry)
+            for node_id, spec in workflow.nodes.items()
+            if spec.class_type not in classes
+        ]
+    wanted = _wanted(workflow, classes, targets)
     faults += _target_faults(workflow, wanted)
     if not wanted and not faults:
         faults.append(_no_outputs(registry))
-    needed = workflow.ancestors(wanted)
-    part = workflow.only(needed)
+    part = workflow.only(workflow.ancestors(wanted))
     order = part.order()
     if order is None:
         faults += _cycle_faults(part)
     nodes: dict[str, Node] = {}
     for node_id, spec in part.nodes.items():
-        if spec.class_type in registry:
-            node, found = _check_node(spec, workflow, registry, env)
-            faults += (fault.at(node_id, spec.class_type) for fault in found)
+        if spec.class_type in classes:
+            node, found = _check_node(spec, workflow, classes, registry, env)
+            if found:
+                faults += [fault.at(node_id, spec.class_type) for fault in found]
             if node is not None:
                 nodes[node_id] = node
     if faults or order is None:
@@ -101,14 +108,14 @@ def check(
     return Checked(part, wanted, {node_id: nodes[node_id] for node_id in order})
 
 
-def _wanted(workflow: Workflow, registry: Registry, targets: Iterable[str] | None) -> tuple[str, ...]:
+def _wanted(workflow: Workflow, classes: Classes, targets: Iterable[str] | None) -> tuple[str, ...]:
     """The targets; without any, all output nodes. A single string is one id, not its letters."""
     if targets is not None:
         return (targets,) if isinstance(targets, str) else tuple(targets)
     return tuple(
         node_id
         for node_id, spec in workflow.nodes.items()
-        if spec.class_type in registry and registry[spec.class_type].is_output
+        if spec.class_type in classes and classes[spec.class_type].is_output
     )
 
 
@@ -173,22 +180,25 @@ def _way_round(cycle: Sequence[str], workflow: Workflow) -> str:
 
 
 def _check_node(
-    spec: NodeSpec, workflow: Workflow, registry: Registry, env: Environment | None
+    spec: NodeSpec, workflow: Workflow, classes: Classes, registry: Registry, env: Environment | None
 ) -> tuple[Node | None, list[Fault]]:
     """A node's own faults: its links, then its literals, then what the class itself checks."""
-    node_class = registry[spec.class_type]
+    node_class = classes[spec.class_type]
     specs = inputs_of(node_class)
     faults: list[Fault] = []
     values: dict[str, Any] = {}
     for name, value in spec.inputs.items():
-        if name in specs and isinstance(value, (Link, list)):
-            values[name], fault = _check_link(name, value, specs[name].socket, workflow, registry)
+        if type(value) in _SCALARS:
+            values[name] = value
+        elif isinstance(value, (Link, list)) and name in specs:
+            values[name], fault = check_link(name, value, specs[name].socket, workflow, classes, registry)
             if fault is not None:
                 faults.append(fault)
         else:
-            values[name] = _literal(value)
+            # The node's own: what a node does to it stays in the node.
+            values[name] = own_copy(unwrapped(value))
     try:
-        node = node_class.model_validate(values)
+        node = validated(node_class, values)
         if not faults and env is not None:
             faults = [_own_fault(problem) for problem in node.check(env)]
     except ValidationError as error:
@@ -196,11 +206,6 @@ def _check_node(
     except Exception as error:  # somebody's node: anything may be wrong with it
         return None, [*faults, _broken_check(error)]
     return node, faults
-
-
-def _literal(value: Any) -> Any:
-    """A literal without its wrapping, the node's own: what a node does to it stays in the node."""
-    return own_copy(unwrapped(value))
 
 
 def _own_fault(problem: Problem) -> Fault:
@@ -219,74 +224,6 @@ def _broken_check(error: Exception) -> Fault:
         "exception_during_validation",
         f"the node's own check raised {type(error).__name__}: {error}",
         "Report this to the author of the node.",
-    )
-
-
-def _check_link(
-    name: str, value: Link | list[Any], accepted: str, workflow: Workflow, registry: Registry
-) -> tuple[Link, Fault | None]:
-    """The link with its slot as a number, and what is wrong with it.
-
-    A wrong link is returned too, so that the input does not also count as missing.
-    """
-    if isinstance(value, list):
-        return Link(""), Fault(
-            "bad_linked_input",
-            "a list here is a link, and this is none",
-            'Write a link as ["node id", slot]; write a literal list as {"__value__": [...]}.',
-            input=name,
-            found=str(value)[:80],
-            expected='["node id", slot number or output name]',
-        )
-    source = workflow.nodes.get(value.node_id)
-    if source is None:
-        return value, Fault(
-            "link_to_missing_node",
-            f"the link leads to node {value.node_id!r}, which does not exist",
-            suggestion(value.node_id, workflow.nodes, "Link it to an existing node."),
-            input=name,
-            found=str(value.to_json()),
-        )
-    if source.class_type not in registry:
-        return value, None  # reported at the source itself
-    source_class = registry[source.class_type]
-    output = output_table(source_class).get(value.slot)
-    if output is None:
-        outputs = outputs_of(source_class)
-        listing = ", ".join(f"{out.slot} = {out.name} ({out.socket})" for out in outputs) or "none"
-        return value, Fault(
-            "link_to_missing_output",
-            f"node {value.node_id!r} ({source.class_type}) has no output {value.slot!r}",
-            "Link one of its outputs.",
-            input=name,
-            found=str(value.to_json()),
-            expected=listing,
-        )
-    link = value if value.slot == output.slot else Link(value.node_id, output.slot)
-    if compatible(output.socket, accepted):
-        return link, None
-    return link, _mismatch(name, value.node_id, source.class_type, output, accepted, registry)
-
-
-def _mismatch(
-    name: str, source_id: str, source_class: str, output: OutputSpec, accepted: str, registry: Registry
-) -> Fault:
-    """An output of the wrong type, and which one was probably meant."""
-    outputs = outputs_of(registry[source_class])
-    better = next((out.name for out in outputs if compatible(out.socket, accepted)), None)
-    makers = ", ".join(registry.producing(accepted)[:3])
-    mend = (
-        f'Link its output {better!r} instead: ["{source_id}", "{better}"].'
-        if better
-        else f"Link it to a node that makes {accepted}{f', such as {makers}' if makers else ''}."
-    )
-    return Fault(
-        "return_type_mismatch",
-        f"output {output.name!r} of node {source_id!r} ({source_class}) does not fit here",
-        mend,
-        input=name,
-        found=output.socket,
-        expected=accepted,
     )
 
 

@@ -162,7 +162,22 @@ class Workflow:
         return seen
 
     def order(self) -> list[str] | None:
-        """The ids in topological order, or None if there is a cycle."""
+        """The ids in topological order, or None if there is a cycle.
+
+        That is the workflow's own order where each node stands behind its sources, as in most files.
+        """
+        return list(self.nodes) if self._is_in_order() else self._sorted()
+
+    def _is_in_order(self) -> bool:
+        seen: set[str] = set()
+        for node_id, spec in self.nodes.items():
+            for source in spec.sources:
+                if source not in seen and source in self.nodes:
+                    return False
+            seen.add(node_id)
+        return True
+
+    def _sorted(self) -> list[str] | None:
         missing: dict[str, int] = {}
         readers: defaultdict[str, list[str]] = defaultdict(list)
         for node_id, spec in self.nodes.items():
@@ -210,6 +225,8 @@ class Workflow:
     def only(self, ids: Iterable[str]) -> Workflow:
         """The part of the workflow made of these nodes, in the original order."""
         kept = set(ids)
+        if kept >= self.nodes.keys():
+            return self
         return Workflow({node_id: spec for node_id, spec in self.nodes.items() if node_id in kept})
 
 

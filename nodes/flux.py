@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from graph import Context, Environment, Field, Node, Outputs, Problem
 from runtime.generation import Generation
 from runtime.models.handles import Flux, Vae
 from runtime.values import Conditioning, Image, Latent
+
+if TYPE_CHECKING:
+    from runtime.models.sampling import Sampling
+    from runtime.models.transformer import Prepared
 
 
 class Sampled(Outputs):
@@ -19,6 +24,10 @@ class FluxSample(Node):
 
     Euler's method over linearly spaced noise levels, shifted by the picture's size where the model asks
     for it (dev does, schnell does not). The noise of a seed is mflux's, so its users' seeds carry over.
+
+    Picture i of a batch, counted from 0, is the picture of `seed` + i. As many as memory has room for are
+    sampled in one pass. `step_reuse` is TeaCache: a step whose input has hardly changed since the last
+    reuses what the network did there; it needs some ten steps or more, and samples one picture at a time.
     """
 
     category = "sampling"
@@ -43,12 +52,21 @@ class FluxSample(Node):
         description="Which noise to begin with.",
         json_schema_extra={"control_after_generate": True},
     )
+    batch_size: int = Field(default=1, ge=1, le=4096, description="How many pictures, of as many seeds.")
+    step_reuse: float = Field(
+        default=0,
+        ge=0,
+        le=2,
+        description="How much may change before the network runs again: 0 runs it at every step, 0.25 is "
+        "careful, 0.6 fast.",
+    )
 
     def run(self, ctx: Context) -> Sampled:
         import mlx.core as mx
 
         from runtime.models.checkpoints import shifts_sigmas
-        from runtime.models.denoise import denoise, initial_noise, unpack
+        from runtime.models.denoise import unpack
+        from runtime.models.sampling import Sampling, sample
         from runtime.models.schedule import sigmas
         from runtime.models.store import ModelStore
         from runtime.models.transformer import conditioning_widths
@@ -63,12 +81,27 @@ class FluxSample(Node):
             listening.tokens, listening.pooled, self.guidance, height=self.height, width=self.width
         )
         levels = sigmas(self.steps, self.width, self.height, shifts_sigmas(model.checkpoint))
-        latents = noise = initial_noise(self.seed, self.width, self.height)
-        ctx.progress(0, self.steps, preview=noise)
-        for step, latents in enumerate(denoise(transformer, prepared, noise, levels), start=1):
-            mx.eval(latents)
-            ctx.progress(step, self.steps, preview=latents)
-        return Sampled(latent=Latent(unpack(latents, self.width, self.height), self._generation()))
+        half = ctx.half()
+        sampling = Sampling(**half) if half else self._begin(store.spare_bytes, prepared)
+        done, total = sampling.steps_done(self.steps), self.steps * sampling.passes
+        ctx.progress(done, total, preview=sampling.under_way)
+        for advance in sample(transformer, prepared, sampling, levels, self.step_reuse):
+            sampling = advance.sampling
+            mx.eval(advance.latents)
+            if not sampling.is_finished:
+                ctx.save_half(**vars(sampling))
+            ctx.progress(advance.done, advance.total, preview=advance.latents)
+        return Sampled(latent=Latent(unpack(sampling.latents, self.width, self.height), self._generation()))
+
+    def _begin(self, spare_bytes: int, prepared: Prepared) -> Sampling:
+        from runtime.models.sampling import begin, pictures_at_once
+
+        at_once = 1
+        if not self.step_reuse:  # Whether a step may be reused is judged by one picture.
+            text = prepared.text
+            tokens = text.shape[1] + self.width * self.height // 256
+            at_once = pictures_at_once(self.batch_size, spare_bytes, tokens, text.shape[2], text.dtype.size)
+        return begin(self.seed, self.batch_size, self.width, self.height, at_once)
 
     def _generation(self) -> Generation:
         from runtime.models.checkpoints import base_model
@@ -86,6 +119,7 @@ class FluxSample(Node):
             base_model=base_model(self.flux.checkpoint),
             lora_paths=tuple(lora.name for lora in self.flux.loras),
             lora_scales=tuple(lora.scale for lora in self.flux.loras),
+            step_reuse=self.step_reuse,
         )
 
 
@@ -144,5 +178,10 @@ class DecodeLatent(Node):
         if self.tile_size:
             tiled = decode_tiled(vae.module, vae.config, self.latent.samples, self.tile_size, ctx.progress)
             return Decoded(image=Image(tiled, generation=self.latent.generation))
-        pixels = decode(vae.module, vae.config, self.latent.samples).astype(mx.float32)
-        return Decoded(image=Image(np.array(pixels), generation=self.latent.generation))
+        samples = self.latent.samples  # One at a time: a decoder needs much memory.
+        pictures = []
+        for index in range(samples.shape[0]):
+            decoded = decode(vae.module, vae.config, samples[index : index + 1])
+            pictures.append(np.array(decoded.astype(mx.float32)))
+            ctx.progress(index + 1, samples.shape[0])
+        return Decoded(image=Image(np.concatenate(pictures), generation=self.latent.generation))

@@ -26,6 +26,7 @@ class LoadImage(Node):
     """
 
     category = "image"
+    persistent = False
 
     image: str = Field(description="Path of the picture.", json_schema_extra={"image_upload": True})
 
@@ -61,9 +62,9 @@ class SaveImage(Node):
     """Write a picture as PNG into the output folder, with the whole graph in its metadata.
 
     The file is called `<prefix>_<00001>_.png`, numbered on from what is there; nothing is ever
-    overwritten. It carries `prompt`, the graph as run in ComfyUI's API format, and `run_graph`, the
-    settings and timings as JSON, which is also its EXIF comment as mflux writes it. `run-graph FILE.png`
-    runs it again.
+    overwritten. Each picture of a batch gets a file of its own, which tells its own seed. A file carries
+    `prompt`, the graph as run in ComfyUI's API format, and `run_graph`, the settings and timings as JSON,
+    which is also its EXIF comment as mflux writes it. `run-graph FILE.png` runs it again.
     """
 
     category = "image"
@@ -87,6 +88,9 @@ class SaveImage(Node):
         if fault is not None:
             yield Problem("filename_prefix", fault, "Choose another output folder (--output).")
 
+    def fingerprint(self, env: Environment) -> Any:
+        return os.path.abspath(env.output_directory)  # a picture in another folder does not serve
+
     def still_stands(self, outputs: SavedImage) -> bool:
         return os.path.isfile(outputs.path)
 
@@ -96,8 +100,9 @@ class SaveImage(Node):
         _, height, width, _ = self.image.pixels.shape
         prefix = expand_tokens(self.filename_prefix, width=width, height=height)
         folder = prefix_folder(ctx.output_directory, prefix)
-        settings = picture_metadata(self.image, ctx.provenance(), folder)
-        exif = mflux_comment(settings["run_graph"])
-        pictures = [to_png(pixels, as_text(settings), exif) for pixels in self.image.pixels]
+        provenance, pictures = ctx.provenance(), []
+        for index, pixels in enumerate(self.image.pixels):
+            settings = picture_metadata(self.image, provenance, folder, index)
+            pictures.append(to_png(pixels, as_text(settings), mflux_comment(settings["run_graph"])))
         paths = [save_numbered(ctx.output_directory, prefix, ".png", png) for png in pictures]
         return SavedImage(path=str(paths[0]))

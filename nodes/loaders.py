@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,9 @@ from runtime.models.checkpoints import Checkpoint, resolve_flux, resolve_redux
 from runtime.models.components import FLUX_PARTS, REDUX_PARTS
 from runtime.models.errors import ModelError
 from runtime.models.handles import Flux, Redux, Siglip, TextEncoders, Vae
+from runtime.models.hub import commit_of
+
+_COMMIT = re.compile("[0-9a-f]{40}")
 
 Quantize = Annotated[
     Literal["none", 3, 4, 5, 6, 8],
@@ -88,7 +92,12 @@ def _bits(quantize: Any) -> int | None:
 
 
 def _identity(model: Any, resolve: Callable[[str], Checkpoint]) -> str | None:
-    return resolve(model).identity if isinstance(model, str) else None
+    if not isinstance(model, str):
+        return None
+    checkpoint = resolve(model)
+    if checkpoint.repo is None or _COMMIT.fullmatch(checkpoint.revision or ""):
+        return checkpoint.identity
+    return f"{checkpoint.identity} {commit_of(checkpoint.repo, checkpoint.revision)}"  # a branch moves on
 
 
 def _model_problems(

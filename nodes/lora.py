@@ -9,6 +9,7 @@ from typing import Any, Literal
 from graph import Context, Environment, Field, Node, Outputs, Problem
 from runtime.models.errors import LoraError
 from runtime.models.handles import Flux
+from runtime.models.hub import commit_of
 from runtime.models.lora_files import Lora, lora_digest, resolve_lora
 
 
@@ -50,7 +51,9 @@ class LoadLora(Node):
         if not isinstance(self.lora, str):
             return None
         source = resolve_lora(self.lora, env.find_input)
-        return self.lora if source.path is None else lora_digest(source.path)
+        if source.path is not None:
+            return lora_digest(source.path)
+        return [self.lora, commit_of(source.repo, None)]  # the repository moves on
 
     def run(self, ctx: Context) -> Adapted:
         from runtime.models.lora_matching import examine

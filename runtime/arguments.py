@@ -6,6 +6,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptio
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from runtime.cache_options import add_cache_arguments
 from runtime.quantities import parse_bytes
 
 DRAWING_SUFFIXES = (".svg", ".png", ".mmd", ".txt")
@@ -17,6 +18,7 @@ examples:
   run-graph workflows/redux.json --validate
   run-graph workflows/redux.json --draw redux.svg
   run-graph output/redux_00001_.png --set sample.seed=2
+  run-graph workflows/redux.json workflows/two_references.json
   run-graph workflows/redux.json --sweep smaller.mode=low,high --contact-sheet sheet.png
 """
 
@@ -24,10 +26,14 @@ examples:
 def parse(argv: Sequence[str] | None) -> Namespace:
     """Parse the command line; a wrong one ends the process with code 2 and a message."""
     parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)  # options may stand between the files
     asks_about_nodes = arguments.list_nodes or arguments.describe or arguments.schema
-    if arguments.file is None and not asks_about_nodes:
+    asks_about_cache = arguments.cache_info or arguments.cache_clear
+    if not arguments.files and not (asks_about_nodes or asks_about_cache):
         parser.error("name a workflow file, such as workflows/redux.json")
+    if len(arguments.files) > 1 and (arguments.draw or arguments.contact_sheet):
+        option = "--draw" if arguments.draw else "--contact-sheet"
+        parser.error(f"{option} takes one workflow, and {len(arguments.files)} are named; run it for each")
     if arguments.zip and len(arguments.sweep) < 2:
         parser.error("--zip pairs the values of two --sweep or more")
     if arguments.contact_sheet and not arguments.contact_sheet.lower().endswith(".png"):
@@ -44,7 +50,12 @@ def _parser() -> ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", nargs="?", help="workflow (JSON), or a picture that carries one")
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="workflow (JSON), or a picture that carries one; several run together, what they share once",
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -67,6 +78,7 @@ def _parser() -> ArgumentParser:
     )
     _add_many(parser)
     _add_memory(parser)
+    add_cache_arguments(parser)
     _add_reporting(parser)
     _add_questions(parser)
     return parser
@@ -123,6 +135,8 @@ def _add_questions(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("instead of running")
     group.add_argument("--validate", action="store_true", help="report all faults; load no model code")
     group.add_argument("--draw", metavar="FILE", help="draw the graph: .svg, .png, .mmd (mermaid) or .txt")
+    group.add_argument("--cache-info", action="store_true", help="tell what is kept of earlier runs")
+    group.add_argument("--cache-clear", action="store_true", help="remove what is kept of earlier runs")
     group.add_argument("--list-nodes", action="store_true", help="list all node classes")
     group.add_argument("--describe", metavar="CLASS", help="describe a node class")
     group.add_argument("--schema", action="store_true", help="print the JSON Schema of workflow files")

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from graph.faults import Fault, WorkflowError, suggestion
+from graph.faults import Fault, WorkflowError, WorkflowErrors, raise_all, suggestion
 from graph.registry import Registry, installed_nodes
 from graph.validation import check
-from graph.workflow import Workflow
 from runtime.contact_sheet.command import make_contact_sheet, save_contact_sheet
-from runtime.context import Surroundings
 from runtime.errors import Cancelled, NodeFailed
+from runtime.file_jobs import FileJob, read_files
 from runtime.files import SaveError, refuse_overwriting, write_atomically
 from runtime.models.hub import offline
-from runtime.settings import apply_settings
-from runtime.sources import Source, read_source
-from runtime.sweep.command import print_variants, read_sweep
-from runtime.sweep.expansion import Sweep
-from runtime.terminal import BAD_INPUT, DONE, INTERRUPTED, NODE_FAILED, say
+from runtime.sweep.command import print_variants
+from runtime.terminal import BAD_INPUT, DONE, INTERRUPTED, NODE_FAILED, discard, say, warn
+
+if TYPE_CHECKING:
+    from runtime.contact_sheet.sheet import ContactSheet
 
 
 def execute(arguments: Namespace) -> int:
@@ -31,6 +33,10 @@ def execute(arguments: Namespace) -> int:
         return DONE
     except WorkflowError as error:
         _report_faults(error, arguments)
+        return BAD_INPUT
+    except WorkflowErrors as errors:
+        for each in errors.errors:
+            _report_faults(each, arguments)
         return BAD_INPUT
     except SaveError as error:
         if arguments.json:
@@ -46,25 +52,32 @@ def execute(arguments: Namespace) -> int:
 
 
 def _dispatch(arguments: Namespace) -> None:
+    if arguments.cache_info or arguments.cache_clear:
+        _about_cache(arguments)
+        return
     registry = installed_nodes()
     for problem in registry.problems:
-        say(f"warning: {problem}")
+        warn(problem)
     if arguments.list_nodes or arguments.describe or arguments.schema:
         print(_about_nodes(arguments, registry))
         return
-    source = read_source(Path(arguments.file))
-    try:
-        workflow = apply_settings(source, arguments.set, registry)
-        surroundings = Surroundings(source.folders, Path(arguments.output))
-        sweep = read_sweep(Source(workflow, source.folders), arguments, registry, surroundings)
-        if arguments.validate:
-            _validate(sweep, arguments, registry, surroundings)
-        if arguments.draw:
-            _draw(sweep.workflow, arguments, registry)
-        if not (arguments.validate or arguments.draw):
-            _run(sweep, arguments, registry, surroundings)
-    except WorkflowError as error:
-        raise error.in_file(arguments.file) from None
+    jobs = read_files(arguments, registry)
+    if arguments.validate:
+        _validate(jobs, arguments, registry)
+    if arguments.draw:
+        _draw(jobs[0], registry)
+    if not (arguments.validate or arguments.draw):
+        _run(jobs, arguments, registry)
+
+
+def _about_cache(arguments: Namespace) -> None:
+    from runtime.cache.opening import cache_usage, clear_cache
+
+    told = clear_cache(arguments.cache_dir) if arguments.cache_clear else cache_usage(arguments.cache_dir)
+    if arguments.json:
+        print(json.dumps({"event": "cache", **asdict(told)}, ensure_ascii=False))
+    elif not arguments.quiet:
+        print(told.text())
 
 
 def _about_nodes(arguments: Namespace, registry: Registry) -> str:
@@ -82,30 +95,33 @@ def _about_nodes(arguments: Namespace, registry: Registry) -> str:
     return describe(registry[arguments.describe])
 
 
-def _validate(sweep: Sweep, arguments: Namespace, registry: Registry, surroundings: Surroundings) -> None:
-    checked = check(sweep.workflow, registry, sweep.targets(arguments.target) or None, surroundings)
-    if checked.faults:
-        raise WorkflowError(checked.faults)
-    if arguments.json:
-        print(json.dumps({"event": "valid", "nodes": len(checked.nodes), "targets": checked.targets}))
-    elif not arguments.quiet:
-        print(f"{arguments.file}: valid, {len(checked.nodes)} nodes lead to {', '.join(checked.targets)}")
+def _validate(jobs: Sequence[FileJob], arguments: Namespace, registry: Registry) -> None:
+    found = [(job, check(job.sweep.workflow, registry, job.targets, job.surroundings)) for job in jobs]
+    raise_all([WorkflowError(done.faults, job.arguments.file) for job, done in found if done.faults])
+    for job, checked in found:
+        file, count = job.arguments.file, len(checked.nodes)
+        if arguments.json:
+            named = {"file": file} if job.name else {}
+            print(json.dumps({"event": "valid", **named, "nodes": count, "targets": checked.targets}))
+        elif not arguments.quiet:
+            print(f"{file}: valid, {count} nodes lead to {', '.join(checked.targets)}")
 
 
-def _draw(workflow: Workflow, arguments: Namespace, registry: Registry) -> None:
+def _draw(job: FileJob, registry: Registry) -> None:
+    arguments = job.arguments
     target = Path(arguments.draw)
     refuse_overwriting(arguments.file, target, "--draw")
     from runtime.picture import drawing
 
-    write_atomically(target, drawing(workflow, registry, target.suffix), overwrite=True)
+    write_atomically(target, drawing(job.sweep.workflow, registry, target.suffix), overwrite=True)
     if arguments.json:
         print(json.dumps({"event": "drawing", "path": str(target)}, ensure_ascii=False))
     elif not arguments.quiet:
         print(target)
 
 
-def _run(sweep: Sweep, arguments: Namespace, registry: Registry, surroundings: Surroundings) -> None:
-    from runtime.cache import NoCache
+def _run(jobs: Sequence[FileJob], arguments: Namespace, registry: Registry) -> None:
+    from runtime.cache.opening import chosen_cache
     from runtime.events import each_of, plain_values
     from runtime.memory_report import memory_report
     from runtime.models.store import ModelStore
@@ -113,28 +129,56 @@ def _run(sweep: Sweep, arguments: Namespace, registry: Registry, surroundings: S
     from runtime.services import Services
     from runtime.session import Session
 
-    sheet = make_contact_sheet(sweep, arguments, registry)
-    if sweep.axes and arguments.json:
-        print_variants(sweep)
-    titles = {node_id: spec.title for node_id, spec in sweep.workflow.nodes.items()}
+    sheet = _contact_sheet(jobs[0], registry) if arguments.contact_sheet else None
+    if arguments.json:
+        _introduce(jobs)
+    titles = {
+        job.place(node_id): spec.title for job in jobs for node_id, spec in job.sweep.workflow.nodes.items()
+    }
     services = Services(ModelStore(arguments.memory_limit, arguments.low_ram))
+    cache = chosen_cache(arguments.no_cache, arguments.cache_dir, discard if arguments.quiet else warn)
     with (
         memory_report(arguments.memory_report) as report,
         listener(titles, quiet=arguments.quiet, as_json=arguments.json) as on_event,
+        _failures_name_their_file(jobs),
     ):
-        result = Session(registry, NoCache(), services).run(
-            sweep.workflow,
-            targets=sweep.targets(arguments.target) or None,
-            surroundings=surroundings,
-            on_event=each_of(on_event, sheet, report),
-            originals=sweep.originals if sweep.axes else None,
+        result = Session(registry, cache, services).run_together(
+            [job.job() for job in jobs], on_event=each_of(on_event, sheet, report)
         )
     if not (arguments.quiet or arguments.json):
         for outputs in result.by_node.values():
             for value in plain_values(outputs).values():
                 print(value)
     if sheet is not None:
-        save_contact_sheet(sheet, result.as_run(), arguments, surroundings)
+        save_contact_sheet(sheet, result.as_run(), arguments, jobs[0].surroundings)
+
+
+def _contact_sheet(job: FileJob, registry: Registry) -> ContactSheet | None:
+    try:
+        return make_contact_sheet(job.sweep, job.arguments, registry)
+    except WorkflowError as error:
+        raise error.in_file(job.arguments.file) from None
+
+
+def _introduce(jobs: Sequence[FileJob]) -> None:
+    """Before the events, as lines of JSON: what the files are called in them, and the variants of sweeps."""
+    if len(jobs) > 1 or jobs[0].name:
+        files = {job.name: job.arguments.file for job in jobs}
+        print(json.dumps({"event": "workflows", "files": files}, ensure_ascii=False), flush=True)
+    for job in jobs:
+        if job.sweep.axes:
+            print_variants(job.sweep, job.name)
+
+
+@contextmanager
+def _failures_name_their_file(jobs: Sequence[FileJob]) -> Iterator[None]:
+    try:
+        yield
+    except NodeFailed as error:
+        error.file = next(
+            job.arguments.file for job in jobs if not job.name or error.node_id.startswith(f"{job.name}:")
+        )
+        raise
 
 
 def _report_faults(error: WorkflowError, arguments: Namespace) -> None:
@@ -149,6 +193,6 @@ def _report_failure(error: NodeFailed, arguments: Namespace) -> None:
         import traceback
 
         traceback.print_exception(error.__cause__)
-    say(f"{arguments.file}: {error}")
+    say(f"{error.file}: {error}")
     for name, value in error.inputs.items():
         say(f"  {name} = {value}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from runtime.cache.halves import Half, NoHalf
 from runtime.errors import Cancelled
 from runtime.events import Listener, NodeProgress
 from runtime.files import find_input
@@ -61,6 +62,7 @@ class NodeContext:
     emit: Listener
     token: CancelToken
     describe_run: Callable[[], dict[str, Any]]
+    own_half: Callable[[], Half] = NoHalf
 
     @property
     def output_directory(self) -> Path:
@@ -75,6 +77,12 @@ class NodeContext:
 
     def service(self, kind: type[Service]) -> Service:
         return self.services.get(kind)
+
+    def half(self) -> dict[str, Any] | None:
+        return self.own_half().load()
+
+    def save_half(self, **items: Any) -> None:
+        self.own_half().save(items)
 
     def provenance(self) -> dict[str, Any]:
         return self.describe_run()

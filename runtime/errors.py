@@ -23,6 +23,8 @@ class NodeFailed(Exception):
         Which node.
     inputs : dict
         Its inputs, shortened to one line each.
+    file : str or None
+        The workflow file that it is in, where that is known.
     __cause__ : Exception
         What it raised.
     """
@@ -30,6 +32,7 @@ class NodeFailed(Exception):
     def __init__(self, node_id: str, class_type: str, inputs: Mapping[str, Any], cause: Exception) -> None:
         self.node_id = node_id
         self.class_type = class_type
+        self.file: str | None = None
         self.inputs = {name: shorten(value) for name, value in inputs.items()}
         self.__cause__ = cause
         super().__init__(f"node {node_id!r} ({class_type}) failed: {self.reason}")

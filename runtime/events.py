@@ -80,7 +80,10 @@ class NodeFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class NodeReused(Event):
-    """A node was not run: an earlier run (``cache``) or an identical node (``twin``) had its result.
+    """A node was not run, for its result was known.
+
+    ``origin`` says from where: an earlier run (``cache``), an identical node (``twin``), or a node of the
+    same class and literals that read the same values (``unchanged``).
 
     ``outputs`` is as in :class:`NodeFinished`.
     """

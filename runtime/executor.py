@@ -12,10 +12,13 @@ from pydantic import ValidationError
 
 from graph.declaration import inputs_of, outputs_class
 from graph.faults import suggestion
+from graph.fingerprint import content_of
 from graph.inputs import literal_faults
-from graph.node import Node, Outputs
+from graph.node import Node, Outputs, validated
 from graph.registry import Registry
-from runtime.cache import ResultCache
+from runtime.cache import NoCache, ResultCache
+from runtime.cache.halves import Half
+from runtime.cache.parts import digest_of
 from runtime.context import CancelToken, NodeContext
 from runtime.errors import Cancelled, NodeFailed
 from runtime.events import Listener, NodeErred, NodeFinished, NodeReused, NodeStarted, plain_values
@@ -46,7 +49,8 @@ class Executor:
     Attributes
     ----------
     seconds : dict
-        Seconds that each finished node took, by id.
+        Seconds that each finished node took, by id; with those of earlier runs whose half-done work it
+        went on with.
     """
 
     def __init__(
@@ -64,8 +68,10 @@ class Executor:
         self.emit = emit
         self.token = token
         self.seconds: dict[str, float] = {}
+        self._contents: dict[str, str | None] = {}  # of the nodes that run
+        self._halves: dict[str, Half] = {}
         self._nodes_by_key = {plan.keys[node_id]: node for node_id, node in plan.nodes.items()}
-        self.state = RunState(plan, self._held, has_room)
+        self.state = RunState(plan, lambda key: self._held(key, self._nodes_by_key[key]), has_room)
         self._copies: defaultdict[str, list[str]] = defaultdict(list)
         for node_id, twin in plan.twin.items():
             if node_id != twin:
@@ -92,6 +98,8 @@ class Executor:
         while state.ready:
             self.token.raise_if_cancelled()
             self._advance(*state.next_ready())
+        nodes = self.plan.nodes
+        self.cache.settle(key for node_id, key in self.plan.keys.items() if nodes[node_id].is_output)
         return {target: state.values[self.plan.twin[target]] for target in self.plan.targets}
 
     def _advance(self, node_id: str, values: Values) -> None:
@@ -102,13 +110,55 @@ class Executor:
         if lazy:
             self._announce_found(self.state.demand_lazy(node_id, lazy))
             return
+        content = self._content(node_id, values)
+        known = self._held(content, node) if content is not None else None
+        if known is not None:
+            self._reuse(node_id, known)
+            return
         self.emit(NodeStarted(node_id, node.class_type))
+        self._contents[node_id] = content
         started = time.perf_counter()
         outputs = self._step(self._call, node_id, node, values)
-        self.seconds[node_id] = time.perf_counter() - started
-        self.cache.put(self.plan.keys[node_id], outputs)
+        seconds = time.perf_counter() - started
+        self.seconds[node_id] = seconds
+        self.cache.put(self.plan.keys[node_id], outputs, content, seconds, type(node))
+        self._end_half(node_id)
         self.state.finish(node_id, outputs)
-        self.emit(NodeFinished(node_id, node.class_type, self.seconds[node_id], *_told(outputs)))
+        self.emit(NodeFinished(node_id, node.class_type, seconds, *_told(outputs)))
+        self._announce_copies(node_id, outputs)
+
+    def _content(self, node_id: str, values: Values) -> str | None:
+        """What names the node by the values that it reads; None if its key says as much."""
+        if not values or isinstance(self.cache, NoCache):
+            return None
+        links, keys = self.plan.links[node_id].all, self.plan.keys
+        sources = {}
+        for name, value in values.items():
+            link = links[name]
+            sources[name] = digest_of(value) or f"{keys[link.node_id]} {link.slot}"
+        return content_of(self.plan.own[node_id], sources)
+
+    def half_of(self, node_id: str) -> Half:
+        """Where a node that runs keeps what it has done so far."""
+        half = self._halves.get(node_id)
+        if half is None:
+            half = self.cache.half(self._contents[node_id] or self.plan.keys[node_id])
+            self._halves[node_id] = half
+        return half
+
+    def _end_half(self, node_id: str) -> None:
+        del self._contents[node_id]
+        half = self._halves.pop(node_id, None)
+        if half is not None:
+            self.seconds[node_id] += half.carried
+            half.drop()
+
+    def _reuse(self, node_id: str, outputs: Outputs) -> None:
+        """Give a node the result that the same values led to before."""
+        node_class = type(self.plan.nodes[node_id])
+        self.cache.put(self.plan.keys[node_id], outputs, node_class=node_class)
+        self.state.finish(node_id, outputs)
+        self.emit(NodeReused(node_id, node_class.class_type, "unchanged", *_told(outputs)))
         self._announce_copies(node_id, outputs)
 
     def _step(
@@ -145,7 +195,7 @@ class Executor:
         if values:
             # Checked again: a parameter fed by a link obeys its range, a socket its class.
             try:
-                node = node_class.model_validate({**node.__dict__, **values})
+                node = validated(node_class, {**node.__dict__, **values})
             except ValidationError as error:
                 faults = literal_faults(error, node_class, Registry())
                 raise ValueError("; ".join(str(fault) for fault in faults)) from None
@@ -155,12 +205,10 @@ class Executor:
             raise TypeError(f"run returned {type(outputs).__name__}, not {expected.__name__}")
         return outputs
 
-    def _held(self, key: str) -> Outputs | None:
-        """The result of an earlier run, if its node says that it still stands."""
-        outputs = self.cache.get(key)
-        if outputs is None or not self._nodes_by_key[key].still_stands(outputs):
-            return None
-        return outputs
+    def _held(self, name: str, node: Node) -> Outputs | None:
+        """The result of an earlier run by key or content, if its node says that it still stands."""
+        outputs = self.cache.get(name, outputs_class(type(node)))
+        return outputs if outputs is not None and node.still_stands(outputs) else None
 
     def _announce_found(self, found: dict[str, Outputs]) -> None:
         for node_id, outputs in found.items():

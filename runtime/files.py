@@ -11,10 +11,11 @@ import difflib
 import errno
 import hashlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+from runtime.temporary import temporary_file
 
 _OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -46,7 +47,7 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool) -> None:
         If the file exists and `overwrite` is false, or the system refuses the write.
     """
     target = Path(os.path.realpath(path)) if overwrite else Path(path)
-    with _refusals_explained(target, len(data)), _temporary(target.parent, data) as temporary:
+    with _refusals_explained(target, len(data)), temporary_file(target.parent, data) as temporary:
         if overwrite:
             os.replace(temporary, target)
         elif not _publish(temporary, target):
@@ -90,7 +91,10 @@ def save_numbered(folder: Path, prefix: str, suffix: str, data: bytes) -> Path:
         If the prefix is empty or leaves `folder`, or the system refuses the write.
     """
     parent, name = _split_prefix(folder, prefix)
-    with _refusals_explained(parent / f"{name}_*{suffix}", len(data)), _temporary(parent, data) as temporary:
+    with (
+        _refusals_explained(parent / f"{name}_*{suffix}", len(data)),
+        temporary_file(parent, data) as temporary,
+    ):
         counter = _next_counter(parent, name)
         while not _publish(temporary, target := parent / f"{name}_{counter:05}_{suffix}"):
             counter += 1
@@ -158,21 +162,6 @@ def digest(path: Path) -> str:
     """The SHA-256 of a file's content, in 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def _temporary(folder: Path, data: bytes) -> Iterator[Path]:
-    """A flushed file of `data` in `folder`, removed at the end if it is still there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f".{secrets.token_hex(8)}.tmp"
-    try:
-        with open(path, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _publish(temporary: Path, target: Path) -> bool:

@@ -6,7 +6,7 @@ with any nodes in between.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class Generation:
-    """The settings of a sampled picture.
+    """The settings of a sampled picture, or of a batch of them, of which `seed` is the first one's.
 
     ``model`` and ``quantize`` are FLUX's, ``base_model`` the one that it is made from; ``width`` and
     ``height`` pixels; ``lora_paths`` the LoRAs as the workflow names them, in the order in which they
-    were laid over FLUX.
+    were laid over FLUX; ``step_reuse`` how much might change before a step was computed anew.
     """
 
     prompt: str
@@ -63,3 +63,8 @@ class Generation:
     base_model: str | None = None
     lora_paths: tuple[str, ...] = ()
     lora_scales: tuple[float, ...] = ()
+    step_reuse: float = 0.0
+
+    def of_picture(self, index: int) -> Generation:
+        """The settings of one picture of a batch: each has its own seed, the first one's and its index."""
+        return replace(self, seed=(self.seed + index) % 2**64)

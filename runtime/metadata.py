@@ -14,7 +14,9 @@ from runtime.values import Image
 Settings = dict[str, Any]
 
 
-def picture_metadata(image: Image, provenance: Mapping[str, Any], folder: Path) -> dict[str, Settings]:
+def picture_metadata(
+    image: Image, provenance: Mapping[str, Any], folder: Path, index: int = 0
+) -> dict[str, Settings]:
     """The two documents that go into a PNG.
 
     Parameters
@@ -26,6 +28,8 @@ def picture_metadata(image: Image, provenance: Mapping[str, Any], folder: Path) 
     folder : Path
         Where the file will lie. Input folders are written relative to it, so that a project can be moved
         as a whole, and the file tells little about the rest of the disk.
+    index : int
+        Which picture of the batch: each tells its own seed.
 
     Returns
     -------
@@ -34,7 +38,7 @@ def picture_metadata(image: Image, provenance: Mapping[str, Any], folder: Path) 
         where mflux has one (seed, steps, guidance, redux_image_paths, ...), tokens per reference,
         versions, seconds of each finished stage, and the input folders.
     """
-    settings: Settings = {} if image.generation is None else _generation(image.generation)
+    settings: Settings = {} if image.generation is None else _generation(image.generation.of_picture(index))
     settings["versions"] = provenance["versions"]
     settings["seconds"] = provenance["seconds"]
     settings["input_directories"] = [_relative(place, folder) for place in provenance["input_directories"]]
@@ -60,6 +64,7 @@ def _generation(generation: Generation) -> Settings:
         "quantize": generation.quantize,
         "lora_paths": list(generation.lora_paths),
         "lora_scales": list(generation.lora_scales),
+        "step_reuse": generation.step_reuse,
         "redux_model": _common([reference.redux_model for reference in references]),
         "redux_mode": _common([_mode(reference.mode, reference.factor) for reference in references]),
         "interpolation_mode": _common([reference.interpolation for reference in references]),

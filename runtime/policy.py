@@ -4,15 +4,20 @@ Nodes that compute with no model run first: they are quick, finish pictures earl
 come nodes for whose model there is room without another one leaving, those nearest to the graph's end
 first, so that a picture of a batch is finished before the next is begun. Where there is no such room, the
 model in use is used up, and then comes the one whose next node is nearest to the graph's beginning, so
-that all text is encoded before the first picture is sampled and each model is loaded once.
+that all text is encoded before the first picture is sampled.
+
+Before a model is loaded one look goes ahead: if more work for it will come out of another model that is
+ready, and the two do not fit in memory together, the other one is used first. Each model is then loaded
+once wherever the graph allows it, also if several workflows with graphs of different depths run together.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 
 Affinity = Hashable | None
+Awaited = Mapping[Affinity, Set[Affinity]]
 
 
 class ReadyNodes:
@@ -21,6 +26,7 @@ class ReadyNodes:
     def __init__(self) -> None:
         self._groups: dict[Affinity, list[tuple[int, int, str]]] = {}
         self._current: Affinity = None
+        self._used: set[Affinity] = set()
 
     def __bool__(self) -> bool:
         return bool(self._groups)
@@ -29,26 +35,56 @@ class ReadyNodes:
         """Add a node; within a group the least depth, then the least position, goes first."""
         heapq.heappush(self._groups.setdefault(affinity, []), (depth, position, node_id))
 
-    def pop(self, has_room: Callable[[str], bool]) -> str:
+    def models(self) -> dict[str, Affinity]:
+        """The model of each ready node."""
+        return {node_id: model for model, group in self._groups.items() for _, _, node_id in group}
+
+    def pop(self, has_room: Callable[..., bool], awaited: Callable[[], Awaited] = dict) -> str:
         """Remove and return the node to run next.
 
-        ``has_room`` tells of a node's id whether its model can be used without another one leaving.
+        Parameters
+        ----------
+        has_room : callable
+            Tells of one node's id, or several, whether their models can be used together without another
+            one leaving memory.
+        awaited : callable
+            For each model with which nodes that are not ready will compute, the models of the ready nodes
+            whose results those wait for. Asked only before a model is loaded.
         """
-        affinity = self._choose(has_room)
+        affinity = self._choose(has_room, awaited)
         group = self._groups[affinity]
         _, _, node_id = heapq.heappop(group)
         if not group:
             del self._groups[affinity]
         if affinity is not None:
             self._current = affinity
+            self._used.add(affinity)
         return node_id
 
-    def _choose(self, has_room: Callable[[str], bool]) -> Affinity:
+    def _choose(self, has_room: Callable[..., bool], awaited: Callable[[], Awaited]) -> Affinity:
         if None in self._groups:
             return None
-        roomy = [affinity for affinity, group in self._groups.items() if has_room(group[0][2])]
+        choice = self._best(self._groups, has_room)
+        if len(self._groups) == 1 or choice == self._current:
+            return choice
+        if choice in self._used and has_room(self._first(choice)):
+            return choice  # most likely still in memory
+        others = awaited()
+        timely = [model for model in self._groups if not self._is_premature(model, others, has_room)]
+        return self._best(timely or self._groups, has_room)
+
+    def _best(self, models: Iterable[Affinity], has_room: Callable[..., bool]) -> Affinity:
+        roomy = [model for model in models if has_room(self._first(model))]
         if roomy:
-            return max(roomy, key=lambda affinity: (self._groups[affinity][0][0], affinity == self._current))
-        if self._current in self._groups:
+            return max(roomy, key=lambda model: (self._groups[model][0][0], model == self._current))
+        if self._current in models:
             return self._current
-        return min(self._groups, key=lambda affinity: self._groups[affinity][0])
+        return min(models, key=lambda model: self._groups[model][0])
+
+    def _is_premature(self, model: Affinity, awaited: Awaited, has_room: Callable[..., bool]) -> bool:
+        """Whether the model would have to leave and come back for work that another one has yet to give."""
+        givers = [giver for giver in awaited.get(model, ()) if giver != model and giver in self._groups]
+        return bool(givers) and not has_room(self._first(model), *map(self._first, givers))
+
+    def _first(self, model: Affinity) -> str:
+        return self._groups[model][0][2]

@@ -55,14 +55,18 @@ class Services:
 
     def __init__(self, *given: Any) -> None:
         self._made: dict[type, Any] = {type(service): service for service in given}
+        # Kept, since asking whether an object fits a protocol takes longer than most nodes' events.
+        self._followers = [service for service in given if isinstance(service, RunFollower)]
         self._run: RunView | None = None
 
     def get(self, kind: type[Service]) -> Service:
         """The session's object of this class."""
         if kind not in self._made:
             self._made[kind] = made = kind()
-            if self._run is not None and isinstance(made, RunFollower):
-                made.run_begins(self._run)
+            if isinstance(made, RunFollower):
+                self._followers.append(made)
+                if self._run is not None:
+                    made.run_begins(self._run)
         return cast(Service, self._made[kind])
 
     def has_room_for(self, values: Iterable[Any]) -> bool:
@@ -73,15 +77,12 @@ class Services:
     def run_begins(self, run: RunView) -> None:
         """Tell the services that follow runs, now and when they are made, of this one."""
         self._run = run
-        for service in self._followers():
+        for service in self._followers:
             service.run_begins(run)
 
     def observe(self, event: Event) -> None:
         """Pass an event of the run on to the services that follow it."""
-        for service in self._followers():
+        for service in self._followers:
             service.observe(event)
         if isinstance(event, RunFinished):
             self._run = None
-
-    def _followers(self) -> list[RunFollower]:
-        return [service for service in self._made.values() if isinstance(service, RunFollower)]

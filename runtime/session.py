@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,17 +13,16 @@ from typing import Any, TypeVar, cast
 
 from graph.links import Link
 from graph.node import Outputs
-from graph.normal import normalised
 from graph.registry import Registry, installed_nodes
-from graph.validation import check
 from graph.workflow import Workflow
-from runtime.cache import MemoryCache, ResultCache
+from runtime.cache import MemoryCache, NoCache, ResultCache
+from runtime.cache.layers import LayeredCache
+from runtime.cache.opening import disk_cache
 from runtime.context import CancelToken, NodeContext, Surroundings
 from runtime.errors import Cancelled
 from runtime.events import Event, Listener, RunFinished, RunStarted, ignore
 from runtime.executor import Executor
-from runtime.plan import make_plan
-from runtime.provenance import describe_run, describe_variant
+from runtime.job import Job, check_jobs
 from runtime.services import Services
 
 Value = TypeVar("Value")
@@ -84,7 +84,7 @@ class Session:
     registry : Registry, optional
         Default: all installed nodes.
     cache : ResultCache, optional
-        Default: results of this process, up to 2 GiB.
+        Default: results of this session, up to 2 GiB.
     services : Services, optional
         Shared objects for nodes. Default: the model store, made when first asked for.
     """
@@ -135,23 +135,35 @@ class Session:
         Cancelled, KeyboardInterrupt
             If the run was stopped.
         """
-        surroundings = surroundings or Surroundings([Path.cwd()], OUTPUT_DIRECTORY)
-        token = token or CancelToken()
-        checked = check(workflow, registry or self.registry, targets, surroundings)
-        plan = make_plan(checked, surroundings)
+        place = surroundings or Surroundings([Path.cwd()], OUTPUT_DIRECTORY)
+        job = Job(workflow, place, targets, originals)
+        return self.run_together([job], on_event=on_event, token=token, registry=registry)
 
-        @once
-        def as_run() -> Workflow:
-            return normalised(checked.nodes, checked.workflow)
+    def run_together(
+        self,
+        jobs: Sequence[Job],
+        *,
+        on_event: Listener = ignore,
+        token: CancelToken | None = None,
+        registry: Registry | None = None,
+    ) -> RunResult:
+        """Validate several workflows and run them as one plan: what they have in common is done once.
 
-        def provenance(node_id: str) -> dict[str, Any]:
-            if originals is None:
-                return describe_run(as_run(), surroundings, executor.seconds)
-            return describe_variant(as_run(), node_id, originals, surroundings, executor.seconds)
+        See :meth:`run`. Nodes are called ``job:node`` in events, errors and the result.
+
+        Raises
+        ------
+        WorkflowErrors
+            If more than one workflow has faults; nothing has run.
+        """
+        checked = check_jobs(jobs, registry or self.registry)
+        plan, token = checked.plan, token or CancelToken()
 
         def make_context(node_id: str) -> NodeContext:
-            describe = partial(provenance, node_id)
-            return NodeContext(node_id, surroundings, self.services, emit, token, describe)
+            surroundings = checked.owner(node_id)[0].job.surroundings
+            describe = partial(checked.describe, node_id, executor.seconds)
+            half = partial(executor.half_of, node_id)
+            return NodeContext(node_id, surroundings, self.services, emit, token, describe, half)
 
         def emit(event: Event) -> None:
             self.services.observe(event)
@@ -171,13 +183,16 @@ class Session:
         finally:
             seconds = time.perf_counter() - started
             emit(RunFinished(status, seconds))
-        return RunResult(outputs, seconds, as_run)
+        return RunResult(outputs, seconds, once(checked.as_run))
 
 
 @once
 def default_session() -> Session:
-    """The session that ``Graph.run`` uses: one for the process, so that models stay loaded."""
-    return Session()
+    """The session that ``Graph.run`` uses: one for the process, so that models stay loaded.
+
+    Results are at hand in memory, and on the disk for later processes.
+    """
+    return Session(cache=LayeredCache(MemoryCache(), disk_cache(None, logging.getLogger(__name__).warning)))
 
 
 def run_graph(
@@ -188,9 +203,14 @@ def run_graph(
     on_event: Listener = ignore,
     output_directory: str | Path = OUTPUT_DIRECTORY,
     input_directories: Sequence[str | Path] = (".",),
+    cache: bool = True,
 ) -> RunResult:
-    """Run a workflow in the process's own session: the engine behind :meth:`graph.Graph.run`."""
+    """Run a workflow in the process's own session: the engine behind :meth:`graph.Graph.run`.
+
+    With ``cache=False`` no result of an earlier run is used, and none kept.
+    """
     surroundings = Surroundings([Path(folder) for folder in input_directories], Path(output_directory))
-    return default_session().run(
+    session = default_session() if cache else Session(cache=NoCache(), services=default_session().services)
+    return session.run(
         workflow, targets=targets, surroundings=surroundings, on_event=on_event, registry=registry
     )

@@ -23,11 +23,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from graph.declaration import output_table
 from graph.links import Link
-from graph.node import Outputs
+from graph.node import Node, Outputs
 from graph.sockets import SocketValue
 from graph.workflow import own_copy
 from runtime.plan import Plan
@@ -86,8 +87,24 @@ class RunState:
 
     def next_ready(self) -> tuple[str, dict[str, Any]]:
         """Take the node that runs next, with the values of its links as far as they are known."""
-        node_id = self.ready.pop(lambda waiting: self.has_room(self._inputs[waiting].values()))
+        node_id = self.ready.pop(self._has_room_for, self._awaited)
         return node_id, self._inputs.pop(node_id)
+
+    def _has_room_for(self, *node_ids: str) -> bool:
+        return self.has_room([value for node_id in node_ids for value in self._inputs[node_id].values()])
+
+    def _awaited(self) -> dict[Affinity, set[Affinity]]:
+        """See :meth:`runtime.policy.ReadyNodes.pop`."""
+        ready = self.ready.models()
+        awaited: defaultdict[Affinity, set[Affinity]] = defaultdict(set)
+        origins: dict[str, set[Affinity]] = {}
+        for node_id in sorted(self.waiting, key=self.position.__getitem__):
+            found: set[Affinity] = set()
+            for source in self.waiting[node_id]:
+                found |= {ready[source]} if source in ready else origins.get(source, set())
+            origins[node_id] = found
+            awaited[self._models(node_id, self._known_inputs(node_id))] |= found
+        return awaited
 
     def pending_values(self) -> Iterator[Any]:
         """The values, as far as they are known, that demanded nodes without a result will read."""
@@ -109,16 +126,22 @@ class RunState:
             self.waiting[node_id] = missing
         else:
             self._make_ready(node_id)
-        return sorted(missing, key=self.position.__getitem__)
+        return sorted(missing, key=self.position.__getitem__) if len(missing) > 1 else list(missing)
 
     def _make_ready(self, node_id: str) -> None:
-        self._inputs[node_id] = inputs = {
-            name: self._value(link)
-            for name, link in self.links[node_id].all.items()
-            if link.node_id in self.values
-        }
-        models = None if self.plan.nodes[node_id].passes_models_on else _affinity(inputs)
+        self._inputs[node_id] = inputs = self._known_inputs(node_id)
+        models = self._models(node_id, inputs)
         self.ready.add(node_id, models, self.plan.depth[node_id], self.position[node_id])
+
+    def _known_inputs(self, node_id: str) -> dict[str, Any]:
+        known = self.values
+        return {
+            name: self._value(link) for name, link in self.links[node_id].all.items() if link.node_id in known
+        }
+
+    def _models(self, node_id: str, inputs: Mapping[str, Any]) -> Affinity:
+        """The models that a node with these inputs computes with."""
+        return None if self.plan.nodes[node_id].passes_models_on else _affinity(inputs)
 
     def _settle(self, node_id: str) -> None:
         self.settled.add(node_id)
@@ -145,12 +168,17 @@ class RunState:
                     pending.append(source)
 
     def _value(self, link: Link) -> Any:
-        source_class = type(self.plan.nodes[link.node_id])
-        value = getattr(self.values[link.node_id], output_table(source_class)[link.slot].name)
-        return own_copy(value)  # what a node does to it must not reach the cache
+        name = _output_name(type(self.plan.nodes[link.node_id]), link.slot)
+        value = self.values[link.node_id].__dict__[name]
+        # What a node does to a list or an object must not reach the cache.
+        return own_copy(value) if isinstance(value, (list, dict)) else value
+
+
+@cache
+def _output_name(node_class: type[Node], slot: int | str) -> str:
+    return output_table(node_class)[slot].name
 
 
 def _affinity(inputs: Mapping[str, Any]) -> Affinity:
-    """The models that a node with these inputs computes with."""
     models = [value.affinity for value in inputs.values() if isinstance(value, SocketValue)]
-    return tuple([model for model in models if model is not None]) or None
+    return tuple([model for model in models if model is not None]) or None if models else None

@@ -8,6 +8,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+@pytest.fixture(autouse=True)
+def _own_results(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test finds the results of another, or of the user's own runs."""
+    monkeypatch.setenv("RUN_GRAPH_RESULTS", str(tmp_path_factory.mktemp("results")))
+
+
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder with FLUX and Redux that are smaller than ``tiny``: a run takes a fraction of a second."""

@@ -109,9 +109,7 @@ def optimisers(model: Any, rate: float) -> list[torch.optim.Optimizer]:
         torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.01, foreach=True)
     ]
     if matrices:
-        found.append(
-            torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
-        )
+        found.append(torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"))
     return found
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +23,7 @@ from runtime.contact_sheet.layout import Labels, arrange
 from runtime.contact_sheet.painting import paint
 from runtime.context import Surroundings
 from runtime.events import Event, NodeFinished, NodeReused
-from runtime.images import encoded
+from runtime.images import ImageError, encoded, load
 from runtime.metadata import as_text
 from runtime.provenance import describe_run
 from runtime.sweep.expansion import Sweep
@@ -42,8 +44,7 @@ class Place(NamedTuple):
 class ContactSheet:
     """Collects a run's pictures as its listener, and lays them out when it is over.
 
-    Where a run has no need to make a picture, because the node that was to save it is in a result cache,
-    its field stays empty.
+    Where a run has no need to make a picture, because one that was broken off has saved it, the file is read.
 
     Parameters
     ----------
@@ -69,6 +70,7 @@ class ContactSheet:
             raise WorkflowError([Fault("no_pictures", "there is no picture to put on a contact sheet", mend)])
         self._side = min(LARGEST_PICTURE, math.isqrt(MOST_PIXELS // len(self._cells)))
         self._wanted = {place.node_id for place in self._cells.values()}
+        self._savers = _savers(sweep, registry, wanted)
         self._pictures: dict[Place, Image.Image] = {}
         self._seconds: dict[str, float] = {}
 
@@ -76,12 +78,21 @@ class ContactSheet:
         """Take a finished node's pictures."""
         if isinstance(event, NodeFinished):
             self._seconds[event.node_id] = event.seconds
+        if isinstance(event, NodeReused) and event.node_id in self._savers:
+            self._read_back(self._savers[event.node_id], event.result)
         if not isinstance(event, NodeFinished | NodeReused) or event.node_id not in self._wanted:
             return
         outputs = event.outputs() if event.outputs is not None else None
         for name, value in vars(outputs).items() if outputs is not None else ():
             if isinstance(value, ImageValue):
                 self._pictures[Place(event.node_id, name)] = reduced(value, self._side)
+
+    def _read_back(self, place: Place, result: Mapping[str, Any]) -> None:
+        if place in self._pictures or not isinstance(result.get("path"), str):
+            return
+        with suppress(ImageError, OSError):  # the field of what is no picture file stays empty
+            pixels, _ = load(Path(result["path"]))
+            self._pictures[place] = reduced(ImageValue(pixels), self._side)
 
     def png(self, as_run: Workflow, surroundings: Surroundings) -> bytes:
         """The sheet as a PNG file that carries the swept workflow, ``as_run``.
@@ -152,6 +163,16 @@ def _cells(
         for picture, (_, place) in enumerate(named[number]):
             cells[(*index, picture) if len(names) > 1 else index] = place
     return names, cells
+
+
+def _savers(sweep: Sweep, registry: Registry, targets: Sequence[str]) -> dict[str, Place]:
+    """Which picture each node saves: those that make none, and are given one."""
+    found = {}
+    for node_id in (copy for target in targets for copy in sweep.copies[target]):
+        places = list(_places(sweep, registry, node_id))
+        if len(places) == 1 and places[0].node_id != node_id:
+            found[node_id] = places[0]
+    return found
 
 
 def _places(sweep: Sweep, registry: Registry, node_id: str) -> Iterator[Place]:

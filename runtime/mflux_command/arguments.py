@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from runtime.cache_options import add_cache_arguments
 from runtime.models.components import QUANTIZE_BITS
 from runtime.models.grid import KERNELS, MODES
 
@@ -61,6 +62,7 @@ def parser() -> ArgumentParser:
     _add_sampling(made)
     _add_output(made)
     _add_machine(made)
+    add_cache_arguments(made)
     return made
 
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from runtime.events import Event, NodeFinished
+from runtime.events import Event, NodeFinished, NodeReused
 from runtime.files import SaveError, write_atomically
 from runtime.png_text import read_text
 
@@ -45,7 +45,8 @@ class PictureNames:
         self.written: list[Path] = []
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, NodeFinished) and event.node_id in self.wanted:
+        # Reused: written by a run that was broken off before it could be renamed.
+        if isinstance(event, NodeFinished | NodeReused) and event.node_id in self.wanted:
             self._rename(Path(event.result["path"]), self.wanted[event.node_id])
 
     def _rename(self, made: Path, wanted: Path) -> None:

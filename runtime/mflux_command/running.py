@@ -6,14 +6,16 @@ import logging
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from graph.registry import installed_nodes
-from runtime.cache import NoCache
+from runtime.cache.opening import chosen_cache
 from runtime.context import CancelToken, Surroundings
 from runtime.errors import Cancelled
 from runtime.events import Event, StageMemory, each_of
 from runtime.files import write_atomically
+from runtime.mflux_command.arguments import PROGRAM
 from runtime.mflux_command.battery import BatteryGuard
 from runtime.mflux_command.job import Job
 from runtime.mflux_command.pictures import PictureNames
@@ -22,6 +24,7 @@ from runtime.models.store import ModelStore
 from runtime.progress import listener
 from runtime.services import Services
 from runtime.session import Session
+from runtime.terminal import say
 
 _GIGABYTE = 1000**3
 _LOGGED = ("graph", "runtime", "nodes", "mflux")
@@ -51,13 +54,16 @@ def run(job: Job, arguments: Namespace) -> Finished:
         path = Path(arguments.save_graph).expanduser()
         write_atomically(path, job.workflow.dumps().encode(), overwrite=True)
     store = ModelStore(low_ram=arguments.low_ram, cache_limit=_bytes(arguments.mlx_cache_limit_gb))
+    # A sampling that is not run shows no steps.
+    no_cache = arguments.no_cache or arguments.stepwise_image_output_dir is not None
+    cache = chosen_cache(no_cache, arguments.cache_dir, partial(say, program=PROGRAM))
     token = CancelToken()
     battery = BatteryGuard(arguments.battery_percentage_stop_limit, token)
     names = PictureNames(job.pictures, embed=not arguments.no_exif, sidecar=arguments.metadata)
     steps, memory = _stepwise(job, arguments, store), PeakMemory()
     with listener({}, quiet=False, as_json=False) as progress:
         try:
-            Session(installed_nodes(), NoCache(), Services(store)).run(
+            Session(installed_nodes(), cache, Services(store)).run(
                 job.workflow,
                 surroundings=Surroundings(job.input_folders, job.output_folder),
                 on_event=each_of(progress, battery, names, steps, memory),

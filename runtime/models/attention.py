@@ -4,6 +4,8 @@ from typing import Any
 
 import mlx.core as mx
 
+from runtime.models import cpu
+
 
 def split_heads(x: mx.array, heads: int) -> mx.array:
     """(B, N, heads * d) -> (B, heads, N, d)."""
@@ -37,7 +39,10 @@ def attend(
         (B, N, heads * d).
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    return merge_heads(mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask))
+    mixed = cpu.attention(q, k, v, scale, mask)
+    if mixed is None:
+        mixed = mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
+    return merge_heads(mixed)
 
 
 def self_attention(layer: Any, x: mx.array, heads: int, mask: str | None = None) -> mx.array:

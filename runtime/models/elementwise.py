@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 
 import mlx.core as mx
 
+from runtime.models import cpu
 from runtime.models.errors import CheckpointError
 
 Activation = Callable[[mx.array], mx.array]
@@ -26,9 +27,14 @@ def fused(function: ArrayFunction, *, shapeless: bool = True) -> ArrayFunction:
     return function
 
 
-@fused
 def gelu_tanh(x: mx.array) -> mx.array:
     """GELU's tanh approximation (Hendrycks & Gimpel, arXiv 1606.08415)."""
+    on_host = cpu.gelu_tanh(x)
+    return _gelu_tanh(x) if on_host is None else on_host
+
+
+@fused
+def _gelu_tanh(x: mx.array) -> mx.array:
     # x * x * x: the general power function costs half as much time again.
     return 0.5 * x * (1 + mx.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
 

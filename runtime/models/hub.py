@@ -65,6 +65,18 @@ def cached(repo: str, revision: str | None, parts: Sequence[str]) -> Path | None
     return None if faults(Path(found), parts) else Path(found)
 
 
+def commit_of(repo: str, revision: str | None) -> str | None:
+    """The commit that a branch or tag stands for in the local cache; None if nothing of it is there."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="model")
+    try:
+        return (folder / "refs" / (revision or "main")).read_text().strip()
+    except OSError:
+        return None
+
+
 def is_offline() -> bool:
     """Whether the network must not be asked: `HF_HUB_OFFLINE` is set, or `offline` is in force."""
     return os.environ.get(_OFFLINE, "").upper() in {"1", "ON", "YES", "TRUE"}

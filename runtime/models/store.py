@@ -158,6 +158,11 @@ class ModelStore:
         """Bytes of all resident weights."""
         return sum(nbytes for _, nbytes in self.resident())
 
+    @property
+    def spare_bytes(self) -> int:
+        """How much of the budget no weights take; nothing with `low_ram`."""
+        return 0 if self._low_ram else max(0, self.memory_limit - self.resident_bytes)
+
     def evict(self, checkpoint: Checkpoint, component: Component | None = None) -> int:
         """Let go of a component in every precision, or of the whole checkpoint; the bytes released."""
         with self._lock:

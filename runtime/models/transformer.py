@@ -9,22 +9,21 @@ keep separate weights for the text side and the image side and attend over both;
 sequence [text | image]. Every feed-forward uses the tanh GELU, as both references do.
 """
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlx.core as mx
-import numpy as np
 
 from runtime.models.attention import attend, split_heads
-from runtime.models.elementwise import gated_add, gelu_tanh, modulate, silu
+from runtime.models.elementwise import fused, gated_add, gelu_tanh, modulate
 from runtime.models.errors import CheckpointError
+from runtime.models.modulation import Modulation, embed, modulate_blocks, sinusoids
 from runtime.models.rope import positions, rotate, rotations
 
 NORM_EPS = 1e-6
 DEFAULT_AXES = (16, 56, 56)
-FREQUENCIES = 128  # of the sinusoidal embedding of sigma and guidance
+LEVELS_AT_ONCE = 16  # Steps whose modulation is computed together: 34 MB for FLUX.1 in bfloat16.
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,7 @@ class FluxTransformer:
         self.dtype: mx.Dtype = module.transformer_blocks[0].attn.norm_q.weight.dtype
         embedder = module.time_text_embed.guidance_embedder
         self.guided: bool = embedder is not None and bool(config.get("guidance_embeds", True))
+        self._run = fused(self._run_blocks, shapeless=False)
 
     def prepare(
         self,
@@ -100,10 +100,10 @@ class FluxTransformer:
         attention_bias
             See `Prepared`.
         """
-        embed = self.module.time_text_embed
-        embedding = _mlp(embed.text_embedder, pooled.astype(self.dtype))
+        embedders = self.module.time_text_embed
+        embedding = embed(embedders.text_embedder, pooled.astype(self.dtype))
         if self.guided:
-            embedding = embedding + _mlp(embed.guidance_embedder, self._sinusoid(guidance))
+            embedding = embedding + embed(embedders.guidance_embedder, sinusoids([guidance], self.dtype))
         cos, sin = rotations(positions(tokens.shape[1], height // 16, width // 16), self.axes)
         return Prepared(
             text=self.module.context_embedder(tokens.astype(self.dtype)),
@@ -113,33 +113,80 @@ class FluxTransformer:
             attention_bias=None if attention_bias is None else attention_bias.astype(self.dtype),
         )
 
+    def modulations(
+        self, prepared: Prepared, sigmas: Sequence[float], start: int = 0
+    ) -> Iterator[Modulation]:
+        """What each noise level from `sigmas[start]` on (0 to 1) says to the blocks.
+
+        Computed for several levels at a time, in portions that do not depend on `start`: a loop that goes
+        on from the middle gets the very same vectors.
+        """
+        for first in range(start - start % LEVELS_AT_ONCE, len(sigmas), LEVELS_AT_ONCE):
+            levels = sigmas[first : first + LEVELS_AT_ONCE]
+            noise = embed(self.module.time_text_embed.timestep_embedder, sinusoids(levels, self.dtype))
+            together = modulate_blocks(self.module, prepared.embedding + noise[:, None])
+            yield from (together.at(index) for index in range(max(start - first, 0), len(levels)))
+
     def velocity(self, latents: mx.array, sigma: float, prepared: Prepared) -> mx.array:
         """Velocity of packed latents (B, h * w, 64) at noise level `sigma` (0 to 1).
 
-        Returns (B, h * w, 64) in the model's dtype.
+        Returns (B, h * w, 64) in the model's dtype. For many steps, `modulations` and `step` cost less.
         """
-        module = self.module
-        embedding = prepared.embedding + _mlp(module.time_text_embed.timestep_embedder, self._sinusoid(sigma))
-        condition = silu(embedding)
-        image, text = module.x_embedder(latents.astype(self.dtype)), prepared.text
-        for block in module.transformer_blocks:
-            text, image = _joint_block(block, text, image, condition, prepared)
-        sequence = mx.concatenate([text, image], axis=1)
-        for block in module.single_transformer_blocks:
-            sequence = _single_block(block, sequence, condition, prepared)
-        image = sequence[:, text.shape[1] :]
-        scale, shift = _modulation(module.norm_out, condition, 2)
-        velocity: mx.array = module.proj_out(modulate(_norm(image), shift, scale))
+        return self.step(latents, next(self.modulations(prepared, [sigma])), prepared)
+
+    def step(self, latents: mx.array, modulation: Modulation, prepared: Prepared) -> mx.array:
+        """`velocity` at the noise level that the modulation was made of.
+
+        Where `prepared` is of one prompt and `latents` a batch, all of it follows that prompt.
+        """
+        return self.project(self.blocks(self.embed(latents), modulation, prepared), modulation)
+
+    def embed(self, latents: mx.array) -> mx.array:
+        """Packed latents (B, h * w, 64) as image tokens (B, h * w, width)."""
+        tokens: mx.array = self.module.x_embedder(latents.astype(self.dtype))
+        return tokens
+
+    def blocks(self, image: mx.array, modulation: Modulation, prepared: Prepared) -> mx.array:
+        """Image tokens (B, h * w, width) through all blocks; on a GPU as one compiled function."""
+        text = mx.broadcast_to(prepared.text, (image.shape[0], *prepared.text.shape[1:]))
+        return self._run(image, text, modulation, prepared.cos, prepared.sin, prepared.attention_bias)
+
+    def project(self, image: mx.array, modulation: Modulation) -> mx.array:
+        """Image tokens behind the blocks (B, h * w, width) as velocity (B, h * w, 64)."""
+        scale, shift = mx.split(modulation.out, 2, axis=-1)
+        velocity: mx.array = self.module.proj_out(modulate(_norm(image), shift, scale))
         return velocity
 
-    def _sinusoid(self, value: float) -> mx.array:
-        """Embed sigma or guidance: cosines then sines of 1000 * value at 128 frequencies, (1, 256)."""
-        # An angle may be thousands of radians, where float32's rounding shows. The reference rounds the
-        # exponents, the frequencies and the angles to float32, so these are rounded there and only there.
-        exponents = np.float32(-math.log(10_000)) * np.arange(FREQUENCIES, dtype=np.float32) / FREQUENCIES
-        frequencies = np.exp(exponents.astype(np.float64)).astype(np.float32)
-        angles = (np.float32(1000 * value) * frequencies).astype(np.float64)
-        return mx.array(np.concatenate([np.cos(angles), np.sin(angles)])[None]).astype(self.dtype)
+    def first_input(self, image: mx.array, modulation: Modulation) -> mx.array:
+        """What the first block's attention sees of the image tokens: (B, h * w, width)."""
+        shift, scale, *_ = mx.split(modulation.joint[0][0], 6, axis=-1)
+        return modulate(_norm(image), shift, scale)
+
+    def _run_blocks(
+        self,
+        image: mx.array,
+        text: mx.array,
+        modulation: tuple[Any, ...],
+        cos: mx.array,
+        sin: mx.array,
+        bias: mx.array | None,
+    ) -> mx.array:
+        joint, single, _ = modulation  # A compiled function gets plain tuples.
+        turn = _Turn(cos, sin, bias)
+        for block, (image_vectors, text_vectors) in zip(self.module.transformer_blocks, joint, strict=True):
+            text, image = _joint_block(block, text, image, text_vectors, image_vectors, turn)
+        sequence = mx.concatenate([text, image], axis=1)
+        for block, vectors in zip(self.module.single_transformer_blocks, single, strict=True):
+            sequence = _single_block(block, sequence, vectors, turn)
+        return sequence[:, text.shape[1] :]
+
+
+class _Turn(NamedTuple):
+    """Rotations of queries and keys, and what is added to their logits; see `Prepared`."""
+
+    cos: mx.array
+    sin: mx.array
+    bias: mx.array | None
 
 
 def _check_axes(axes: tuple[int, ...], head_width: int) -> None:
@@ -151,30 +198,33 @@ def _check_axes(axes: tuple[int, ...], head_width: int) -> None:
 
 
 def _joint_block(
-    block: Any, text: mx.array, image: mx.array, condition: mx.array, prepared: Prepared
+    block: Any,
+    text: mx.array,
+    image: mx.array,
+    text_vectors: mx.array,
+    image_vectors: mx.array,
+    turn: _Turn,
 ) -> tuple[mx.array, mx.array]:
-    shift, scale, gate, *image_ff = _modulation(block.norm1, condition, 6)
-    text_shift, text_scale, text_gate, *text_ff = _modulation(block.norm1_context, condition, 6)
+    shift, scale, gate, *image_ff = mx.split(image_vectors, 6, axis=-1)
+    text_shift, text_scale, text_gate, *text_ff = mx.split(text_vectors, 6, axis=-1)
     text_update, image_update = _joint_attention(
         block.attn,
         modulate(_norm(text), text_shift, text_scale),
         modulate(_norm(image), shift, scale),
-        prepared,
+        turn,
     )
     text = _feed_forward(block.ff_context, gated_add(text, text_gate, text_update), *text_ff)
     image = _feed_forward(block.ff, gated_add(image, gate, image_update), *image_ff)
     return text, image
 
 
-def _joint_attention(
-    attn: Any, text: mx.array, image: mx.array, prepared: Prepared
-) -> tuple[mx.array, mx.array]:
+def _joint_attention(attn: Any, text: mx.array, image: mx.array, turn: _Turn) -> tuple[mx.array, mx.array]:
     of_text = _qkv(
         text, attn.add_q_proj, attn.add_k_proj, attn.add_v_proj, attn.norm_added_q, attn.norm_added_k
     )
     of_image = _qkv(image, attn.to_q, attn.to_k, attn.to_v, attn.norm_q, attn.norm_k)
     q, k, v = (mx.concatenate(list(both), axis=2) for both in zip(of_text, of_image, strict=True))
-    mixed = _rotated_attention(q, k, v, prepared)
+    mixed = _turned_attention(q, k, v, turn)
     length = text.shape[1]
     return attn.to_add_out(mixed[:, :length]), attn.to_out[0](mixed[:, length:])
 
@@ -183,12 +233,12 @@ def _feed_forward(ff: Any, x: mx.array, shift: mx.array, scale: mx.array, gate: 
     return gated_add(x, gate, ff.linear2(gelu_tanh(ff.linear1(modulate(_norm(x), shift, scale)))))
 
 
-def _single_block(block: Any, x: mx.array, condition: mx.array, prepared: Prepared) -> mx.array:
+def _single_block(block: Any, x: mx.array, vectors: mx.array, turn: _Turn) -> mx.array:
     attn = block.attn
-    shift, scale, gate = _modulation(block.norm, condition, 3)
+    shift, scale, gate = mx.split(vectors, 3, axis=-1)
     normed = modulate(_norm(x), shift, scale)
     q, k, v = _qkv(normed, attn.to_q, attn.to_k, attn.to_v, attn.norm_q, attn.norm_k)
-    mixed = _rotated_attention(q, k, v, prepared)
+    mixed = _turned_attention(q, k, v, turn)
     update = block.proj_out(mx.concatenate([mixed, gelu_tanh(block.proj_mlp(normed))], axis=-1))
     return gated_add(x, gate, update)
 
@@ -204,14 +254,9 @@ def _qkv(
     return q, k, split_heads(v, heads)
 
 
-def _rotated_attention(q: mx.array, k: mx.array, v: mx.array, prepared: Prepared) -> mx.array:
-    q, k = rotate(q, prepared.cos, prepared.sin), rotate(k, prepared.cos, prepared.sin)
-    return attend(q, k, v, mask=prepared.attention_bias)
-
-
-def _modulation(norm: Any, condition: mx.array, parts: int) -> list[mx.array]:
-    """`parts` vectors (B, 1, width) from the condition (B, width)."""
-    return list(mx.split(norm.linear(condition)[:, None], parts, axis=-1))
+def _turned_attention(q: mx.array, k: mx.array, v: mx.array, turn: _Turn) -> mx.array:
+    q, k = rotate(q, turn.cos, turn.sin), rotate(k, turn.cos, turn.sin)
+    return attend(q, k, v, mask=turn.bias)
 
 
 def _norm(x: mx.array) -> mx.array:
@@ -227,8 +272,3 @@ def _inputs(layer: Any) -> int:
     if "scales" not in layer:
         return int(layer.weight.shape[-1])
     return int(layer.scales.shape[-1] * layer.group_size)
-
-
-def _mlp(embedder: Any, x: mx.array) -> mx.array:
-    embedded: mx.array = embedder.linear_2(silu(embedder.linear_1(x)))
-    return embedded

@@ -28,8 +28,12 @@ def read_sweep(source: Source, arguments: Namespace, registry: Registry, surroun
     return expand(source.workflow, axes, registry, zipped=zipped)
 
 
-def print_variants(sweep: Sweep) -> None:
-    """Before the events, as a line of JSON: each variant's settings, and which nodes are its own."""
+def print_variants(sweep: Sweep, name: str = "") -> None:
+    """Before the events, as a line of JSON: each variant's settings, and which nodes are its own.
+
+    ``name`` is that of the workflow, and stands before its nodes' ids, where several run together.
+    """
+    named, prefix = ({"workflow": name}, f"{name}:") if name else ({}, "")
     variants = [
         {
             "label": variant.label,
@@ -38,11 +42,11 @@ def print_variants(sweep: Sweep) -> None:
                 for axis, position in zip(sweep.axes, variant.choice, strict=True)
             },
             "nodes": {
-                node_id: copies[number]
+                node_id: f"{prefix}{copies[number]}"
                 for node_id, copies in sweep.copies.items()
                 if copies[number] != node_id
             },
         }
         for number, variant in enumerate(sweep.variants)
     ]
-    print(json.dumps({"event": "sweep", "variants": variants}, ensure_ascii=False), flush=True)
+    print(json.dumps({"event": "sweep", **named, "variants": variants}, ensure_ascii=False), flush=True)

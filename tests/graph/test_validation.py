@@ -248,9 +248,9 @@ def test_a_huge_cycle_is_reported_quickly_and_shortly() -> None:
     ring = Workflow(
         {f"n{i}": NodeSpec("Blur", {"image": Link(f"n{i - 1 if i else 4999}")}) for i in range(5000)}
     )
-    started = time.perf_counter()
+    started = time.process_time()
     found = validate(ring, REGISTRY, targets=["n0"])
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert len(found) == 5000
     assert max(len(str(fault)) for fault in found) < 1000
     assert "4,990 more" in str(found[0])

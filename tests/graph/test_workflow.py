@@ -170,21 +170,21 @@ def test_every_node_on_a_cycle_is_covered_by_a_shortest_one() -> None:
 
 def test_walks_take_any_depth_in_linear_time() -> None:
     deep = chain(20_000)
-    started = time.perf_counter()
+    started = time.process_time()
     order = deep.order()
     assert order is not None
     assert order[0] == "n0"
     assert len(deep.ancestors(["n19999"])) == 20_000
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_cycle_in_a_huge_graph_is_found_in_linear_time() -> None:
     ring = chain(20_000, closed=True)
     chain_and_ring = Workflow({**chain(20_000).nodes, "self": NodeSpec("Inc", {"x": Link("self")})})
-    started = time.perf_counter()
+    started = time.process_time()
     assert [len(cycle) for cycle in ring.cycles()] == [20_000]
     assert chain_and_ring.cycles() == [["self"]]
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_changing_an_input_gives_a_new_workflow() -> None:

@@ -12,10 +12,12 @@ from pydantic import ValidationError
 from small import SMALL
 
 from nodes import DecodeLatent, FluxSample, LoadFlux
+from runtime.context import NodeContext
 from runtime.errors import Cancelled
 from runtime.events import NodeProgress
 from runtime.generation import Reference
-from runtime.models import denoise
+from runtime.models import denoise, sampling
+from runtime.models.store import ModelStore
 from runtime.values import Conditioning, Latent
 from training.layout.make import make_checkpoint
 
@@ -74,8 +76,8 @@ def test_levels_are_shifted_by_size_for_dev_and_not_for_schnell(
     bench: Any, small_model: str, schnell_like: str, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     visited: list[list[float]] = []
-    loop = denoise.denoise
-    monkeypatch.setattr(denoise, "denoise", lambda *args: visited.append(list(args[3])) or loop(*args))
+    loop = sampling.sample
+    monkeypatch.setattr(sampling, "sample", lambda *args: visited.append(list(args[3])) or loop(*args))
     for model in (small_model, schnell_like):
         sample(bench, model, width=size, height=size, steps=4)
     shifted, plain = visited
@@ -90,7 +92,8 @@ def test_the_latent_follows_the_velocity_by_euler_steps(
 ) -> None:
     from runtime.models.transformer import FluxTransformer
 
-    monkeypatch.setattr(FluxTransformer, "velocity", lambda self, latents, sigma, prepared: latents * sigma)
+    monkeypatch.setattr(FluxTransformer, "modulations", lambda self, prepared, sigmas, start: sigmas[start:])
+    monkeypatch.setattr(FluxTransformer, "step", lambda self, latents, sigma, prepared: latents * sigma)
     latent = sample(bench, schnell_like, steps=4)
     expected = np.array(denoise.unpack(denoise.initial_noise(1, 48, 32), 48, 32))
     for level, following in pairwise([1, 0.75, 0.5, 0.25, 0]):
@@ -143,6 +146,56 @@ def test_the_latent_tells_how_it_was_made(bench: Any, small_model: str) -> None:
     assert generation.model == small_model
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_a_batch_holds_the_pictures_of_consecutive_seeds(
+    bench: Any, small_model: str, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(sampling, "pictures_at_once", lambda *args: at_once)
+    batch = sample(bench, small_model, seed=5, batch_size=3)
+    passes = math.ceil(3 / at_once)
+    assert bench.steps == [(done, 2 * passes) for done in range(2 * passes + 1)]
+    assert batch.samples.shape == (3, 4, 6, 16)
+    assert batch.generation is not None
+    for index in range(3):
+        alone = sample(bench, small_model, seed=5 + index)
+        np.testing.assert_allclose(array(batch)[index], array(alone)[0], atol=1e-5)
+        assert batch.generation.of_picture(index) == alone.generation
+
+
+def test_with_little_memory_pictures_go_one_at_a_time(bench: Any, small_model: str) -> None:
+    bench.store = ModelStore(low_ram=True)
+    sample(bench, small_model, batch_size=2)
+    assert bench.steps[-1] == (4, 4)
+
+
+def test_reused_steps_leave_a_batch_equal_to_its_members(bench: Any, small_model: str) -> None:
+    batch = sample(bench, small_model, batch_size=2, steps=6, step_reuse=1.5)
+    assert bench.steps[-1] == (12, 12)
+    for index in range(2):
+        alone = sample(bench, small_model, seed=1 + index, steps=6, step_reuse=1.5)
+        np.testing.assert_array_equal(array(batch)[index], array(alone)[0])
+    assert np.abs(array(sample(bench, small_model, steps=6)) - array(batch)[0]).max() > 1e-4
+    assert batch.generation is not None
+    assert batch.generation.step_reuse == 1.5
+
+
+@pytest.mark.parametrize("settings", [{}, {"steps": 6, "step_reuse": 1.5}], ids=["batch", "reuse"])
+def test_a_broken_off_batch_goes_on_to_the_same_bits(
+    bench: Any, small_model: str, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(sampling, "pictures_at_once", lambda *args: 2)
+    halves: list[dict[str, Any]] = []
+    monkeypatch.setattr(NodeContext, "save_half", lambda self, **items: halves.append(items))
+    unbroken = array(sample(bench, small_model, batch_size=3, **settings))
+    steps = bench.steps
+    assert len(halves) == len(steps) - 2  # Neither before the first step nor after the last.
+    for half in halves:
+        bench.events.clear()
+        monkeypatch.setattr(NodeContext, "half", lambda self, half=half: half)
+        np.testing.assert_array_equal(array(sample(bench, small_model, batch_size=3, **settings)), unbroken)
+        assert bench.steps == steps[-len(bench.steps) :]
+
+
 @pytest.mark.parametrize("wrong", [conditioning(width=64), conditioning(pooled=32)])
 def test_conditioning_of_another_model_is_refused_in_words(
     bench: Any, small_model: str, wrong: Conditioning
@@ -164,6 +217,8 @@ def test_conditioning_of_another_model_is_refused_in_words(
         {"seed": 2**64},
         {"seed": 1.5},
         {"width": "wide"},
+        {"batch_size": 0},
+        {"step_reuse": -0.1},
     ],
 )
 def test_parameters_out_of_range_or_of_another_type_are_refused(

@@ -195,6 +195,16 @@ def test_a_loaded_picture_is_saved_without_settings_that_it_does_not_have(bench:
     assert settings.keys() == {"versions", "seconds", "input_directories"}
 
 
+def test_each_picture_of_a_batch_is_saved_with_its_own_seed(bench: Any) -> None:
+    image = replace(picture(batch=3), generation=replace(GENERATION, seed=2**64 - 1))
+    path = bench.run(SaveImage(image=image)).path
+    assert bench.saved == [f"run-graph_0000{number}_.png" for number in (1, 2, 3)]
+    assert path.endswith(bench.saved[0])
+    folder = bench.surroundings.output_directory
+    infos = [PilImage.open(folder / name).info for name in bench.saved]
+    assert [json.loads(info["run_graph"])["seed"] for info in infos] == [2**64 - 1, 0, 1]
+
+
 def test_the_settings_name_each_reference_in_order(bench: Any) -> None:
     references = (
         Reference("b.png", mode="low", interpolation="area", tokens=36),

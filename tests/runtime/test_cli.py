@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from small import edit
 
-from runtime import cli, command
+from runtime import cli
 
 HEAVY = ("mlx", "mflux", "torch", "transformers", "huggingface_hub")
 START = [sys.executable, "-c", "import sys; from runtime.cli import main; sys.exit(main())"]
@@ -326,14 +326,22 @@ def test_ctrl_c_while_sampling_stops_within_a_step_and_leaves_nothing(project: P
     assert sorted(path.name for path in project.parent.iterdir()) == ["images", "redux.json"]
 
 
-@pytest.mark.parametrize("place", ["installed_nodes", "read_source", "apply_settings", "check"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "command.installed_nodes",
+        "file_jobs.read_source",
+        "file_jobs.apply_settings",
+        "command.check",
+    ],
+)
 def test_ctrl_c_at_any_other_time_gives_the_same_message(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
 ) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, place, interrupted)
+    monkeypatch.setattr(f"runtime.{place}", interrupted)
     assert cli.main(["redux.json", "--validate"]) == 130
     assert capsys.readouterr() == ("", "run-graph: interrupted\n")
 

@@ -1,8 +1,11 @@
 """The engine against a plain recursive evaluator, on random graphs of integer nodes."""
 
 from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from cache_samples import disk, files
 from conformance.integer_nodes import REGISTRY
 from engine import SURROUNDINGS, Engine
 from hypothesis import given, settings
@@ -126,6 +129,21 @@ def test_a_session_stays_right_whatever_ran_before(data: st.DataObject, workflow
         assert_correct(engine, workflow, data.draw(targets_of(workflow)))
         constants = [node_id for node_id, spec in workflow.nodes.items() if spec.class_type == "Const"]
         workflow = workflow.with_input(data.draw(st.sampled_from(constants)), "value", data.draw(SMALL))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data(), integer_workflows())
+def test_sessions_on_one_damaged_cache_folder_stay_right(data: st.DataObject, workflow: Workflow) -> None:
+    with TemporaryDirectory() as folder:
+        for _ in range(4):
+            assert_correct(Engine(REGISTRY, disk(Path(folder))[0]), workflow, data.draw(targets_of(workflow)))
+            constants = [node_id for node_id, spec in workflow.nodes.items() if spec.class_type == "Const"]
+            workflow = workflow.with_input(data.draw(st.sampled_from(constants)), "value", data.draw(SMALL))
+            paths = files(Path(folder))
+            for path in data.draw(st.lists(st.sampled_from(paths), max_size=3)) if paths else ():
+                path.write_bytes(
+                    data.draw(st.sampled_from([b"", path.read_bytes()[:-1], paths[0].read_bytes()]))
+                )
 
 
 @SETTINGS

@@ -1,12 +1,15 @@
 """The order among ready nodes: no model first, then the model in use, then the least depth."""
 
 from collections.abc import Hashable, Iterable
+from pathlib import Path
 from typing import Any
 
 from engine import Engine, workflow
 
 from graph import Context, Field, Node, Outputs, Registry, SocketValue
+from runtime.context import Surroundings
 from runtime.events import NodeStarted
+from runtime.job import Job
 from runtime.policy import ReadyNodes
 from runtime.services import Services
 from runtime.session import Session
@@ -195,3 +198,93 @@ def test_with_room_for_all_models_each_picture_is_saved_before_the_next_is_sampl
         on_event=lambda event: ran.append(event.node_id) if isinstance(event, NodeStarted) else None,
     )
     assert ran == ["flux", "vae", "sample0", "decode0", "save0", "sample1", "decode1", "save1"]
+
+
+def test_a_model_waits_for_another_that_will_give_it_more_work() -> None:
+    ready = ReadyNodes()
+    ready.add("encode", "T5", 1, 0)
+    ready.add("translate", "LLM", 1, 1)
+    assert ready.pop(no_room_at_all, lambda: {"T5": {"LLM"}}) == "translate"
+
+
+def test_models_that_fit_together_need_not_wait_for_each_other() -> None:
+    ready = ReadyNodes()
+    ready.add("encode", "T5", 2, 0)
+    ready.add("translate", "LLM", 1, 1)
+    assert ready.pop(lambda *node_ids: True, lambda: {"T5": {"LLM"}}) == "encode"
+
+
+def test_models_that_wait_for_each_other_do_not_stop_the_run() -> None:
+    ready = ReadyNodes()
+    ready.add("a", "A", 2, 0)
+    ready.add("b", "B", 1, 1)
+    assert ready.pop(no_room_at_all, lambda: {"A": {"B"}, "B": {"A"}}) == "b"
+
+
+def no_room_at_all(*node_ids: str) -> bool:
+    return False
+
+
+class OneModel:
+    """Memory for one model; counts how often each comes in."""
+
+    def __init__(self) -> None:
+        self.loads: list[str] = []
+
+    def has_room_for(self, values: Iterable[Any]) -> bool:
+        wanted = {value.name for value in values if isinstance(value, Model)}
+        return wanted <= set(self.loads[-1:]) or (not self.loads and len(wanted) == 1)
+
+    def use(self, name: str) -> None:
+        if self.loads[-1:] != [name]:
+            self.loads.append(name)
+
+
+class ComputeInOne(Compute):
+    """As Compute, through the service."""
+
+    def run(self, ctx: Context) -> Value:
+        ctx.service(OneModel).use(self.model.name)
+        return super().run(ctx)
+
+
+def picture(prefix: str, *stages: str) -> dict[str, Any]:
+    """A chain of stages with these models, and what saves its end; loaders included."""
+    nodes: dict[str, Any] = {f"{prefix}load_{model}": (Load, {"name": model}) for model in stages}
+    given = prefix
+    for number, model in enumerate(stages):
+        nodes[f"{prefix}{number}"] = (ComputeInOne, {"model": f"@{prefix}load_{model}", "given": given})
+        given = f"@{prefix}{number}"
+    return {**nodes, f"{prefix}save": (Save, {"given": given})}
+
+
+def loads_of(*chains: dict[str, Any]) -> list[str]:
+    """Which models come in, in order, when these workflows run together in memory for one."""
+    memory = OneModel()
+    session = Session(Registry([Load, ComputeInOne, Save]), services=Services(memory))
+    surroundings = Surroundings([Path()], Path("output"))
+    jobs = [Job(workflow(**nodes), surroundings, name=str(i)) for i, nodes in enumerate(chains)]
+    session.run_together(jobs)
+    return memory.loads
+
+
+def test_workflows_of_different_depth_load_each_model_once() -> None:
+    """A prompt that is translated first comes a stage later to the text encoder, and to all after it."""
+    plain = picture("a", "t5", "flux", "vae")
+    translated = picture("b", "llm", "t5", "flux", "vae")
+    assert sorted(loads_of(plain, translated)) == ["flux", "llm", "t5", "vae"]
+    assert sorted(loads_of(translated, plain)) == ["flux", "llm", "t5", "vae"]
+
+
+def test_workflows_on_two_checkpoints_load_each_model_once() -> None:
+    chains = [
+        picture(f"{model}{i}", f"t5-{model}", f"flux-{model}", "vae") for i in range(3) for model in "xy"
+    ]
+    assert sorted(loads_of(*chains)) == ["flux-x", "flux-y", "t5-x", "t5-y", "vae"]
+
+
+def test_a_model_that_a_workflow_needs_twice_comes_in_twice_for_all() -> None:
+    """Sampled, decoded, looked at and sampled again, beside pictures that are sampled once."""
+    refined = picture("r", "t5", "flux", "vae", "siglip", "flux", "vae")
+    plain = [picture(f"p{i}", "t5", "flux", "vae") for i in range(3)]
+    assert sorted(loads_of(*plain, refined)) == ["flux", "flux", "siglip", "t5", "vae", "vae"]

@@ -1,10 +1,11 @@
 """A session: what one run leaves for the next, services, and what nodes are told of the run."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance.integer_nodes import REGISTRY, Add, Const, Inc, Sink, Volatile
+from conformance.integer_nodes import REGISTRY, Add, Const, Inc, Sink
 from engine import TREE, Engine, workflow
 from sample_nodes import Image, Kept
 
@@ -47,14 +48,24 @@ def test_nodes_that_did_not_change_serve_other_workflows() -> None:
     assert engine.ran == ["z"]
 
 
-def test_a_volatile_node_and_what_reads_it_run_every_time() -> None:
-    engine = Engine(REGISTRY)
-    given = workflow(
-        a=(Const, {"value": 1}), v=(Volatile, {"x": "@a"}), s=(Sink, {"x": "@v"}), t=(Sink, {"x": "@a"})
-    )
-    engine.run(given)
-    engine.run(given)
-    assert engine.ran == ["v", "s"]
+def test_a_volatile_node_runs_every_time_and_what_reads_it_when_its_value_changed() -> None:
+    class Counts(Node):
+        """How often it ran, in steps of two."""
+
+        def fingerprint(self, env: Environment) -> Any:
+            return next(ticks)
+
+        def run(self, ctx: Context) -> Kept:
+            return Kept(value=next(runs) // 2)
+
+    ticks, runs = itertools.count(), itertools.count()
+    engine = Engine(Registry([Counts, Inc, Sink]))
+    given = workflow(v=(Counts, {}), i=(Inc, {"x": "@v"}), s=(Sink, {"x": "@i"}))
+    ran = []
+    for _ in range(5):
+        engine.run(given)
+        ran.append(engine.ran)
+    assert ran == [["v", "i", "s"], ["v"], ["v", "i", "s"], ["v"], ["v", "i", "s"]]
 
 
 def test_a_result_that_was_driven_out_is_computed_again() -> None:

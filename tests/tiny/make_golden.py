@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
-
-from pictures import GOLDEN, MODES, Painter
-
 if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+    from pictures import GOLDEN, MODES, Painter
+
     painter = Painter()
     for mode in MODES:
         pixels = painter.draw("redux", {"smaller.mode": mode})

@@ -24,7 +24,10 @@ class Painter:
         self._session = Session(services=Services(ModelStore()))
 
     def draw(self, name: str, inputs: Mapping[str, Any]) -> np.ndarray:
-        """The picture of node `image`, (96, 96, 3) float32 in [0, 1]; `inputs` maps "node.input" to values."""
+        """The picture of node `image`, (96, 96, 3) float32 in [0, 1].
+
+        `inputs` maps "node.input" to values.
+        """
         workflow = shipped(name)
         for place, value in inputs.items():
             node_id, _, input_name = place.partition(".")

@@ -13,6 +13,7 @@ from graph import Node, Outputs, Registry, Workflow, WorkflowError
 from runtime.contact_sheet.layout import Band, Row, arrange
 from runtime.contact_sheet.painting import label_font, paint, wrap
 from runtime.contact_sheet.sheet import ContactSheet, reduced
+from runtime.events import NodeReused
 from runtime.png_text import read_text
 from runtime.session import Session
 from runtime.sweep.expansion import Axis, Sweep, expand
@@ -208,6 +209,18 @@ def test_results_that_are_reused_are_shown_too(tmp_path: Path) -> None:
     engine.session.run(
         sweep.workflow, targets=sweep.targets(["paint"]), surroundings=SURROUNDINGS, on_event=sheet
     )
+    path = tmp_path / "sheet.png"
+    path.write_bytes(sheet.png(sweep.workflow, SURROUNDINGS))
+    assert colours_across(path, Pil.open(path).height - 50) == [(0, 255, 0), (0, 0, 255)]
+
+
+def test_a_picture_that_a_run_which_was_broken_off_has_saved_is_read_back(tmp_path: Path) -> None:
+    sweep = expand(painting(), [Axis("paint", "colour", ("green", "blue"))], REGISTRY)
+    sheet = ContactSheet(sweep, REGISTRY)
+    for show, colour in zip(sweep.copies["show"], ("green", "blue"), strict=True):
+        path = tmp_path / f"{colour}.png"
+        Pil.new("RGB", (200, 100), tuple(255 * c for c in COLOURS[colour])).save(path)
+        sheet(NodeReused(show, "Show", "cache", {"path": str(path)}))
     path = tmp_path / "sheet.png"
     path.write_bytes(sheet.png(sweep.workflow, SURROUNDINGS))
     assert colours_across(path, Pil.open(path).height - 50) == [(0, 255, 0), (0, 0, 255)]

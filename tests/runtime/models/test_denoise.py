@@ -49,7 +49,10 @@ class ConstantVelocity:
         self.value = velocity
         self.levels: list[float] = []
 
-    def velocity(self, latents: mx.array, sigma: float, prepared: object) -> mx.array:
+    def modulations(self, prepared: object, sigmas: list[float], start: int) -> list[float]:
+        return sigmas[start:]
+
+    def step(self, latents: mx.array, sigma: float, prepared: object) -> mx.array:
         self.levels.append(sigma)
         return self.value
 
@@ -58,7 +61,7 @@ def test_euler_follows_a_straight_flow_exactly():
     noise, picture = mx.random.normal((2, 1, 4, 64), key=mx.random.key(0))
     transformer = ConstantVelocity(noise - picture)
     *_, last = denoise.denoise(transformer, None, noise, [1.0, 0.9, 0.35, 0.0])
-    np.testing.assert_allclose(np.array(last), np.array(picture), atol=1e-6)
+    np.testing.assert_allclose(np.array(last.latents), np.array(picture), atol=1e-6)
     assert transformer.levels == [1.0, 0.9, 0.35]
 
 
@@ -66,7 +69,7 @@ def test_the_loop_does_no_more_than_is_asked_of_it():
     transformer = ConstantVelocity(mx.ones((1, 4, 64)))
     steps = denoise.denoise(transformer, None, mx.zeros((1, 4, 64)), [1.0, 0.5, 0.0])
     assert transformer.levels == []
-    assert next(steps)[0, 0, 0].item() == -0.5
+    assert next(steps).latents[0, 0, 0].item() == -0.5
     assert transformer.levels == [1.0]
 
 
@@ -74,4 +77,27 @@ def test_latents_keep_their_precision_when_the_model_has_less():
     noise = denoise.initial_noise(0, 32, 32)
     velocity = mx.ones(noise.shape, dtype=mx.bfloat16)
     (last,) = denoise.denoise(ConstantVelocity(velocity), None, noise, [1.0, 0.0])
-    assert last.dtype == mx.float32
+    assert last.latents.dtype == mx.float32
+
+
+class Halving:
+    """A transformer whose velocity depends on latents and noise level."""
+
+    def modulations(self, prepared: object, sigmas: list[float], start: int) -> list[float]:
+        return sigmas[start:]
+
+    def step(self, latents: mx.array, sigma: float, prepared: object) -> mx.array:
+        return latents * sigma
+
+
+@pytest.mark.parametrize("after", [1, 2, 4])
+def test_a_loop_begun_where_another_was_broken_off_gives_the_same_to_the_bit(after):
+    levels = [1.0, 0.8, 0.55, 0.3, 0.0]
+    noise = denoise.initial_noise(3, 32, 32)
+    unbroken = list(denoise.denoise(Halving(), None, noise, levels))
+    assert [step.number for step in unbroken] == [1, 2, 3, 4]
+    point = unbroken[after - 1].restart
+    resumed = list(denoise.denoise(Halving(), None, point.latents, levels, start=point.step))
+    assert [step.number for step in resumed] == [1, 2, 3, 4][point.step :]
+    for step in resumed:
+        assert mx.array_equal(step.latents, unbroken[step.number - 1].latents).item()

@@ -5,19 +5,19 @@ import mlx.nn as nn
 import numpy as np
 import pytest
 
+from runtime.models import cpu
 from runtime.models.checkpoints import resolve_flux
 from runtime.models.denoise import initial_noise
 from runtime.models.errors import CheckpointError
 from runtime.models.loading import load_component
 from runtime.models.tiny import TINY_FOLDER
-from runtime.models.transformer import FluxTransformer
+from runtime.models.transformer import LEVELS_AT_ONCE, FluxTransformer
 
 WIDTH, HEIGHT, SIGMA = 64, 48, 0.6
 
 
 @pytest.fixture
-def load(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("RUN_GRAPH_CACHE", str(tmp_path_factory.getbasetemp() / "tiny-transformer"))
+def load():
     checkpoint = resolve_flux(str(TINY_FOLDER))
 
     def load(quantize: int | None = None, dtype: mx.Dtype = mx.float32) -> FluxTransformer:
@@ -95,3 +95,39 @@ def test_adapted_layers_take_part(load):
     attention = transformer.module.transformer_blocks[0].attn
     attention.to_out[0] = Doubled(attention.to_out[0])
     assert np.abs(velocity(transformer, latents, *conditioning()) - before).max() > 1e-3
+
+
+def test_modulations_from_the_middle_are_the_very_same(load):
+    transformer = load()
+    prepared = transformer.prepare(*conditioning(), guidance=3.5, height=HEIGHT, width=WIDTH)
+    levels = [1 - i / 40 for i in range(40)]
+    whole = list(transformer.modulations(prepared, levels))
+    assert len(whole) == 40
+    for start in (3, LEVELS_AT_ONCE, 39):
+        part = list(transformer.modulations(prepared, levels, start))
+        assert len(part) == 40 - start
+        for ours, theirs in zip(part, whole[start:], strict=True):
+            assert mx.array_equal(ours.out, theirs.out).item()
+            assert mx.array_equal(ours.joint[0][1], theirs.joint[0][1]).item()
+            assert mx.array_equal(ours.single[0], theirs.single[0]).item()
+
+
+def test_one_prompt_serves_a_batch(load):
+    transformer = load()
+    latents = mx.concatenate([initial_noise(seed, WIDTH, HEIGHT) for seed in (1, 2)])
+    tokens, pooled = conditioning()
+    together = velocity(transformer, latents, tokens, pooled)
+    for i in range(2):
+        alone = velocity(transformer, latents[i : i + 1], tokens, pooled)
+        np.testing.assert_allclose(together[i], alone[0], atol=1e-5)
+
+
+def test_the_blocks_can_be_compiled(load, monkeypatch):
+    """What happens on a GPU, as far as a CPU can tell: the function is traced, nothing is evaluated."""
+    monkeypatch.setattr(cpu, "on_cpu", lambda: False)
+    transformer = load()
+    prepared = transformer.prepare(*conditioning(), guidance=3.5, height=HEIGHT, width=WIDTH)
+    modulation = next(transformer.modulations(prepared, [SIGMA]))
+    transformer._run = mx.compile(transformer._run_blocks)
+    image = transformer.embed(initial_noise(0, WIDTH, HEIGHT))
+    assert transformer.blocks(image, modulation, prepared).shape == image.shape

@@ -85,7 +85,7 @@ def test_each_picture_is_the_one_that_set_makes_and_carries_its_graph(
         "redux_mode-high_seed-1_00001_.png",
         "redux_mode-high_seed-2_00001_.png",
     ]
-    run("--set", "smaller.mode=high", "--set", "sample.seed=2", "--output", "single")
+    run("--set", "smaller.mode=high", "--set", "sample.seed=2", "--output", "single", "--no-cache")
     alone = capsys.readouterr().out.strip()
     assert (pixels(paths[3]) == pixels(alone)).all()
     assert (pixels(paths[3]) != pixels(paths[2])).any()

@@ -125,8 +125,8 @@ def our_pictures(components, inputs, n: int) -> tuple[mx.array, mx.array]:
     prepared = transformer.prepare(tokens, pooled, GUIDANCE, height=HEIGHT, width=WIDTH)
     noise = denoise.initial_noise(SEED, WIDTH, HEIGHT)
     levels = sigmas(STEPS, WIDTH, HEIGHT, shift=True)
-    *_, latents = denoise.denoise(transformer, prepared, noise, levels)
-    return latents, vae.decode(*components.vae, denoise.unpack(latents, WIDTH, HEIGHT))
+    *_, last = denoise.denoise(transformer, prepared, noise, levels)
+    return last.latents, vae.decode(*components.vae, denoise.unpack(last.latents, WIDTH, HEIGHT))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+"""``python -m benchmarks``: see the package's text."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from importlib import import_module
+
+import benchmarks
+from benchmarks.report import RESULTS, load_average, write_section
+
+BENCHMARKS = ("engine", "startup", "resume", "soak")
+"""The modules with a benchmark, in the order of their sections."""
+
+COMMAND = "uv run --group benchmarks python -m benchmarks"
+
+
+def main() -> int:
+    parser = ArgumentParser(
+        "python -m benchmarks", description=benchmarks.__doc__, formatter_class=RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="measure less, print it and write nothing")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.name if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
+    names = arguments.name or BENCHMARKS
+    if len(names) > 1:
+        return _each_in_a_process_of_its_own(names, quick=arguments.quick)
+    _measure(names[0], quick=arguments.quick)
+    return 0
+
+
+def _each_in_a_process_of_its_own(names: Sequence[str], *, quick: bool) -> int:
+    """So that none inherits another's heap, caches or compiled kernels. Goes on if one fails."""
+    options = ["--quick"] if quick else []
+    codes = [
+        subprocess.run([sys.executable, "-m", "benchmarks", name, *options]).returncode for name in names
+    ]
+    return max(codes)
+
+
+def _measure(name: str, *, quick: bool) -> None:
+    load = load_average()
+    section = import_module(f"benchmarks.{name}").measure(quick)
+    markdown = section.markdown(f"{COMMAND} {name}", load)
+    print(markdown, flush=True)
+    if not quick:
+        write_section(name, markdown, BENCHMARKS)
+        print(f"\nwritten to {RESULTS}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

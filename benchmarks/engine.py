@@ -1,0 +1,100 @@
+"""What the engine costs a node, for nodes that do nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from benchmarks.engines import RunGraph, Shape, chain, dask, fan, graphlib_loop, hamilton
+from benchmarks.report import Section, Table
+from benchmarks.timing import Timing, alternate
+
+SIZES = (100, 1_000, 5_000, 20_000)
+QUICK_SIZES = (100, 1_000)
+MICROSECOND = 1e-6
+ENGINES = ("run-graph", "cached", "graphlib", "dask", "Hamilton")
+COMPARED = ("graphlib", "dask", "Hamilton")
+
+FRESH_GOAL, CACHED_GOAL = 25, 10  # microseconds a node
+
+Timings = Mapping[str, Timing]
+
+_TEXT = """\
+Microseconds a node, all in. *run-graph*: from the workflow as data to the results (validation, keys,
+running, events, release of values), nothing cached; *cached*: the same again in the same session.
+*graphlib*: the floor, a bare loop over `graphlib.TopologicalSorter` with a sha256 key a node, which checks
+and reports nothing. *dask*: `dask.local.get_sync` on a ready dictionary of tasks, which has neither
+validation nor keys. *Hamilton*: building a driver of ready functions, which checks their types, and
+executing it. A chain's nodes each read the one before; a fan's all read the first. The last columns are
+ratios, round by round.
+"""
+
+
+def measure(quick: bool) -> Section:
+    """Chains and fans of several sizes."""
+    found = {
+        (shape_of.__name__, size): _timings(shape_of(size), rounds=3 if quick else 7)
+        for shape_of in (chain, fan)
+        for size in (QUICK_SIZES if quick else SIZES)
+    }
+    rows = [
+        [
+            f"{name}, {size:,}",
+            *[_cell(timings.get(engine), size) for engine in ENGINES],
+            *[_ratio(timings, other) for other in COMPARED],
+        ]
+        for (name, size), timings in found.items()
+    ]
+    headings = ["graph", *ENGINES, *[f"run-graph ÷ {other}" for other in COMPARED]]
+    packages = ["dask", "apache-hamilton", "pydantic"]
+    return Section("Engine overhead", _TEXT, [Table(headings, rows)], packages, list(_notes(found)))
+
+
+def _timings(shape: Shape, rounds: int) -> Timings:
+    ours = RunGraph(shape)
+    contenders = {
+        "run-graph": ours.fresh,
+        "cached": ours.rerun,
+        "graphlib": graphlib_loop(shape),
+        "dask": dask(shape),
+        "Hamilton": hamilton(shape),
+    }
+    return alternate({name: run for name, run in contenders.items() if _can(run)}, rounds)
+
+
+def _can(run: Callable[[], object]) -> bool:
+    """Whether an engine takes the graph at all: some recurse, and a long chain is too deep for them."""
+    try:
+        run()
+    except RecursionError:
+        return False
+    return True
+
+
+def _cell(timing: Timing | None, size: int) -> str:
+    return "RecursionError" if timing is None else timing.shown(size * MICROSECOND, 1)
+
+
+def _ratio(timings: Timings, other: str) -> str:
+    return f"{timings['run-graph'].ratio(timings[other]):.2f}" if other in timings else ""
+
+
+def _notes(found: Mapping[tuple[str, int], Timings]) -> Iterator[str]:
+    for engine, goal in (("run-graph", FRESH_GOAL), ("cached", CACHED_GOAL)):
+        cost = {graph: timings[engine].median / graph[1] / MICROSECOND for graph, timings in found.items()}
+        worst = max(cost, key=cost.__getitem__)
+        growth = ", ".join(
+            f"{cost[name, max(sizes)] / cost[name, 1_000]:.2f} times that at 1,000 for a {name}"
+            for name, sizes in _sizes(found).items()
+        )
+        yield (
+            f"*{engine}*: the goal is {goal} µs a node; the most is {cost[worst]:.1f} "
+            f"({worst[0]} of {worst[1]:,}). "
+            f"At the largest size a node costs {growth}."
+        )
+
+
+def _sizes(found: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
+    sizes: dict[str, list[int]] = {}
+    for name, size in found:
+        sizes.setdefault(name, []).append(size)
+    return sizes

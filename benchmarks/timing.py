@@ -1,0 +1,64 @@
+"""Timing alternatives against each other."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds that each round took."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    def shown(self, unit: float = 1.0, digits: int = 3) -> str:
+        """``median (minimum–maximum)`` in units of ``unit`` seconds."""
+        low, middle, high = (f"{value / unit:,.{digits}f}" for value in self._spread())
+        return f"{middle} ({low}–{high})"
+
+    def ratio(self, other: Timing) -> float:
+        """The median of this time over the other's, taken round by round."""
+        pairs = zip(self.seconds, other.seconds, strict=True)
+        return statistics.median(mine / others for mine, others in pairs)
+
+    def _spread(self) -> tuple[float, float, float]:
+        return min(self.seconds), self.median, max(self.seconds)
+
+
+def alternate(
+    contenders: Mapping[str, Callable[[], object]], rounds: int, *, warm_up: int = 1
+) -> dict[str, Timing]:
+    """Run every contender once a round and time it.
+
+    The order turns by one place each round, so that none always runs behind the same other one. Garbage is
+    collected before each call, outside the time; within it the collector runs as it would anyway.
+
+    Parameters
+    ----------
+    contenders : mapping
+        What to call, by name. Whatever it computes must be finished when it returns (``mx.eval``).
+    rounds : int
+        How often each is timed.
+    warm_up : int
+        Rounds before those that count.
+    """
+    names = list(contenders)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(warm_up + rounds):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            gc.collect()
+            started = time.perf_counter()
+            contenders[name]()
+            elapsed = time.perf_counter() - started
+            if turn >= warm_up:
+                seconds[name].append(elapsed)
+    return {name: Timing(tuple(taken)) for name, taken in seconds.items()}

@@ -1,0 +1,149 @@
+"""Results that outlive the process.
+
+An index (key or content -> digests of the values) lies apart from the store of values (digest -> file), so
+that what two results share is written once. A value is checked against its digest whenever it is read: a
+file that is damaged, cut short or somebody else's is dropped, and its result computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from graph.node import Node, Outputs
+from runtime.cache.codecs import SUFFIXES, decode, encode
+from runtime.cache.folder import KEYS, VALUES, CacheFolder, Damaged
+from runtime.cache.halves import DiskHalf, Half, NoHalf
+from runtime.cache.origin import origin
+from runtime.cache.parts import NotPlain, Parts, put_together, remember_digest, take_apart
+
+# What took less is computed again as quickly as it is read.
+LEAST_SECONDS = 0.0005
+
+Tell = Callable[[str], None]
+
+
+class DiskCache:
+    """Results in a folder that any number of processes share (a :class:`runtime.cache.ResultCache`).
+
+    Results with values that cannot be written down, such as model handles, are not held.
+
+    Parameters
+    ----------
+    folder : CacheFolder
+    tell : callable
+        Gets a sentence when a file is damaged, and the first time that nothing can be written. Nothing of
+        that ends a run.
+    least_seconds : float
+        What took less to compute is not held.
+    """
+
+    def __init__(self, folder: CacheFolder, tell: Tell, least_seconds: float = LEAST_SECONDS) -> None:
+        self.folder = folder
+        self.tell = tell
+        self.least_seconds = least_seconds
+        self._writable = True
+
+    def get(self, key: str, kind: type[Outputs] | None = None) -> Outputs | None:
+        name = _name(key)
+        try:
+            entry = self.folder.read_sealed(KEYS, name)
+            if entry is None or kind is None:
+                return None
+            return self._read(json.loads(entry), name, kind)
+        except (Damaged, ValueError, TypeError, KeyError, AttributeError) as error:
+            self._forget(name, f"{error}" if isinstance(error, Damaged) else f"entry {name}: {error}")
+            return None
+
+    def put(
+        self,
+        key: str,
+        outputs: Outputs,
+        content: str | None = None,
+        seconds: float = math.inf,
+        node_class: type[Node] = Node,
+    ) -> None:
+        if not (node_class.persistent and self._writable and seconds >= self.least_seconds):
+            return
+        # What an output node wrote is not written again while its run is unfinished (see `settle`), and no
+        # longer; another workflow with the same values writes its own files.
+        names = [key] if content is None or node_class.is_output else [key, content]
+        try:
+            parts = {name: take_apart(value) for name, value in outputs.__dict__.items()}
+        except NotPlain:
+            return
+        try:
+            values = {name: self._write(each, outputs.__dict__[name]) for name, each in parts.items()}
+            for name in map(_name, names):
+                entry = {"name": name, "values": values}
+                self.folder.write_sealed(KEYS, name, json.dumps(entry).encode())
+        except OSError as error:
+            self._give_up(error)
+
+    def settle(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.folder.drop(KEYS, _name(key))
+
+    def half(self, content: str) -> Half:
+        if not self._writable:
+            return NoHalf()
+        return DiskHalf(self.folder, _name(content), self.tell, self._give_up)
+
+    def _read(self, entry: Mapping[str, Any], name: str, kind: type[Outputs]) -> Outputs | None:
+        if entry["name"] != name:
+            raise Damaged(f"{self.folder.path(KEYS, name)} is another result's")
+        values: dict[str, Any] = {}
+        for output, file in entry["values"].items():
+            data = self.folder.read(VALUES, file)
+            if data is None:  # let go for want of room
+                self.folder.drop(KEYS, name)
+                return None
+            values[output] = self._value(file, data)
+        return kind.model_validate(values)
+
+    def _value(self, file: str, data: bytes) -> Any:
+        path = Path(file)
+        try:
+            parts = decode(path.suffix, data)
+            if parts.digest() != path.stem:
+                raise ValueError("its content does not have that digest")
+            return _remembered(put_together(parts), path.stem)
+        except (ValueError, TypeError, KeyError) as error:
+            self.folder.drop(VALUES, file)
+            raise Damaged(f"{self.folder.path(VALUES, file)} is damaged ({error})") from error
+
+    def _write(self, parts: Parts, value: Any) -> str:
+        """Write a value unless it is there; the name of its file."""
+        digest = parts.digest()
+        remember_digest(value, digest)
+        for suffix in SUFFIXES:
+            if self.folder.touch(VALUES, digest + suffix):
+                return digest + suffix
+        suffix, data = encode(parts)
+        self.folder.write(VALUES, digest + suffix, data)
+        return digest + suffix
+
+    def _forget(self, name: str, why: str) -> None:
+        self.folder.drop(KEYS, name)
+        self.tell(f"result cache: {why}; it was dropped, and what it held is computed again")
+
+    def _give_up(self, error: OSError) -> None:
+        self._writable = False
+        self.tell(
+            f"result cache: cannot write in {self.folder.root} ({error.strerror or error}); the results of "
+            "this run are not kept. Free some space, or name another folder with --cache-dir"
+        )
+
+
+def _remembered(value: Any, digest: str) -> Any:
+    remember_digest(value, digest)
+    return value
+
+
+def _name(key: str) -> str:
+    """The file of a key or content: what else the result depends on is in its name."""
+    return hashlib.sha256(f"{origin()}\n{key}".encode()).hexdigest()

@@ -1,0 +1,195 @@
+"""What a result cache is, and the one that holds results in this process."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Protocol
+
+from graph.node import Node, Outputs
+from graph.sockets import SocketValue
+from runtime.cache.halves import Half, NoHalf
+
+DEFAULT_BYTES = 2 * 2**30
+# About what a result's objects and its place in the cache cost, whatever its values.
+_OVERHEAD = 800
+
+
+class ResultCache(Protocol):
+    """Where an executor looks for results and leaves them."""
+
+    def get(self, key: str, kind: type[Outputs] | None = None) -> Outputs | None:
+        """The result with this key or content, if it is held.
+
+        ``kind`` is the class of the result. A cache that writes results down needs it to build them
+        again, and finds nothing without.
+        """
+        ...
+
+    def put(
+        self,
+        key: str,
+        outputs: Outputs,
+        content: str | None = None,
+        seconds: float = math.inf,
+        node_class: type[Node] = Node,
+    ) -> None:
+        """Hold a result, perhaps letting go of others.
+
+        Parameters
+        ----------
+        key : str
+        outputs : Outputs
+        content : str, optional
+            Its other name (see :mod:`runtime.cache`).
+        seconds : float
+            What computing it took: not everything is worth writing down.
+        node_class : type of Node
+            Whose result it is: those of some classes are not worth writing down, or not for long.
+        """
+        ...
+
+    def settle(self, keys: Iterable[str]) -> None:
+        """A run is complete, and its output nodes had these keys.
+
+        Until then their results are kept like all others, so that a run that was broken off goes on
+        without writing its files again. The next run of the same workflow shall write them again.
+        """
+        ...
+
+    def half(self, content: str) -> Half:
+        """Where the node with this content (or, without links, key) keeps work that may be broken off."""
+        ...
+
+
+class NoCache:
+    """Holds nothing: each value can go at its last reader."""
+
+    def get(self, key: str, kind: type[Outputs] | None = None) -> Outputs | None:
+        return None
+
+    def put(
+        self,
+        key: str,
+        outputs: Outputs,
+        content: str | None = None,
+        seconds: float = math.inf,
+        node_class: type[Node] = Node,
+    ) -> None:
+        return None
+
+    def settle(self, keys: Iterable[str]) -> None:
+        return None
+
+    def half(self, content: str) -> Half:
+        return NoHalf()
+
+
+@dataclass(slots=True)
+class _Held:
+    """A result, its size in bytes, and the names under which it can be had."""
+
+    outputs: Outputs
+    size: int
+    names: set[str] = field(default_factory=set)
+
+
+class MemoryCache:
+    """The most recently used results, as long as they fit in ``maximum_bytes``.
+
+    Results are immutable, so they are handed out as they are. Safe to share between threads.
+    """
+
+    def __init__(self, maximum_bytes: int = DEFAULT_BYTES) -> None:
+        self.maximum_bytes = maximum_bytes
+        self._names: dict[str, int] = {}
+        self._results: OrderedDict[int, _Held] = OrderedDict()  # by identity, the least recently used first
+        self._bytes = 0
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held now."""
+        return self._bytes
+
+    def get(self, key: str, kind: type[Outputs] | None = None) -> Outputs | None:
+        with self._lock:
+            identity = self._names.get(key)
+            if identity is None:
+                return None
+            self._results.move_to_end(identity)
+            return self._results[identity].outputs
+
+    def put(
+        self,
+        key: str,
+        outputs: Outputs,
+        content: str | None = None,
+        seconds: float = math.inf,
+        node_class: type[Node] = Node,
+    ) -> None:
+        with self._lock:
+            held = self._results.get(id(outputs))
+            if held is None:
+                held = _Held(outputs, size_of(outputs))
+                if held.size > self.maximum_bytes:  # it would drive everything out and then go itself
+                    self._unname(key)
+                    return
+                self._results[id(outputs)] = held
+                self._bytes += held.size
+            self._name(key, held)
+            if content is not None:
+                self._name(content, held)
+            while self._bytes > self.maximum_bytes:
+                self._let_go(next(iter(self._results)))
+
+    def settle(self, keys: Iterable[str]) -> None:
+        """Nothing: within a process a file that was written and still stands is not written again."""
+
+    def half(self, content: str) -> Half:
+        return NoHalf()
+
+    def clear(self) -> None:
+        """Let go of all results."""
+        with self._lock:
+            self._names.clear()
+            self._results.clear()
+            self._bytes = 0
+
+    def _name(self, name: str, held: _Held) -> None:
+        identity = id(held.outputs)
+        if self._names.get(name) != identity:
+            self._unname(name)
+            self._names[name] = identity
+            held.names.add(name)
+        self._results.move_to_end(identity)
+
+    def _unname(self, name: str) -> None:
+        """Free a name; a result without any cannot be had any more and goes."""
+        identity = self._names.pop(name, None)
+        if identity is not None:
+            names = self._results[identity].names
+            names.discard(name)
+            if not names:
+                self._let_go(identity)
+
+    def _let_go(self, identity: int) -> None:
+        held = self._results.pop(identity)
+        self._bytes -= held.size
+        for name in held.names:
+            del self._names[name]
+
+
+def size_of(outputs: Outputs) -> int:
+    """Bytes that a result holds on to, with the objects that carry it."""
+    size = _OVERHEAD
+    for value in outputs.__dict__.values():
+        size += value.nbytes if isinstance(value, SocketValue) else sys.getsizeof(value)
+    return size

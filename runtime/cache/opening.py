@@ -1,0 +1,75 @@
+"""Which cache a command or a session uses, and what it holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.cache.disk import DiskCache, Tell
+from runtime.cache.folder import DEFAULT_LIMIT, CacheFolder
+from runtime.cache.memory import NoCache, ResultCache
+from runtime.quantities import bytes_text
+from runtime.user_folders import results_directory
+
+
+@dataclass(frozen=True)
+class CacheReport:
+    """What a cache holds, or held before it was cleared."""
+
+    folder: str
+    values: int
+    halves: int
+    nbytes: int
+    limit: int
+    cleared: bool
+
+    def text(self) -> str:
+        """For people."""
+        begun = f", {self.halves} broken off" if self.halves else ""
+        held = f"{self.values} values{begun}, {bytes_text(self.nbytes)}"
+        return (
+            f"{self.folder}: {held} removed"
+            if self.cleared
+            else (f"{self.folder}: {held} of at most {bytes_text(self.limit)}")
+        )
+
+
+def chosen_cache(no_cache: bool, folder: str | None, tell: Tell) -> ResultCache:
+    """The cache that ``--no-cache`` and ``--cache-dir`` ask for.
+
+    Raises
+    ------
+    SaveError
+        If the folder that the user names is no place for it.
+    """
+    return NoCache() if no_cache else disk_cache(folder, tell)
+
+
+def disk_cache(folder: str | None, tell: Tell) -> DiskCache:
+    """The cache in the named folder or, without a name, in the user's own. Raises SaveError."""
+    return DiskCache(_open(folder), tell)
+
+
+def cache_usage(folder: str | None) -> CacheReport:
+    """What the cache holds. Raises SaveError."""
+    return _report(_open(folder), cleared=False)
+
+
+def clear_cache(folder: str | None) -> CacheReport:
+    """Remove all that the cache holds. Raises SaveError."""
+    opened = _open(folder)
+    report = _report(opened, cleared=True)
+    opened.clear()
+    return report
+
+
+def _open(folder: str | None) -> CacheFolder:
+    root = results_directory() if folder is None else Path(folder).expanduser()
+    opened = CacheFolder(root, DEFAULT_LIMIT)
+    opened.check()
+    return opened
+
+
+def _report(opened: CacheFolder, *, cleared: bool) -> CacheReport:
+    usage = opened.usage()
+    return CacheReport(str(opened.root), usage.values, usage.halves, usage.nbytes, opened.limit, cleared)

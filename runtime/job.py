@@ -1,0 +1,138 @@
+"""A workflow that is to be run, alone or together with others in one plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from graph.faults import WorkflowError, raise_all
+from graph.normal import normalised
+from graph.registry import Registry
+from graph.validation import Checked, check
+from graph.workflow import NodeSpec, Workflow
+from runtime.collector import collector_paused
+from runtime.context import Surroundings
+from runtime.plan import Plan, make_plan, together
+from runtime.provenance import describe_run, describe_variant
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be run, and where it reads and writes.
+
+    Attributes
+    ----------
+    workflow : Workflow
+    surroundings : Surroundings
+    targets : node ids, optional
+        What to compute. Default: all output nodes.
+    originals : mapping, optional
+        Names that files give to the nodes, by id (of a sweep, ``Sweep.originals``). A file then tells
+        only of what it was made by; without, of the whole workflow, as ComfyUI's do.
+    name : str
+        Stands before its nodes' ids where several jobs run together: ``name:id``. Such names differ and
+        hold no colon.
+    source : str, optional
+        The file that it came from, for messages.
+    """
+
+    workflow: Workflow
+    surroundings: Surroundings
+    targets: Iterable[str] | None = None
+    originals: Mapping[str, str] | None = None
+    name: str = ""
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class CheckedJob:
+    """A job whose workflow has been validated."""
+
+    job: Job
+    checked: Checked
+
+    @cached_property
+    def as_run(self) -> Workflow:
+        """The graph as run, every parameter written out."""
+        return normalised(self.checked.nodes, self.checked.workflow)
+
+    def describe(self, node_id: str, seconds: Mapping[str, float]) -> dict[str, Any]:
+        """What a node of this job may write beside its result, by ids of this job's workflow alone."""
+        if self.job.originals is None:
+            return describe_run(self.as_run, self.job.surroundings, seconds)
+        return describe_variant(self.as_run, node_id, self.job.originals, self.job.surroundings, seconds)
+
+
+@dataclass(frozen=True)
+class CheckedJobs:
+    """Jobs that can run, and the one plan for all of them.
+
+    Attributes
+    ----------
+    by_name : mapping
+    plan : Plan
+    """
+
+    by_name: Mapping[str, CheckedJob]
+    plan: Plan
+
+    def owner(self, place: str) -> tuple[CheckedJob, str]:
+        """Whose a node of the plan is, and its id there."""
+        if "" in self.by_name:
+            return self.by_name[""], place
+        name, _, node_id = place.partition(":")
+        return self.by_name[name], node_id
+
+    def as_run(self) -> Workflow:
+        """The graph as run, of all jobs."""
+        if "" in self.by_name:
+            return self.by_name[""].as_run
+        nodes: dict[str, NodeSpec] = {}
+        for name, part in self.by_name.items():
+            places = {node_id: f"{name}:{node_id}" for node_id in part.as_run.nodes}
+            nodes |= part.as_run.renamed(places).nodes
+        return Workflow(nodes)
+
+    def describe(self, place: str, seconds: Mapping[str, float]) -> dict[str, Any]:
+        """What a node may write beside its result: of its own job, whatever else runs.
+
+        ``seconds`` are those of the plan's nodes that have finished. A job that shares a stage with another
+        names its time as well.
+        """
+        part, node_id = self.owner(place)
+        if part.job.name:
+            twins = {own: self.plan.twin[f"{part.job.name}:{own}"] for own in part.checked.nodes}
+            seconds = {own: seconds[twin] for own, twin in twins.items() if twin in seconds}
+        return part.describe(node_id, seconds)
+
+
+def check_jobs(jobs: Sequence[Job], registry: Registry) -> CheckedJobs:
+    """Validate all jobs and make their one plan.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        One without a name, or any number with names that differ.
+
+    Raises
+    ------
+    WorkflowError
+        If one has faults.
+    WorkflowErrors
+        If several have.
+    """
+    parts: dict[str, CheckedJob] = {}
+    plans: dict[str, Plan] = {}
+    errors: list[WorkflowError] = []
+    with collector_paused():
+        for job in jobs:
+            checked = check(job.workflow, registry, job.targets, job.surroundings)
+            try:
+                plans[job.name] = make_plan(checked, job.surroundings)
+            except WorkflowError as error:
+                errors.append(WorkflowError(error.faults, job.source))
+            parts[job.name] = CheckedJob(job, checked)
+        raise_all(errors)
+        return CheckedJobs(parts, plans[""] if "" in plans else together(plans))

@@ -1,0 +1,94 @@
+"""Files and folders that are written under a temporary name first, and leave nothing behind whatever happens.
+
+Whoever writes such a file holds a lock on it, which the system lets go when the process ends, even by
+SIGKILL. A temporary file without one was abandoned, and the next writer in its folder removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+_PREFIX, _SUFFIX = ".run-graph-", ".tmp"
+_LOCK = "lock"  # in a folder, the file that is locked
+
+
+@contextlib.contextmanager
+def temporary_file(folder: Path, data: bytes, *, flush: bool = True) -> Iterator[Path]:
+    """A file of `data` in `folder`, removed at the end if it is still there.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if missing.
+    data : bytes
+        The whole content.
+    flush : bool
+        Whether it must be on the disk, and not only on its way there, before it is handed out.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(folder)
+    with _locked_file(folder) as (path, file):
+        file.write(data)
+        file.flush()
+        if flush:
+            os.fsync(file.fileno())
+        yield path
+
+
+@contextlib.contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """An empty folder in `parent`, which is made if missing; removed at the end with all that is in it."""
+    parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(parent)
+    path = parent / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+    path.mkdir()
+    try:
+        with open(path / _LOCK, "xb") as file:
+            _lock(file)
+            yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files and folders in a folder whose writers are gone."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if entry.name.startswith(_PREFIX) and entry.name.endswith(_SUFFIX):
+                _remove_if_abandoned(entry.path)
+
+
+@contextlib.contextmanager
+def _locked_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    while True:
+        path = folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+        try:
+            with open(path, "xb") as file:
+                _lock(file)
+                if os.fstat(file.fileno()).st_nlink:  # nobody took it for abandoned before it was locked
+                    yield path, file
+                    return
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _lock(file: BinaryIO) -> None:
+    with contextlib.suppress(OSError):  # a file system without locks: what is abandoned there stays
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _remove_if_abandoned(path: str) -> None:
+    is_folder = os.path.isdir(path)
+    with contextlib.suppress(OSError), open(os.path.join(path, _LOCK) if is_folder else path, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_folder:
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            os.unlink(path)
