@@ -11,7 +11,7 @@ from importlib import import_module
 import benchmarks
 from benchmarks.report import RESULTS, load_average, write_section
 
-BENCHMARKS = ("engine", "startup", "resume", "soak")
+BENCHMARKS = ("engine", "startup", "resume", "soak", "sampling", "step_reuse", "patch_downsample")
 """The modules with a benchmark, in the order of their sections."""
 
 COMMAND = "uv run --group benchmarks python -m benchmarks"

@@ -48,6 +48,13 @@ class HostLinear(nn.Linear):
         return mx.array(product.reshape(*x.shape[:-1], -1))
 
 
+def product(a: mx.array, b: mx.array) -> mx.array:
+    """a @ b, of any shapes that numpy's matmul takes."""
+    if not on_cpu() or not _in_float32(a, b):
+        return a @ b
+    return mx.array(np.asarray(a) @ np.asarray(b))
+
+
 def arrange(module: Any) -> None:
     """On the CPU, put a `HostLinear` in the place of every Linear layer inside `module`.
 

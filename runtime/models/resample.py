@@ -13,6 +13,7 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
+from runtime.models.cpu import product
 from runtime.models.grid import KERNELS, Kernel, side_of
 
 Array = npt.NDArray[np.float32]
@@ -50,8 +51,8 @@ def resize_grid(tokens: mx.array, n: int, kernel: Kernel = "area") -> mx.array:
     matrix = mx.array(resize_matrix(m, n, kernel))
     if n == m:
         return tokens
-    rows = matrix @ tokens.astype(mx.float32).reshape(batch, m, m * width)
-    grid = matrix @ rows.reshape(batch, n, m, width)
+    rows = product(matrix, tokens.astype(mx.float32).reshape(batch, m, m * width))
+    grid = product(matrix, rows.reshape(batch, n, m, width))
     return grid.reshape(batch, n * n, width).astype(tokens.dtype)
 
 

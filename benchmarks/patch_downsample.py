@@ -1,0 +1,59 @@
+"""PatchDownsample against one slice, one mean and one stack a token in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import mlx.core as mx
+
+from benchmarks.report import Section, Table
+from benchmarks.timing import alternate
+from runtime.models.grid import MODES, grid_for_mode
+from runtime.models.resample import resize_grid
+
+SIDE, CHANNELS = 27, 4096
+
+_TEXT = """\
+A real Redux grid, 27 x 27 tokens of 4,096 channels, float32, area interpolation. *loop*: for each new token
+the slice of the old ones under it, its mean, and a stack of all: the obvious way to write it. Milliseconds;
+results are compared. *ratio* is ours over the loop's, round by round.
+"""
+
+
+def measure(quick: bool) -> Section:
+    """Every mode."""
+    tokens = mx.random.normal((1, SIDE * SIDE, CHANNELS), key=mx.random.key(0))
+    mx.eval(tokens)
+    rows = []
+    for mode in MODES:
+        n = grid_for_mode(mode, SIDE)
+        assert mx.allclose(resize_grid(tokens, n, "area"), naive(tokens, n), atol=1e-5).item()
+        timings = alternate(
+            {
+                "ours": partial(_evaluated, resize_grid, tokens, n),
+                "loop": partial(_evaluated, naive, tokens, n),
+            },
+            rounds=3 if quick else 15,
+        )
+        ours, loop = timings["ours"], timings["loop"]
+        rows.append([mode, str(n * n), ours.shown(1e-3), loop.shown(1e-3), f"{ours.ratio(loop):.3f}"])
+    headings = ["mode", "tokens", "ours, ms", "loop, ms", "ratio"]
+    return Section("PatchDownsample", _TEXT, [Table(headings, rows)], ["mlx"])
+
+
+def _evaluated(resize: Callable[[mx.array, int], mx.array], tokens: mx.array, n: int) -> None:
+    mx.eval(resize(tokens, n))
+
+
+def naive(tokens: mx.array, n: int) -> mx.array:
+    """Average each window of the grid by itself: (1, m * m, D) -> (1, n * n, D)."""
+    m = round(tokens.shape[1] ** 0.5)
+    grid = tokens.reshape(1, m, m, -1)
+    windows = [(i * m // n, -(-(i + 1) * m // n)) for i in range(n)]
+    means = [
+        grid[:, top:bottom, left:right].mean(axis=(1, 2))
+        for top, bottom in windows
+        for left, right in windows
+    ]
+    return mx.stack(means, axis=1)

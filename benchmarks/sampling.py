@@ -1,0 +1,159 @@
+"""Sampling against mflux's own transformer, with the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+from mflux.models.common.config.model_config import ModelConfig
+
+from benchmarks.memory import peak_bytes
+from benchmarks.mflux_transformer import mflux_transformer, sample_with_mflux
+from benchmarks.report import Section, Table
+from benchmarks.timing import Timing, alternate
+from runtime.models.cpu import arrange, on_cpu
+from runtime.models.denoise import denoise, initial_noise
+from runtime.models.device import compute_dtype
+from runtime.models.schedule import sigmas
+from runtime.models.transformer import FluxTransformer
+
+WIDTHS, SIDES, REDUX_TOKENS, PROMPT_TOKENS = (256, 3072), (256, 512, 1024), (0, 81, 729), 512
+QUICK_WIDTHS, QUICK_SIDES = (256,), (256,)
+GOAL, TOLERANCE = 0.75, 2e-3
+# Above this many numbers in the sequence a single step is taken, once: mflux's takes minutes on a CPU.
+MANY = 3072 * 1024
+
+_TEXT = """\
+One joint block and one single block of random weights, the same for both; 512 prompt tokens, guidance, from
+noise to latents, all that each does once a run included. *mflux*: its `Transformer` and scheduler as they
+are; at width 256 with its fixed widths replaced. Seconds a step; *ratio* is ours over mflux's, round by
+round. *memory*: the most that a run takes beyond the weights, ours over mflux's. *difference*: largest,
+over mflux's largest value.
+"""
+
+
+@dataclass(frozen=True)
+class _Case:
+    width: int
+    side: int
+    redux: int
+
+    @property
+    def tokens(self) -> int:
+        return self.side * self.side // 256
+
+    @property
+    def is_long(self) -> bool:
+        return on_cpu() and self.width * (self.tokens + PROMPT_TOKENS) > MANY
+
+    @property
+    def steps(self) -> int:
+        return 1 if self.is_long else 4
+
+
+@dataclass
+class _Contender:
+    """Samples, and remembers the last result and the most memory that a run took."""
+
+    run: Callable[[], mx.array]
+    measures_each: bool
+    latents: mx.array | None = None
+    peak: int | None = None
+
+    def __call__(self) -> None:
+        if self.measures_each:  # Where a second run only for the memory would take minutes.
+            self.measure_memory()
+        else:
+            self._sample()
+
+    def measure_memory(self) -> None:
+        self.peak = peak_bytes(self._sample)
+
+    def _sample(self) -> None:
+        self.latents = self.run()
+        mx.eval(self.latents)
+
+
+def measure(quick: bool) -> Section:
+    """Every width, size and number of Redux tokens."""
+    ModelConfig.precision = compute_dtype()  # mflux's global: else it rounds to bfloat16 on a CPU too.
+    rows, ratios = [], []
+    for width in QUICK_WIDTHS if quick else WIDTHS:
+        module = mflux_transformer(width)
+        ours = FluxTransformer(_arranged(module, width), {})
+        for side in QUICK_SIDES if quick else SIDES:
+            for redux in REDUX_TOKENS:
+                row, ratio = _row(_Case(width, side, redux), module, ours, quick)
+                print(" | ".join(row), flush=True)
+                rows.append(row)
+                ratios.append(ratio)
+    headings = ["width", "image tokens", "Redux tokens", "ours, s", "mflux, s", "ratio"]
+    headings += ["memory", "difference"]
+    met = sum(ratio <= GOAL for ratio in ratios)
+    notes = [
+        f"Goal, at most {GOAL} of mflux's time: met in {met} of {len(ratios)} cases; "
+        f"ratios {min(ratios):.3f} to {max(ratios):.3f}. Computed in {compute_dtype()}."
+    ]
+    return Section("Sampling", _TEXT, [Table(headings, rows)], ["mlx", "mflux", "numpy"], notes)
+
+
+def _arranged(module: Any, width: int) -> Any:
+    """Another tree over the same weights, as our loader arranges it."""
+    twin = mflux_transformer(width)
+    twin.update(module.parameters())
+    arrange(twin)
+    return twin
+
+
+def _row(case: _Case, module: Any, ours: FluxTransformer, quick: bool) -> tuple[list[str], float]:
+    keys = mx.random.split(mx.random.key(case.redux))
+    dtype = compute_dtype()
+    tokens = mx.random.normal((1, PROMPT_TOKENS + case.redux, 4096), key=keys[0]).astype(dtype)
+    pooled = mx.random.normal((1, 768), key=keys[1]).astype(dtype)
+    noise = initial_noise(0, case.side, case.side)
+    mx.eval(tokens, pooled, noise)
+    contenders = {
+        "ours": _Contender(lambda: _sample(ours, tokens, pooled, noise, case), case.is_long),
+        "mflux": _Contender(
+            lambda: sample_with_mflux(module, tokens, pooled, noise, case.steps, case.side), case.is_long
+        ),
+    }
+    rounds, warm_up = (1, 0) if case.is_long else (2 if quick else 5, 1)
+    timings = alternate(contenders, rounds, warm_up=warm_up)
+    mine, theirs = (Timing(tuple(s / case.steps for s in timings[name].seconds)) for name in contenders)
+    ratio = mine.ratio(theirs)
+    if not case.is_long:
+        for contender in contenders.values():
+            contender.measure_memory()
+    sizes = [f"{case.width:,}", f"{case.tokens:,}", str(case.redux)]
+    found = [mine.shown(), theirs.shown(), f"{ratio:.3f}"]
+    return [*sizes, *found, _memory(contenders), f"{_difference(contenders):.1e}"], ratio
+
+
+def _sample(
+    transformer: FluxTransformer, tokens: mx.array, pooled: mx.array, latents: mx.array, case: _Case
+) -> mx.array:
+    prepared = transformer.prepare(tokens, pooled, 3.5, height=case.side, width=case.side)
+    levels = sigmas(case.steps, case.side, case.side, shift=True)
+    for step in denoise(transformer, prepared, latents, levels):
+        latents = step.latents
+        mx.eval(latents)
+    return latents
+
+
+def _memory(contenders: dict[str, _Contender]) -> str:
+    ours, theirs = contenders["ours"].peak, contenders["mflux"].peak
+    return f"{ours / theirs:.2f}" if ours and theirs else "not told here"
+
+
+def _difference(contenders: dict[str, _Contender]) -> float:
+    """Raises AssertionError if it is more than rounding and mflux's other GELU explain."""
+    ours, theirs = contenders["ours"].latents, contenders["mflux"].latents
+    assert ours is not None
+    assert theirs is not None
+    difference = float((mx.abs(ours - theirs).max() / mx.abs(theirs).max()).astype(mx.float32).item())  # type: ignore[arg-type]
+    if compute_dtype() == mx.float32 and difference > TOLERANCE:
+        raise AssertionError(f"the results differ by {difference:.1e}, more than {TOLERANCE}")
+    return difference
