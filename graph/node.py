@@ -63,6 +63,9 @@ class Node(BaseModel):
     persistent : bool
         False for nodes whose result is had again as quickly as read from a cache on the disk, such as a
         file's content: it is not kept there.
+    is_host_work : bool
+        True for nodes that touch neither models nor MLX, such as one that compresses and writes a file:
+        they may run on another thread while the next stage computes.
     class_type : str
         The name in workflow files. The class's own name unless given.
 
@@ -77,6 +80,7 @@ class Node(BaseModel):
     is_output: ClassVar[bool] = False
     passes_models_on: ClassVar[bool] = False
     persistent: ClassVar[bool] = True
+    is_host_work: ClassVar[bool] = False
     class_type: ClassVar[str] = ""
 
     @classmethod

@@ -69,6 +69,7 @@ class SaveImage(Node):
 
     category = "image"
     is_output = True
+    is_host_work = True
 
     image: Image = Field(description="The picture to save.")
     filename_prefix: str = Field(

@@ -1,10 +1,15 @@
-"""Running a plan's nodes one after another, as :mod:`runtime.state` says they are ready."""
+"""Running a plan's nodes one after another, as :mod:`runtime.state` says they are ready.
+
+Nodes that compute with no model and say so (``is_host_work``) run on a second thread beside the nodes that
+follow them. Everything else, all events and all bookkeeping stay on the caller's thread.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 from weakref import ReferenceType, ref
 
@@ -21,7 +26,8 @@ from runtime.cache.halves import Half
 from runtime.cache.parts import digest_of
 from runtime.context import CancelToken, NodeContext
 from runtime.errors import Cancelled, NodeFailed
-from runtime.events import Listener, NodeErred, NodeFinished, NodeReused, NodeStarted, plain_values
+from runtime.events import Event, Listener, NodeErred, NodeFinished, NodeReused, NodeStarted, plain_values
+from runtime.host_thread import HostThread
 from runtime.plan import Plan
 from runtime.state import HasRoom, RunState
 
@@ -70,6 +76,8 @@ class Executor:
         self.seconds: dict[str, float] = {}
         self._contents: dict[str, str | None] = {}  # of the nodes that run
         self._halves: dict[str, Half] = {}
+        self._beside: HostThread[Outputs] = HostThread()
+        self._host_inputs: dict[str, tuple[Values, list[Event]]] = {}
         self._nodes_by_key = {plan.keys[node_id]: node for node_id, node in plan.nodes.items()}
         self.state = RunState(plan, lambda key: self._held(key, self._nodes_by_key[key]), has_room)
         self._copies: defaultdict[str, list[str]] = defaultdict(list)
@@ -95,12 +103,24 @@ class Executor:
         state = self.state
         wanted = [self.plan.twin[target] for target in self.plan.targets]
         self._announce_found(state.demand(wanted))
-        while state.ready:
-            self.token.raise_if_cancelled()
-            self._advance(*state.next_ready())
+        try:
+            self._run_all()
+        except BaseException:
+            self._finish_host_work()
+            raise
+        finally:
+            self._beside.close()
         nodes = self.plan.nodes
         self.cache.settle(key for node_id, key in self.plan.keys.items() if nodes[node_id].is_output)
         return {target: state.values[self.plan.twin[target]] for target in self.plan.targets}
+
+    def _run_all(self) -> None:
+        state = self.state
+        while state.ready or self._beside:
+            self.token.raise_if_cancelled()
+            self._take_host_work(wait=not state.ready)
+            if state.ready:
+                self._advance(*state.next_ready())
 
     def _advance(self, node_id: str, values: Values) -> None:
         """Run a node, or let it wait for the lazy inputs that it turns out to need."""
@@ -117,15 +137,43 @@ class Executor:
             return
         self.emit(NodeStarted(node_id, node.class_type))
         self._contents[node_id] = content
+        if node.is_host_work and self.state.ready:  # otherwise there is nothing to do meanwhile
+            self._begin_host_work(node_id, node, values)
+            return
         started = time.perf_counter()
         outputs = self._step(self._call, node_id, node, values)
-        seconds = time.perf_counter() - started
+        self._finish(node_id, node, outputs, time.perf_counter() - started)
+
+    def _finish(self, node_id: str, node: Node, outputs: Outputs, seconds: float) -> None:
         self.seconds[node_id] = seconds
-        self.cache.put(self.plan.keys[node_id], outputs, content, seconds, type(node))
+        self.cache.put(self.plan.keys[node_id], outputs, self._contents[node_id], seconds, type(node))
         self._end_half(node_id)
         self.state.finish(node_id, outputs)
         self.emit(NodeFinished(node_id, node.class_type, seconds, *_told(outputs)))
         self._announce_copies(node_id, outputs)
+
+    def _begin_host_work(self, node_id: str, node: Node, values: Values) -> None:
+        """Let a node run beside those that follow. All its events are told on this thread."""
+        context, events = self.make_context(node_id), list[Event]()
+        context.emit = events.append
+        self._host_inputs[node_id] = values, events
+        self._beside.submit(node_id, lambda: _computed(node, values, context))
+
+    def _take_host_work(self, *, wait: bool) -> None:
+        """Take the results that are there; one that failed ends the run as if it had failed here."""
+        for node_id, result in self._beside.results(wait=wait):
+            node = self.plan.nodes[node_id]
+            values, events = self._host_inputs.pop(node_id)
+            for event in events:
+                self.emit(event)
+            outputs, seconds = self._step(lambda *_, result=result: result(), node_id, node, values)
+            self._finish(node_id, node, outputs, seconds)
+
+    def _finish_host_work(self) -> None:
+        """The run is over early: what had begun is finished, as it would have been without the thread."""
+        while self._beside:
+            with suppress(NodeFailed, Cancelled):
+                self._take_host_work(wait=True)
 
     def _content(self, node_id: str, values: Values) -> str | None:
         """What names the node by the values that it reads; None if its key says as much."""
@@ -191,19 +239,7 @@ class Executor:
         return [name for name in asked if name in lazy and name not in values]
 
     def _call(self, node_id: str, node: Node, values: Values) -> Outputs:
-        node_class = type(node)
-        if values:
-            # Checked again: a parameter fed by a link obeys its range, a socket its class.
-            try:
-                node = validated(node_class, {**node.__dict__, **values})
-            except ValidationError as error:
-                faults = literal_faults(error, node_class, Registry())
-                raise ValueError("; ".join(str(fault) for fault in faults)) from None
-        outputs = node.run(self.make_context(node_id))
-        expected = outputs_class(node_class)
-        if not isinstance(outputs, expected):
-            raise TypeError(f"run returned {type(outputs).__name__}, not {expected.__name__}")
-        return outputs
+        return _computed(node, values, self.make_context(node_id))
 
     def _held(self, name: str, node: Node) -> Outputs | None:
         """The result of an earlier run by key or content, if its node says that it still stands."""
@@ -219,6 +255,23 @@ class Executor:
     def _announce_copies(self, node_id: str, outputs: Outputs) -> None:
         for copy in self._copies.get(node_id, ()):
             self.emit(NodeReused(copy, self.plan.nodes[copy].class_type, "twin", *_told(outputs)))
+
+
+def _computed(node: Node, values: Values, context: NodeContext) -> Outputs:
+    """Run a node on these values of its links."""
+    node_class = type(node)
+    if values:
+        # Checked again: a parameter fed by a link obeys its range, a socket its class.
+        try:
+            node = validated(node_class, {**node.__dict__, **values})
+        except ValidationError as error:
+            faults = literal_faults(error, node_class, Registry())
+            raise ValueError("; ".join(str(fault) for fault in faults)) from None
+    outputs = node.run(context)
+    expected = outputs_class(node_class)
+    if not isinstance(outputs, expected):
+        raise TypeError(f"run returned {type(outputs).__name__}, not {expected.__name__}")
+    return outputs
 
 
 def _told(outputs: Outputs) -> tuple[dict[str, Any], ReferenceType[Outputs]]:

@@ -102,6 +102,7 @@ class CheckedJobs:
         names its time as well.
         """
         part, node_id = self.owner(place)
+        seconds = dict(seconds)  # at once: asked on another thread it may grow meanwhile
         if part.job.name:
             twins = {own: self.plan.twin[f"{part.job.name}:{own}"] for own in part.checked.nodes}
             seconds = {own: seconds[twin] for own, twin in twins.items() if twin in seconds}

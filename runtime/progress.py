@@ -87,24 +87,29 @@ class StageLines:
     def __init__(self, progress: Progress, titles: Mapping[str, str | None]) -> None:
         self.progress = progress
         self.titles = titles
-        self.task: TaskID | None = None
+        self.tasks: dict[str, TaskID] = {}  # by node; a file may be written while the next stage computes
         self.download: TaskID | None = None
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, NodeStarted):
-            self.task = self.progress.add_task(self._name(event.node_id, event.class_type), total=None)
-        elif isinstance(event, NodeProgress) and self.task is not None:
-            self.progress.update(self.task, completed=event.value, total=event.maximum)
+            name = self._name(event.node_id, event.class_type)
+            self.tasks[event.node_id] = self.progress.add_task(name, total=None)
+        elif isinstance(event, NodeProgress) and event.node_id in self.tasks:
+            self.progress.update(self.tasks[event.node_id], completed=event.value, total=event.maximum)
         elif isinstance(event, Downloading):
             self._show_download(event)
         elif isinstance(event, NodeFinished):
             self._end(
-                f"[green]✓[/] {self._name(event.node_id, event.class_type)} [dim]{event.seconds:.2f} s[/]"
+                event.node_id,
+                f"[green]✓[/] {self._name(event.node_id, event.class_type)} [dim]{event.seconds:.2f} s[/]",
             )
         elif isinstance(event, NodeReused):
-            self._end(f"[green]=[/] {self._name(event.node_id, event.class_type)} [dim]{event.origin}[/]")
+            self._end(
+                event.node_id,
+                f"[green]=[/] {self._name(event.node_id, event.class_type)} [dim]{event.origin}[/]",
+            )
         elif isinstance(event, NodeErred):
-            self._end(f"[red]✗[/] {self._name(event.node_id, event.class_type)}")
+            self._end(event.node_id, f"[red]✗[/] {self._name(event.node_id, event.class_type)}")
 
     def _name(self, node_id: str, class_type: str) -> str:
         from rich.markup import escape
@@ -125,11 +130,10 @@ class StageLines:
             self.progress.remove_task(self.download)
             self.download = None
 
-    def _end(self, line: str) -> None:
+    def _end(self, node_id: str, line: str) -> None:
         self._end_download()
-        if self.task is not None:
-            self.progress.remove_task(self.task)
-            self.task = None
+        if node_id in self.tasks:
+            self.progress.remove_task(self.tasks.pop(node_id))
         self.progress.console.print(line)
 
 
