@@ -67,7 +67,6 @@ def measure(quick: bool) -> Section:
 
 def _trials(folder: Path, kills: int, *, steps: int, small: bool) -> tuple[float, list[Trial]]:
     _import_everything()
-    os.environ["RUN_GRAPH_CACHE"] = str(folder / "models")
     command = _command(folder, steps, small)
     _finish([*command, "--no-cache"], folder / "warm", "the first run")
     started = time.perf_counter()

@@ -27,7 +27,7 @@ ran it; it reads the picture, and writes its file anew.
 def measure(quick: bool) -> Section:
     """Each in a process of its own, with a cache of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "RUN_GRAPH_CACHE": folder, "RUN_GRAPH_RESULTS": f"{folder}/results"}
+        environment = {**os.environ, "RUN_GRAPH_RESULTS": f"{folder}/results"}
         run = partial(_run, Path(folder), environment)
         main = "from runtime.cli import main; raise SystemExit(main())"
         contenders = {

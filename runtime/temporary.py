@@ -1,4 +1,4 @@
-"""Files and folders that are written under a temporary name first, and leave nothing behind whatever happens.
+"""Files that are written under a temporary name first, and leave nothing behind whatever happens.
 
 Whoever writes such a file holds a lock on it, which the system lets go when the process ends, even by
 SIGKILL. A temporary file without one was abandoned, and the next writer in its folder removes it.
@@ -10,13 +10,11 @@ import contextlib
 import fcntl
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 _PREFIX, _SUFFIX = ".run-graph-", ".tmp"
-_LOCK = "lock"  # in a folder, the file that is locked
 
 
 @contextlib.contextmanager
@@ -42,23 +40,8 @@ def temporary_file(folder: Path, data: bytes, *, flush: bool = True) -> Iterator
         yield path
 
 
-@contextlib.contextmanager
-def temporary_folder(parent: Path) -> Iterator[Path]:
-    """An empty folder in `parent`, which is made if missing; removed at the end with all that is in it."""
-    parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(parent)
-    path = parent / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
-    path.mkdir()
-    try:
-        with open(path / _LOCK, "xb") as file:
-            _lock(file)
-            yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-
-
 def remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files and folders in a folder whose writers are gone."""
+    """Remove the temporary files in a folder whose writers are gone."""
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             if entry.name.startswith(_PREFIX) and entry.name.endswith(_SUFFIX):
@@ -85,10 +68,6 @@ def _lock(file: BinaryIO) -> None:
 
 
 def _remove_if_abandoned(path: str) -> None:
-    is_folder = os.path.isdir(path)
-    with contextlib.suppress(OSError), open(os.path.join(path, _LOCK) if is_folder else path, "rb") as file:
+    with contextlib.suppress(OSError), open(path, "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if is_folder:
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            os.unlink(path)
+        os.unlink(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,6 @@ from runtime.cache.disk import DiskCache, Tell
 from runtime.cache.folder import DEFAULT_LIMIT, CacheFolder
 from runtime.cache.memory import NoCache, ResultCache
 from runtime.quantities import bytes_text
-from runtime.user_folders import results_directory
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,20 @@ def clear_cache(folder: str | None) -> CacheReport:
 
 
 def _open(folder: str | None) -> CacheFolder:
-    root = results_directory() if folder is None else Path(folder).expanduser()
+    root = _default_folder() if folder is None else Path(folder).expanduser()
     opened = CacheFolder(root, DEFAULT_LIMIT)
     opened.check()
     return opened
+
+
+def _default_folder() -> Path:
+    """What the environment variable ``RUN_GRAPH_RESULTS`` says, or a folder of the user's cache."""
+    override = os.environ.get("RUN_GRAPH_RESULTS")
+    if override:
+        return Path(override).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("run-graph", appauthor=False) / "results"
 
 
 def _report(opened: CacheFolder, *, cleared: bool) -> CacheReport:

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from runtime.temporary import remove_abandoned, temporary_file, temporary_folder
+from runtime.temporary import remove_abandoned, temporary_file
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from runtime.temporary import temporary_file, temporary_folder
-with temporary_file(Path(sys.argv[1]), b"half"), temporary_folder(Path(sys.argv[1])) as folder:
-    (folder / "weights").write_bytes(b"much")
+from runtime.temporary import temporary_file
+with temporary_file(Path(sys.argv[1]), b"half"):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -26,14 +25,14 @@ def test_what_a_killed_process_left_goes_with_the_next_writer(tmp_path: Path) ->
     root = Path(__file__).parents[2]
     killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=root)
     assert killed.returncode == -9
-    assert len(names(tmp_path)) == 2
+    assert len(names(tmp_path)) == 1
     with temporary_file(tmp_path, b"whole") as path:
         assert names(tmp_path) == [path.name]
     assert names(tmp_path) == []
 
 
 def test_a_file_that_is_being_written_stays(tmp_path: Path) -> None:
-    with temporary_file(tmp_path, b"one") as one, temporary_folder(tmp_path) as two:
+    with temporary_file(tmp_path, b"one") as one, temporary_file(tmp_path, b"two") as two:
         with temporary_file(tmp_path, b"three") as three:
             assert {one.name, two.name, three.name} == set(names(tmp_path))
         assert one.read_bytes() == b"one"

@@ -25,8 +25,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def tiny(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("RUN_GRAPH_CACHE", str(tmp_path_factory.getbasetemp() / "tiny-parity"))
+def tiny():
     return TINY_FOLDER
 
 
