@@ -211,20 +211,20 @@ def test_what_is_no_picture_or_too_large_a_one(
 
 
 def test_a_picture_that_is_cut_short_fails_when_it_is_decoded(project: Path, refused: Command) -> None:
-    path = Path("images/sunset.png")
+    path = Path("images/fox.png")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     message = refused(code=NODE_FAILED)
     assert "redux.json: node 'photo' (LoadImage) failed:" in message
-    assert "sunset.png: the picture cannot be decoded" in message
-    assert '  image = "images/sunset.png"' in message
+    assert "fox.png: the picture cannot be decoded" in message
+    assert '  image = "images/fox.png"' in message
 
 
 # -- pictures as workflows --------------------------------------------------------------------------
 
 
 def test_a_picture_without_a_workflow(refused: Command) -> None:
-    message = refused("images/sunset.png")
-    assert "images/sunset.png: the picture carries no workflow" in message
+    message = refused("images/fox.png")
+    assert "images/fox.png: the picture carries no workflow" in message
 
 
 def test_a_damaged_picture_as_a_workflow(project: Path, refused: Command) -> None:

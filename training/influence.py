@@ -22,13 +22,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from runtime.models.tiny import tiny_digest
 from training.captions import canonical
 from training.domain import BACKGROUNDS, Subject, training_subjects
 from training.icons import DATA
 from training.judge import ATTRIBUTES, Judge, load_judge, verdict
 from training.pictures import PictureMaker, Pictures
 
-FOLDER = DATA / "influence"
+FOLDER = DATA / "influence" / tiny_digest()  # Pictures of other weights are not taken for these.
 WORKFLOW = Path(__file__).parent.parent / "workflows" / "redux.json"
 MODES = ["lowest", "low", "medium", "high", "highest"]
 INTERPOLATIONS = ["area", "bicubic", "bilinear", "nearest", "nearest-exact"]

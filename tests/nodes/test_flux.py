@@ -189,7 +189,7 @@ def test_a_broken_off_batch_goes_on_to_the_same_bits(
     unbroken = array(sample(bench, small_model, batch_size=3, **settings))
     steps = bench.steps
     assert len(halves) == len(steps) - 2  # Neither before the first step nor after the last.
-    for half in halves:
+    for half in list(halves):
         bench.events.clear()
         monkeypatch.setattr(NodeContext, "half", lambda self, half=half: half)
         np.testing.assert_array_equal(array(sample(bench, small_model, batch_size=3, **settings)), unbroken)

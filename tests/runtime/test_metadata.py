@@ -84,7 +84,7 @@ def test_the_settings_are_complete(pictures: Callable[[str], Path], small_model:
     settings = document(pictures("redux"), "run_graph")
     assert settings.keys() >= SETTINGS
     expected = {
-        "prompt": "a lighthouse at dusk",
+        "prompt": "a car, flat style, on a purple background",
         "seed": 1,
         "steps": 2,
         "guidance": 3.5,
@@ -95,7 +95,7 @@ def test_the_settings_are_complete(pictures: Callable[[str], Path], small_model:
         "redux_model": small_model,
         "redux_mode": "medium",
         "interpolation_mode": "area",
-        "redux_image_paths": ["images/sunset.png"],
+        "redux_image_paths": ["images/fox.png"],
         "redux_image_strengths": [1.0],
         "redux_tokens": [81],
         "input_directories": [".."],

@@ -145,13 +145,14 @@ def test_a_prompt_alone_needs_no_redux(run: Callable[[str], Run]) -> None:
 
 def redux_graph(model: str = "tiny", **sampling: int) -> Graph:
     g = Graph()
-    photo = g.add(LoadImage(image="images/sunset.png"), title="Reference picture", id="photo")
+    photo = g.add(LoadImage(image="images/fox.png"), title="Reference picture", id="photo")
     redux = g.add(LoadRedux(model=model), id="redux")
     flux = g.add(LoadFlux(model=model), id="flux")
     vision = g.add(SiglipEncode(siglip=redux.siglip, image=photo.image), id="vision")
     tokens = g.add(ReduxEncode(redux=redux.redux, vision=vision.vision), id="tokens")
     smaller = g.add(PatchDownsample(tokens=tokens.tokens, mode="medium"), id="smaller")
-    prompt = g.add(TextEncode(text_encoders=flux.text_encoders, prompt="a lighthouse at dusk"), id="prompt")
+    asked = "a car, flat style, on a purple background"
+    prompt = g.add(TextEncode(text_encoders=flux.text_encoders, prompt=asked), id="prompt")
     both = g.add(
         ConcatConditioning(conditioning=prompt.conditioning, tokens=smaller.tokens, strength=1.0), id="both"
     )

@@ -72,7 +72,7 @@ def test_a_picture_saved_anew_with_the_same_pixels_changes_nothing(
     from PIL import Image
 
     run(capsys, "redux.json")
-    photo = project.parent / "images" / "sunset.png"
+    photo = project.parent / "images" / "fox.png"
     before = digest(photo)
     with Image.open(photo) as picture:
         picture.load()
