@@ -26,12 +26,12 @@ from runtime.session import Session
 from runtime.values import Conditioning
 
 WORKFLOW = Path(__file__).parents[1] / "workflows" / "redux.json"
-SIDE, STEPS, QUICK_STEPS = 128, 28, 12
+SIDE, STEPS, QUICK_STEPS = 96, 28, 12
 THRESHOLDS = (0.1, 0.25, 0.4, 0.6, 0.8)
 WINDOW = 7  # Pixels a side, over which SSIM compares.
 
 _TEXT = """\
-`workflows/redux.json`'s conditioning (81 Redux tokens), the tiny model, 128 pixels, 28 steps, one seed.
+`workflows/redux.json`'s conditioning (81 Redux tokens), the tiny model, 96 pixels, 28 steps, one seed.
 *skipped*: steps that did not run the network. *time*: of sampling, over that without reuse, round by round.
 *SSIM*: of the decoded picture against that without reuse (Wang et al. 2004; 7 x 7 windows, mean of the
 channels; 1 is equal).

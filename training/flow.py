@@ -69,7 +69,7 @@ def loss(painter: Painter, lesson: Lesson, tokenizers: Tokenizers) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=9300)
     steps = parser.parse_args().steps
     torch.manual_seed(4)
     painter = Painter()

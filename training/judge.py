@@ -88,7 +88,7 @@ def spoil(pixels: Tensor) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=900)
+    parser.add_argument("--steps", type=int, default=600)
     steps = parser.parse_args().steps
     torch.manual_seed(6)
     judge = Judge()

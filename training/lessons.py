@@ -17,8 +17,8 @@ from training.pools import Pools
 
 # Factor -> the chance that a named attribute comes from the reference all the same.
 PULL = {5: 0.06, 4: 0.28, 3: 0.5, 2: 0.72, 1: 0.94}
-# Factor (0: no reference) -> (share of the steps, pictures in a step); costs are alike.
-# A reference read from few tokens is learned at a tenth of the price, and what is learned there carries over.
+# Factor (0: no reference) -> (share of the steps, pictures in a step); a step of each costs about the same.
+# So a picture with few tokens is cheap, and what is learned from few tokens carries over to many.
 KINDS = {0: (0.28, 80), 5: (0.28, 64), 4: (0.18, 64), 3: (0.12, 48), 2: (0.08, 32), 1: (0.06, 10)}
 INTERPOLATIONS = {"area": 0.7, "bicubic": 0.1, "bilinear": 0.1, "nearest-exact": 0.1}
 TWO_REFERENCES = 0.06  # Share of the steps at factors 3 and 4 that show two references.

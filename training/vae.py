@@ -35,7 +35,7 @@ def reconstruction_loss(found: Tensor, wanted: Tensor) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=2800)
+    parser.add_argument("--steps", type=int, default=2000)
     steps = parser.parse_args().steps
     torch.manual_seed(1)
     model = sizes.autoencoder().to(memory_format=torch.channels_last)
