@@ -183,5 +183,6 @@ class DecodeLatent(Node):
         for index in range(samples.shape[0]):
             decoded = decode(vae.module, vae.config, samples[index : index + 1])
             pictures.append(np.array(decoded.astype(mx.float32)))
-            ctx.progress(index + 1, samples.shape[0])
+            if samples.shape[0] > 1:
+                ctx.progress(index + 1, samples.shape[0])
         return Decoded(image=Image(np.concatenate(pictures), generation=self.latent.generation))

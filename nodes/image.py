@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from graph import Context, Environment, Field, Node, Outputs, Problem
-from runtime.files import SaveError, digest, folder_fault, prefix_folder, save_numbered
+from runtime.files import SaveError, digest, folder_fault, prefix_folder
 from runtime.metadata import as_text, picture_metadata
 from runtime.names import expand_tokens
+from runtime.saving import save_once
 from runtime.values import Image, Mask
 
 
@@ -105,5 +106,4 @@ class SaveImage(Node):
         for index, pixels in enumerate(self.image.pixels):
             settings = picture_metadata(self.image, provenance, folder, index)
             pictures.append(to_png(pixels, as_text(settings), mflux_comment(settings["run_graph"])))
-        paths = [save_numbered(ctx.output_directory, prefix, ".png", png) for png in pictures]
-        return SavedImage(path=str(paths[0]))
+        return SavedImage(path=str(save_once(ctx, prefix, ".png", pictures)[0]))

@@ -190,7 +190,9 @@ class Executor:
         """Where a node that runs keeps what it has done so far."""
         half = self._halves.get(node_id)
         if half is None:
-            half = self.cache.half(self._contents[node_id] or self.plan.keys[node_id])
+            # An output node's files are its own workflow's: another with the same values writes others.
+            content = None if self.plan.nodes[node_id].is_output else self._contents[node_id]
+            half = self.cache.half(content or self.plan.keys[node_id])
             self._halves[node_id] = half
         return half
 

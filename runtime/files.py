@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import glob
 import hashlib
 import os
 import shutil
@@ -100,6 +101,12 @@ def save_numbered(folder: Path, prefix: str, suffix: str, data: bytes) -> Path:
             counter += 1
         _flush_folder(parent)
     return target
+
+
+def numbered_files(folder: Path, prefix: str, suffix: str) -> list[Path]:
+    """The files that `save_numbered` has written with this prefix and suffix. Raises SaveError as it does."""
+    parent, name = _split_prefix(folder, prefix)
+    return sorted(parent.glob(f"{glob.escape(name)}_*_{suffix}"))
 
 
 def prefix_fault(prefix: str) -> str | None:

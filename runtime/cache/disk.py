@@ -16,7 +16,7 @@ from typing import Any
 
 from graph.node import Node, Outputs
 from runtime.cache.codecs import SUFFIXES, decode, encode
-from runtime.cache.folder import KEYS, VALUES, CacheFolder, Damaged
+from runtime.cache.folder import HALVES, KEYS, VALUES, CacheFolder, Damaged
 from runtime.cache.halves import DiskHalf, Half, NoHalf
 from runtime.cache.origin import origin
 from runtime.cache.parts import NotPlain, Parts, put_together, remember_digest, take_apart
@@ -86,7 +86,11 @@ class DiskCache:
 
     def settle(self, keys: Iterable[str]) -> None:
         for key in keys:
-            self.folder.drop(KEYS, _name(key))
+            for kind in (
+                KEYS,
+                HALVES,
+            ):  # half-done work too, of a run that was killed just before it was done
+                self.folder.drop(kind, _name(key))
 
     def half(self, content: str) -> Half:
         if not self._writable:

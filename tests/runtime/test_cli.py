@@ -263,7 +263,7 @@ def test_a_failing_node_is_named_with_its_inputs_and_the_cause(
     assert captured.err.splitlines() == [
         "run-graph: redux.json: node 'vision' (SiglipEncode) failed: the tower is crooked",
         f"  siglip = Siglip of {small_model!r}",
-        "  image = Image 1 x 384 x 576 x 3",
+        "  image = Image 1 x 96 x 96 x 3",
         '  fit = "crop"',
         '  resample = "bicubic"',
     ]

@@ -223,12 +223,12 @@ def test_faults_of_the_graph_name_the_command_and_the_place(
 def test_a_failing_stage_ends_with_code_1(
     run: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from runtime.models import denoise
+    from runtime.models import sampling
 
     def broken(*_: Any) -> Any:
         raise ValueError("the well is dry")
 
-    monkeypatch.setattr(denoise, "initial_noise", broken)
+    monkeypatch.setattr(sampling, "initial_noise", broken)
     assert run("--seed", "1") == 1
     assert "'sample' (FluxSample) failed: the well is dry" in capsys.readouterr().err
     assert run("--seed", "1", "--verbose") == 1
