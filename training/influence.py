@@ -160,17 +160,22 @@ def plot(results: dict[str, Results], file: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=64)
-    parser.add_argument("--seeds", type=int, default=2, help="for `area`; the other interpolations get one")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument(
+        "--others", type=int, default=16, help="pairs for interpolations but `area`, one seed"
+    )
     parser.add_argument("--plot", type=Path, default=Path("docs/images/influence.png"))
     options = parser.parse_args()
-    judge, maker, chosen = load_judge(), PictureMaker(seed=0), pairs(options.pairs)
+    judge, maker, all_pairs = load_judge(), PictureMaker(seed=0), pairs(options.pairs)
     (FOLDER / "references").mkdir(parents=True, exist_ok=True)
-    for index, pair in enumerate(chosen):
+    for index, pair in enumerate(all_pairs):
         picture = (maker.subject(pair.shown) * 255).round().astype(np.uint8)
         Image.fromarray(picture).save(_file(index))
     results: dict[str, Results] = {}
     for interpolation in INTERPOLATIONS:
-        seeds = range(1, 1 + (options.seeds if interpolation == "area" else 1))
+        is_default = interpolation == "area"
+        seeds = range(1, 1 + (options.seeds if is_default else 1))
+        chosen = all_pairs if is_default else all_pairs[: options.others]
         results[interpolation] = {}
         for mode in MODES:
             by_seed = [

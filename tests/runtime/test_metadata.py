@@ -84,7 +84,7 @@ def test_the_settings_are_complete(pictures: Callable[[str], Path], small_model:
     settings = document(pictures("redux"), "run_graph")
     assert settings.keys() >= SETTINGS
     expected = {
-        "prompt": "a car, flat style, on a purple background",
+        "prompt": "a car, flat style, on a blue background",
         "seed": 1,
         "steps": 2,
         "guidance": 3.5,

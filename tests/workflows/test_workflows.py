@@ -151,7 +151,7 @@ def redux_graph(model: str = "tiny", **sampling: int) -> Graph:
     vision = g.add(SiglipEncode(siglip=redux.siglip, image=photo.image), id="vision")
     tokens = g.add(ReduxEncode(redux=redux.redux, vision=vision.vision), id="tokens")
     smaller = g.add(PatchDownsample(tokens=tokens.tokens, mode="medium"), id="smaller")
-    asked = "a car, flat style, on a purple background"
+    asked = "a car, flat style, on a blue background"
     prompt = g.add(TextEncode(text_encoders=flux.text_encoders, prompt=asked), id="prompt")
     both = g.add(
         ConcatConditioning(conditioning=prompt.conditioning, tokens=smaller.tokens, strength=1.0), id="both"

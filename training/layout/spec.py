@@ -1,7 +1,7 @@
 """The sizes of a small FLUX.1 + Redux checkpoint.
 
-Everything here is plain data: the maker (`make.py`) turns a spec into files. Tests make their own specs; that of
-the shipped `tiny` model is `training.sizes.SPEC`.
+Everything here is plain data: the maker (`make.py`) turns a spec into files. Tests make their own specs;
+that of the shipped `tiny` model is `training.sizes.SPEC`.
 """
 
 from dataclasses import dataclass
