@@ -32,8 +32,8 @@ One joint block and one single block of random weights, the same for both; 512 p
 noise to latents, all that each does once a run included. *mflux*: its `Transformer` and scheduler as they
 are; at width 256 with its fixed widths replaced. Seconds a step; *ratio* is ours over mflux's, round by
 round. *memory*: the most that a run takes beyond the weights, ours over mflux's. *difference*: largest,
-over mflux's largest value. On a CPU sequences of more than half a million numbers take one step, once, and width
-3,072 only the smallest size.
+over mflux's largest value. On a CPU sequences of more than half a million numbers take one step, once, and
+width 3,072 only the smallest size.
 """
 
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from graph.workflow import Workflow
 from runtime.context import Surroundings
-
-_PACKAGES = ("run-graph", "mlx", "mflux")
+from runtime.versions import versions
 
 
 def describe_run(
@@ -50,15 +46,3 @@ def describe_variant(
     needed = workflow.ancestors([node_id])
     own_seconds = {originals[name]: value for name, value in seconds.items() if name in needed}
     return describe_run(workflow.only(needed).renamed(originals), surroundings, own_seconds)
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Versions of what computed a result."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found

@@ -6,11 +6,10 @@ import hashlib
 import json
 import platform
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from graph.sources import source_digest
-from runtime.provenance import versions
+from runtime.versions import versions, versions_of
 
 FORMAT = 1  # of the cache's files; raised when older ones cannot be read any more
 
@@ -28,7 +27,7 @@ def origin() -> str:
     """
     facts = {
         "format": FORMAT,
-        "versions": versions() | {package: _version(package) for package in _PACKAGES},
+        "versions": versions() | versions_of(_PACKAGES),
         "sources": [source_digest("graph"), source_digest("runtime")],
         "machine": [platform.system(), platform.machine()],
         "device": _device(),
@@ -44,10 +43,3 @@ def _device() -> list[Any]:
     device = mx.default_device()
     info = mx.device_info(device)
     return [str(device), str(compute_dtype()), *(str(info.get(fact)) for fact in _DEVICE_FACTS)]
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "none"
