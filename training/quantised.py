@@ -1,0 +1,63 @@
+"""What packing the weights costs: `python -m training.quantised`.
+
+One prompt a noun, each style and background in turn, drawn by the `run-graph` command in full precision and
+with the FLUX model at 8 and 4 bits. Prints a table in Markdown.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from runtime.models.tiny import tiny_digest
+from training.captions import canonical
+from training.domain import BACKGROUNDS, NOUNS, STYLES, Subject
+from training.evaluate import accuracy, row
+from training.icons import DATA
+from training.judge import load_judge
+from training.pictures import Pictures
+
+FOLDER = DATA / "quantised" / tiny_digest()
+WORKFLOW = Path(__file__).parent.parent / "workflows" / "text_to_image.json"
+
+
+def asked() -> list[Subject]:
+    """One subject a noun."""
+    styles, backgrounds = list(STYLES), list(BACKGROUNDS)
+    return [
+        Subject(noun, styles[index % len(styles)], backgrounds[index % len(backgrounds)])
+        for index, noun in enumerate(NOUNS)
+    ]
+
+
+def draw(prompts: list[str], bits: int | None) -> Pictures:
+    """Pictures of the prompts by `run-graph`, (n, 96, 96, 3) in [0, 1]."""
+    output = FOLDER / str(bits)
+    packed = ["--set", f"flux.quantize={bits}"] if bits else []
+    sweep = ["--sweep", "prompt.prompt=" + json.dumps(prompts)]
+    subprocess.run(
+        ["run-graph", str(WORKFLOW), "--quiet", "--output", str(output), *packed, *sweep], check=True
+    )
+    found: dict[str, Pictures] = {}
+    for file in sorted(output.glob("*.png")):
+        with Image.open(file) as image:
+            prompt = json.loads(image.info["run_graph"])["prompt"]
+            found[prompt] = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
+    return np.stack([found[prompt] for prompt in prompts])
+
+
+def main() -> None:
+    judge, subjects = load_judge(), asked()
+    prompts = [canonical(s.noun, s.style, s.background) for s in subjects]
+    full = draw(prompts, None)
+    print("| weights | number | noun | style | background | mean difference, of 255 |")
+    print("|---" * 6 + "|")
+    for title, drawn in (("bfloat16", full), ("8 bits", draw(prompts, 8)), ("4 bits", draw(prompts, 4))):
+        difference = np.abs(drawn - full).mean() * 255
+        print(row(title, len(subjects), accuracy(judge, drawn, subjects)), f"{difference:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
