@@ -27,7 +27,7 @@ def asked() -> list[Subject]:
     """One subject a noun."""
     styles, backgrounds = list(STYLES), list(BACKGROUNDS)
     return [
-        Subject(noun, styles[index % len(styles)], backgrounds[index % len(backgrounds)])
+        Subject(noun, styles[index % len(styles)], backgrounds[index // len(styles) % len(backgrounds)])
         for index, noun in enumerate(NOUNS)
     ]
 
