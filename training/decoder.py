@@ -4,15 +4,13 @@ The encoder and the latents' scale stay as they are, so this may run before or a
 Noise on the latents teaches it to forgive a sampler's errors.
 """
 
-import argparse
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from training.latents import SCALE, encode, scaled_autoencoder
 from training.pictures import PictureMaker
-from training.running import Run
+from training.running import Run, asked_steps
 from training.vae import reconstruction_loss
 
 BATCH = 5
@@ -26,9 +24,7 @@ def noisy(latents: Tensor) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=700)
-    steps = parser.parse_args().steps
+    steps = asked_steps(__doc__, default=700)
     torch.manual_seed(5)
     model = scaled_autoencoder().to(memory_format=torch.channels_last)
     model.decoder.requires_grad_(True)

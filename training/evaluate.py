@@ -5,32 +5,20 @@ alone with an empty prompt at `highest`; judged by `training.judge`. Prints a ta
 """
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from runtime.models.tiny import TINY_FOLDER
 from training.captions import canonical
-from training.domain import Subject, held_out, subjects, training_subjects
+from training.domain import held_out, subjects, training_subjects
 from training.icons import DATA
-from training.judge import ATTRIBUTES, Judge, load_judge, verdict
-from training.pictures import PictureMaker, Pictures
+from training.judge import ATTRIBUTES, accuracy, load_judge
+from training.pictures import PictureMaker, Pictures, eight_bit
 from training.sampling import Checkpoint
 
 STEPS = 8
-
-
-def accuracy(judge: Judge, pictures: Pictures, wanted: Sequence[Subject]) -> dict[str, float]:
-    """The share of pictures in which the judge sees each attribute of what was wanted."""
-    seen = verdict(judge, pictures)
-    shares = {}
-    for name, values in ATTRIBUTES.items():
-        labels = torch.tensor([values.index(getattr(subject, name)) for subject in wanted])
-        shares[name] = float((getattr(seen, name).argmax(dim=1) == labels).float().mean())
-    return shares
 
 
 def row(title: str, count: int, shares: dict[str, float]) -> str:
@@ -40,9 +28,10 @@ def row(title: str, count: int, shares: dict[str, float]) -> str:
 
 def sheet(pictures: Pictures, columns: int, file: Path) -> None:
     """Pictures side by side, for the eye."""
+    columns = min(columns, len(pictures))
     rows = len(pictures) // columns
     grid = pictures[: rows * columns].reshape(rows, columns, 96, 96, 3).transpose(0, 2, 1, 3, 4)
-    Image.fromarray((grid.reshape(rows * 96, columns * 96, 3) * 255).round().astype(np.uint8)).save(file)
+    Image.fromarray(eight_bit(grid.reshape(rows * 96, columns * 96, 3))).save(file)
 
 
 def main() -> None:
@@ -53,7 +42,7 @@ def main() -> None:
     checkpoint, judge, maker = Checkpoint(options.folder), load_judge(), PictureMaker(seed=0)
     print("| pictures | number | noun | style | background |\n|---|---|---|---|---|")
 
-    renders = np.stack([maker.subject(subject) for subject in subjects()])
+    renders = maker.subjects(subjects())
     print(row("the renders themselves", len(renders), accuracy(judge, renders, subjects())))
     for title, wanted in {
         "prompt alone, every combination": subjects()[:: options.every],
@@ -67,7 +56,7 @@ def main() -> None:
 
     for title, pool in {"training": training_subjects()[::3], "held-out": sorted(held_out())}.items():
         pool = pool[:: options.every]
-        shown = np.stack([maker.subject(subject) for subject in pool])
+        shown = maker.subjects(pool)
         drawn = checkpoint.draw([""] * len(pool), list(range(len(pool))), STEPS, factor=1, references=shown)
         print(
             row(f"reference alone at `highest`, {title} pictures", len(pool), accuracy(judge, drawn, pool)),

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from training.domain import Subject
-from training.pictures import PictureMaker
+from training.pictures import PictureMaker, eight_bit
 
 FOLDER = Path(__file__).parent.parent / "workflows" / "images"
 PICTURES = {
@@ -20,8 +19,7 @@ PICTURES = {
 def main() -> None:
     maker = PictureMaker(seed=0)
     for name, subject in PICTURES.items():
-        pixels = (maker.subject(subject) * 255).round().astype(np.uint8)
-        Image.fromarray(pixels).save(FOLDER / name, optimize=True)
+        Image.fromarray(eight_bit(maker.subject(subject))).save(FOLDER / name, optimize=True)
 
 
 if __name__ == "__main__":

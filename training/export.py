@@ -3,21 +3,18 @@
 diffusers' folder layout, bfloat16, from the averaged weights of the runs `decoder`, `vision` and `flow`.
 """
 
-import hashlib
-import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from runtime.files import digest
 from runtime.models.tiny import TINY_FOLDER
-from training.layout import configs
+from training.layout.files import write_files, write_json
 from training.layout.shapes import SHAPES
-from training.layout.tokenizer_files import write_clip_tokenizer, write_t5_tokenizer
 from training.running import averaged_weights
 from training.sizes import SPEC
 
@@ -30,17 +27,12 @@ SOURCES = {
     "image_encoder": ("vision", "siglip.", "vision_model."),
     "vae": ("decoder", "", ""),
 }
-TRANSFORMERS_PARTS = ("text_encoder", "text_encoder_2", "image_encoder")
 
 
 def part_weights(part: str) -> dict[str, Tensor]:
     """The part's tensors by their published names, bfloat16; exactly those that `SHAPES` lists."""
     run, prefix, published = SOURCES[part]
-    trained = {
-        name.removeprefix(prefix): tensor
-        for name, tensor in averaged_weights(run).items()
-        if name.startswith(prefix)
-    }
+    trained = averaged_weights(run, prefix)
     tensors = {}
     for name, shape in SHAPES[part](SPEC):
         tensor = trained.get(name, trained.get(name.removeprefix(published)))
@@ -55,33 +47,20 @@ def part_weights(part: str) -> dict[str, Tensor]:
 def write_checkpoint(folder: Path) -> None:
     """Write every file of the checkpoint into `folder`, in place of what was there."""
     shutil.rmtree(folder, ignore_errors=True)
-    for part, config in configs.configs(SPEC).items():
-        stem = "model" if part in TRANSFORMERS_PARTS else "diffusion_pytorch_model"
-        _write_json(folder / part / "config.json", config)
-        save_file(part_weights(part), folder / part / f"{stem}.safetensors", metadata={"format": "pt"})
-    write_clip_tokenizer(folder / "tokenizer")
-    write_t5_tokenizer(folder / "tokenizer_2", SPEC.t5_tokens)
-    _write_json(folder / "scheduler" / "scheduler_config.json", configs.scheduler(SPEC))
-    _write_json(folder / "model_index.json", configs.model_index())
+    write_files(folder, SPEC, _write_weights)
     write_manifest(folder)
+
+
+def _write_weights(part: str, file: Path) -> None:
+    save_file(part_weights(part), file, metadata={"format": "pt"})
+    file.chmod(0o644)  # safetensors' own is for its owner alone
 
 
 def write_manifest(folder: Path) -> None:
     """Record the size and SHA-256 of every file in `folder`: the checkpoint's identity."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    entries = {
-        path.relative_to(folder).as_posix(): [
-            path.stat().st_size,
-            hashlib.sha256(path.read_bytes()).hexdigest(),
-        ]
-        for path in files
-    }
-    _write_json(folder / "manifest.json", entries)
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    entries = {path.relative_to(folder).as_posix(): [path.stat().st_size, digest(path)] for path in files}
+    write_json(folder / "manifest.json", entries)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 `python -m training.flow [--steps N]`
 """
 
-import argparse
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,7 +11,7 @@ from training import sizes
 from training.grid import GRIDS, resize
 from training.lessons import Lesson, Lessons
 from training.pools import load_pools
-from training.running import Run
+from training.running import Run, asked_steps
 from training.tokens import Tokenizers
 
 REFERENCES_FROM = 0.15  # Part of the run after which references are shown.
@@ -68,9 +66,7 @@ def loss(painter: Painter, lesson: Lesson, tokenizers: Tokenizers) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=9300)
-    steps = parser.parse_args().steps
+    steps = asked_steps(__doc__, default=9300)
     torch.manual_seed(4)
     painter = Painter()
     run = Run("flow", painter, steps, rate=1.5e-3, decay_from=0.45, average=0.999)

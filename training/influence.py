@@ -14,7 +14,6 @@ a plot.
 import argparse
 import json
 import random
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +23,15 @@ from PIL import Image
 
 from runtime.models.tiny import tiny_digest
 from training.captions import canonical
-from training.domain import BACKGROUNDS, Subject, training_subjects
+from training.domain import Subject, training_subjects
+from training.drawn import run_graph, saved
 from training.icons import DATA
 from training.judge import ATTRIBUTES, Judge, load_judge, verdict
-from training.pictures import PictureMaker, Pictures
+from training.pictures import PictureMaker, Pictures, background_shift, eight_bit
 
 FOLDER = DATA / "influence" / tiny_digest()  # Pictures of other weights are not taken for these.
-WORKFLOW = Path(__file__).parent.parent / "workflows" / "redux.json"
 MODES = ["lowest", "low", "medium", "high", "highest"]
 INTERPOLATIONS = ["area", "bicubic", "bilinear", "nearest", "nearest-exact"]
-FRAME = 6  # Pixels at the border in which no icon lies.
 # Measure -> whether it should rise from `lowest` to `highest`.
 MEASURES = {
     "background shift": True,
@@ -71,29 +69,19 @@ def draw(chosen: list[Pair], mode: str, interpolation: str, seed: int) -> Pictur
     """Run `run-graph` once over all pairs and read what it saved, (n, 96, 96, 3) in [0, 1]."""
     output = FOLDER / f"{mode}-{interpolation}-{seed}"
     if not output.is_dir() or len(list(output.glob("*.png"))) < len(chosen):
-        command = [
-            "run-graph", str(WORKFLOW), "--quiet", "--output", str(output), "--zip",
+        run_graph(
+            "redux.json", output, "--zip",
             "--sweep", "photo.image=" + json.dumps([str(_file(index)) for index in range(len(chosen))]),
             "--sweep", "prompt.prompt=" + json.dumps([prompt(pair) for pair in chosen]),
             "--set", f"smaller.mode={mode}", "--set", f"smaller.interpolation={interpolation}",
             "--set", f"sample.seed={seed}",
-        ]  # fmt: skip
-        subprocess.run(command, check=True)
-    return _read(output, len(chosen))
+        )  # fmt: skip
+    references = [_file(index).stem for index in range(len(chosen))]
+    return saved(output, references, lambda settings: Path(settings["redux_image_paths"][0]).stem)
 
 
 def _file(index: int) -> Path:
     return (FOLDER / "references" / f"{index:03}.png").resolve()
-
-
-def _read(output: Path, count: int) -> Pictures:
-    """The saved pictures in the order of the pairs, found by the reference that each one's metadata names."""
-    found: dict[str, Pictures] = {}
-    for file in output.glob("*.png"):
-        with Image.open(file) as image:
-            reference = Path(json.loads(image.info["run_graph"])["redux_image_paths"][0]).stem
-            found[reference] = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
-    return np.stack([found[_file(index).stem] for index in range(count)])
 
 
 def measure(judge: Judge, maker: PictureMaker, chosen: list[Pair], drawn: Pictures) -> dict[str, np.ndarray]:
@@ -101,23 +89,20 @@ def measure(judge: Judge, maker: PictureMaker, chosen: list[Pair], drawn: Pictur
     votes = verdict(judge, drawn).noun.numpy()
     nouns = ATTRIBUTES["noun"]
     rows = np.arange(len(chosen))
-    shown = np.stack([maker.subject(pair.shown) for pair in chosen])
-    asked = np.stack([maker.subject(pair.asked) for pair in chosen])
+    shown = maker.subjects(pair.shown for pair in chosen)
+    asked = maker.subjects(pair.asked for pair in chosen)
     return {
-        "background shift": np.array([_shift(p, pair) for p, pair in zip(drawn, chosen, strict=True)]),
+        "background shift": np.array(
+            [
+                background_shift(picture, pair.asked.background, pair.shown.background)
+                for picture, pair in zip(drawn, chosen, strict=True)
+            ]
+        ),
         "vote for the reference's noun": votes[rows, [nouns.index(pair.shown.noun) for pair in chosen]],
         "vote for the prompt's noun": votes[rows, [nouns.index(pair.asked.noun) for pair in chosen]],
         "distance to the reference": np.sqrt(np.mean((drawn - shown) ** 2, axis=(1, 2, 3))),
         "distance to the prompt's render": np.sqrt(np.mean((drawn - asked) ** 2, axis=(1, 2, 3))),
     }
-
-
-def _shift(picture: Pictures, pair: Pair) -> float:
-    inside = np.zeros((96, 96), bool)
-    inside[FRAME:-FRAME, FRAME:-FRAME] = True
-    colour = picture[~inside].mean(axis=0)
-    start, end = (np.float32(BACKGROUNDS[s.background]) / 255 for s in (pair.asked, pair.shown))
-    return float(np.dot(colour - start, end - start) / np.dot(end - start, end - start))
 
 
 Results = dict[str, dict[str, np.ndarray]]  # Mode -> measure -> values.
@@ -169,8 +154,7 @@ def main() -> None:
     judge, maker, all_pairs = load_judge(), PictureMaker(seed=0), pairs(options.pairs)
     (FOLDER / "references").mkdir(parents=True, exist_ok=True)
     for index, pair in enumerate(all_pairs):
-        picture = (maker.subject(pair.shown) * 255).round().astype(np.uint8)
-        Image.fromarray(picture).save(_file(index))
+        Image.fromarray(eight_bit(maker.subject(pair.shown))).save(_file(index))
     results: dict[str, Results] = {}
     for interpolation in INTERPOLATIONS:
         is_default = interpolation == "area"

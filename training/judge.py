@@ -4,7 +4,7 @@ It is trained on the real renders, spoilt a little (noise, blur, shifts, colours
 latents, and nothing of the model's own encoder.
 """
 
-import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.domain import BACKGROUNDS, NOUNS, STYLES, subjects
+from training.domain import BACKGROUNDS, NOUNS, STYLES, Subject, subjects
 from training.pictures import PictureMaker, Pictures
-from training.running import Run, averaged_weights
+from training.running import Run, asked_steps, averaged_weights
 
 BATCH = 48
 ATTRIBUTES = {"noun": list(NOUNS), "style": list(STYLES), "background": list(BACKGROUNDS)}
@@ -68,6 +68,23 @@ def verdict(judge: Judge, pictures: Pictures) -> Verdict:
     return Verdict(**{name: torch.cat([part[name] for part in logits]).softmax(dim=1) for name in ATTRIBUTES})
 
 
+def labels_of(chosen: Sequence[Subject]) -> dict[str, Tensor]:
+    """The right answers for subjects: indices (n,) by attribute."""
+    return {
+        name: torch.tensor([values.index(getattr(subject, name)) for subject in chosen])
+        for name, values in ATTRIBUTES.items()
+    }
+
+
+def accuracy(judge: Judge, pictures: Pictures, wanted: Sequence[Subject]) -> dict[str, float]:
+    """The share of pictures in which the judge sees each attribute of what was wanted."""
+    seen = verdict(judge, pictures)
+    return {
+        name: float((getattr(seen, name).argmax(dim=1) == labels).float().mean())
+        for name, labels in labels_of(wanted).items()
+    }
+
+
 def spoil(pixels: Tensor) -> Tensor:
     """Blur, noise, a shift of up to 4 pixels and a change of brightness, random for each picture."""
     count = len(pixels)
@@ -87,20 +104,14 @@ def spoil(pixels: Tensor) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=600)
-    steps = parser.parse_args().steps
+    steps = asked_steps(__doc__, default=600)
     torch.manual_seed(6)
     judge = Judge()
     run = Run("judge", judge, steps, rate=1e-3, decay_from=0.4, average=0.99)
     maker = PictureMaker(seed=0)
-    pictures = torch.from_numpy(np.stack([maker.subject(subject) for subject in subjects()])).permute(
-        0, 3, 1, 2
-    )
-    labels = {
-        name: torch.tensor([values.index(getattr(subject, name)) for subject in subjects()])
-        for name, values in ATTRIBUTES.items()
-    }
+    renders = maker.subjects(subjects())
+    pictures = torch.from_numpy(renders).permute(0, 3, 1, 2)
+    labels = labels_of(subjects())
     for step in run.loop():
         rows = torch.randint(len(pictures), (BATCH,))
         logits = judge(spoil(pictures[rows]))
@@ -108,9 +119,7 @@ def main() -> None:
         run.update(torch.stack(list(losses.values())).sum())
         if step % 50 == 0:
             run.log(**{name: value.item() for name, value in losses.items()})
-    found = verdict(run.averaged, pictures.permute(0, 2, 3, 1).numpy())
-    for name in ATTRIBUTES:
-        print(name, (getattr(found, name).argmax(dim=1) == labels[name]).float().mean().item())
+    print(accuracy(run.averaged, renders, subjects()))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def scaled_autoencoder() -> Any:
 def _statistics(model: Any) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each latent channel over the domain."""
     maker = PictureMaker(seed=0)
-    pictures = np.stack([maker.subject(subject) for subject in training_subjects()[::5]])
+    pictures = maker.subjects(training_subjects()[::5])
     latents = torch.cat([encode(model, part) for part in np.array_split(pictures, 8)])
     return latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3))
 

@@ -3,6 +3,7 @@
 All pictures are (n, 96, 96, 3) float32 in [0, 1].
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from training.domain import BACKGROUNDS, NOUNS, STYLES, Subject
 from training.icons import SIDE, Rgba, load_icons
 
 Pictures = NDArray[np.float32]
+
+FRAME = 6  # Pixels at the border in which no icon lies.
 
 _NOUN_INDEX = {noun: index for index, noun in enumerate(NOUNS)}
 _STYLE_INDEX = {style: index for index, style in enumerate(STYLES)}
@@ -24,6 +27,29 @@ def over(icons: Rgba, backgrounds: NDArray[Any]) -> Pictures:
     return (colour * alpha + backgrounds * (1 - alpha)).astype(np.float32)
 
 
+def eight_bit(pictures: Pictures) -> NDArray[np.uint8]:
+    """Values in [0, 1] -> 0..255, rounded."""
+    return np.round(pictures * 255).astype(np.uint8)
+
+
+def background(name: str) -> Pictures:
+    """The colour of a background of the domain, (3,) in [0, 1]."""
+    return np.float32(BACKGROUNDS[name]) / 255
+
+
+def frame(picture: Pictures) -> Pictures:
+    """The mean colour of a picture's outer pixels, where no icon lies, (3,)."""
+    inside = np.zeros(picture.shape[:2], bool)
+    inside[FRAME:-FRAME, FRAME:-FRAME] = True
+    return np.asarray(picture[~inside].mean(axis=0))
+
+
+def background_shift(picture: Pictures, asked: str, shown: str) -> float:
+    """How far the frame's colour has moved from the background `asked` (0) to the one `shown` (1)."""
+    start, way = background(asked), background(shown) - background(asked)
+    return float(np.dot(frame(picture) - start, way) / np.dot(way, way))
+
+
 class PictureMaker:
     """Draws pictures from the rendered icons with a random stream of its own."""
 
@@ -34,7 +60,11 @@ class PictureMaker:
     def subject(self, subject: Subject) -> Pictures:
         """The domain's picture of a subject, (96, 96, 3)."""
         icon = self.domain[_NOUN_INDEX[subject.noun], _STYLE_INDEX[subject.style]]
-        return over(icon, np.float32(BACKGROUNDS[subject.background]) / 255)
+        return over(icon, background(subject.background))
+
+    def subjects(self, chosen: Iterable[Subject]) -> Pictures:
+        """The domain's pictures of several subjects, (n, 96, 96, 3)."""
+        return np.stack([self.subject(subject) for subject in chosen])
 
     def domain_icons(self, count: int) -> Rgba:
         """Random icons of the domain."""

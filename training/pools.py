@@ -28,8 +28,7 @@ class Pools:
     """Tensors by picture.
 
     `vision` holds SigLIP features (n, 729, 64) float16, `latents` packed latents (n, 36, 64) float32. The
-    domain's come in the order of `subjects()`. Of the wild pictures `nouns` and `styles` are the indices of
-    the icon, -1 where it is none of the domain's. `swapped` holds, for each wild picture, the latents of the
+    domain's come in the order of `subjects()`. `swapped` holds, for each wild picture, the latents of the
     same background under a random icon of the domain, named by `swapped_nouns` and `swapped_styles`.
     """
 
@@ -37,8 +36,6 @@ class Pools:
     latents: Tensor
     wild_vision: Tensor
     wild_latents: Tensor
-    wild_nouns: Tensor
-    wild_styles: Tensor
     swapped: Tensor
     swapped_nouns: Tensor
     swapped_styles: Tensor
@@ -51,12 +48,8 @@ def load_pools() -> Pools:
 
 def frozen_siglip() -> Any:
     """The SigLIP tower of the run `vision`."""
-    prefix = "siglip."
-    weights = {
-        k.removeprefix(prefix): v for k, v in averaged_weights("vision").items() if k.startswith(prefix)
-    }
     model = sizes.vision_encoder()
-    model.load_state_dict(weights)
+    model.load_state_dict(averaged_weights("vision", "siglip."))
     return model.eval().requires_grad_(False)
 
 
@@ -94,13 +87,10 @@ def wild(maker: PictureMaker) -> dict[str, Any]:
     grounds[others.stop :] = fields[others.stop :]
     pictures = over(icons, grounds)
     pictures[others.stop :] = fields[others.stop :]
-    nouns[others.start :] = styles[others.start :] = -1
     swapped_nouns = random.integers(len(NOUNS), size=total)
     swapped_styles = random.integers(len(STYLES), size=total)
     return {
         "pictures": pictures,
-        "nouns": nouns,
-        "styles": styles,
         "swapped": over(_icons(maker, swapped_nouns, swapped_styles), grounds),
         "swapped_nouns": swapped_nouns,
         "swapped_styles": swapped_styles,
@@ -111,15 +101,13 @@ def main() -> None:
     torch.manual_seed(3)
     maker = PictureMaker(seed=300)
     vae, siglip = scaled_autoencoder(), frozen_siglip()
-    domain = np.stack([maker.subject(subject) for subject in subjects()])
+    domain = maker.subjects(subjects())
     made = wild(maker)
     pools = {
         "vision": features(siglip, domain),
         "latents": _latents(vae, domain),
         "wild_vision": features(siglip, made["pictures"]),
         "wild_latents": _latents(vae, made["pictures"]),
-        "wild_nouns": torch.from_numpy(made["nouns"]),
-        "wild_styles": torch.from_numpy(made["styles"]),
         "swapped": _latents(vae, made["swapped"]),
         "swapped_nouns": torch.from_numpy(made["swapped_nouns"]),
         "swapped_styles": torch.from_numpy(made["swapped_styles"]),

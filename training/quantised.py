@@ -5,22 +5,19 @@ with the FLUX model at 8 and 4 bits. Prints a table in Markdown.
 """
 
 import json
-import subprocess
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from runtime.models.tiny import tiny_digest
 from training.captions import canonical
 from training.domain import BACKGROUNDS, NOUNS, STYLES, Subject
-from training.evaluate import accuracy, row
+from training.drawn import run_graph, saved
+from training.evaluate import row
 from training.icons import DATA
-from training.judge import load_judge
+from training.judge import accuracy, load_judge
 from training.pictures import Pictures
 
 FOLDER = DATA / "quantised" / tiny_digest()
-WORKFLOW = Path(__file__).parent.parent / "workflows" / "text_to_image.json"
 
 
 def asked() -> list[Subject]:
@@ -36,16 +33,8 @@ def draw(prompts: list[str], bits: int | None) -> Pictures:
     """Pictures of the prompts by `run-graph`, (n, 96, 96, 3) in [0, 1]."""
     output = FOLDER / str(bits)
     packed = ["--set", f"flux.quantize={bits}"] if bits else []
-    sweep = ["--sweep", "prompt.prompt=" + json.dumps(prompts)]
-    subprocess.run(
-        ["run-graph", str(WORKFLOW), "--quiet", "--output", str(output), *packed, *sweep], check=True
-    )
-    found: dict[str, Pictures] = {}
-    for file in sorted(output.glob("*.png")):
-        with Image.open(file) as image:
-            prompt = json.loads(image.info["run_graph"])["prompt"]
-            found[prompt] = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
-    return np.stack([found[prompt] for prompt in prompts])
+    run_graph("text_to_image.json", output, *packed, "--sweep", "prompt.prompt=" + json.dumps(prompts))
+    return saved(output, prompts, lambda settings: str(settings["prompt"]))
 
 
 def main() -> None:

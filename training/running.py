@@ -1,5 +1,6 @@
 """What every training script shares: a seeded, resumable run with an averaged copy and a log."""
 
+import argparse
 import copy
 import json
 import math
@@ -12,6 +13,13 @@ from typing import Any
 import torch
 
 RUNS = Path(__file__).parent / "data" / "runs"
+
+
+def asked_steps(description: str | None, default: int) -> int:
+    """The command line's `--steps`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--steps", type=int, default=default)
+    return int(parser.parse_args().steps)
 
 
 class Run:
@@ -113,9 +121,10 @@ def optimisers(model: Any, rate: float) -> list[torch.optim.Optimizer]:
     return found
 
 
-def averaged_weights(name: str) -> dict[str, torch.Tensor]:
-    """The averaged weights of a run."""
+def averaged_weights(name: str, prefix: str = "") -> dict[str, torch.Tensor]:
+    """The averaged weights of a run; those whose names begin with `prefix`, without it."""
     file = RUNS / name / "state.pt"
     if not file.is_file():
         raise SystemExit(f"{file} is missing: run `python -m training.{name}` first.")
-    return dict(torch.load(file, weights_only=True)["averaged"])
+    weights: dict[str, torch.Tensor] = torch.load(file, weights_only=True)["averaged"]
+    return {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}

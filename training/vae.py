@@ -1,6 +1,5 @@
 """Train the autoencoder: `python -m training.vae [--steps N]`."""
 
-import argparse
 import math
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch.nn import functional as F
 
 from training import sizes
 from training.pictures import PictureMaker
-from training.running import Run
+from training.running import Run, asked_steps
 
 CROP, BATCH = 48, 16
 KL_WEIGHT = 1e-3
@@ -34,9 +33,7 @@ def reconstruction_loss(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=2000)
-    steps = parser.parse_args().steps
+    steps = asked_steps(__doc__, default=2000)
     torch.manual_seed(1)
     model = sizes.autoencoder().to(memory_format=torch.channels_last)
     run = Run("vae", model, steps, rate=1.5e-3, decay_from=0.3, average=0.998)

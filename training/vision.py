@@ -8,8 +8,6 @@ Pre-training via Masking"), which costs a tenth; at the end all of them, on grid
 `python -m training.vision [--steps N]`
 """
 
-import argparse
-
 import numpy as np
 import torch
 from PIL import Image
@@ -17,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training import sizes
-from training.domain import BACKGROUNDS, NOUNS, STYLES, Subject, training_subjects
+from training.domain import NOUNS, STYLES, Subject, training_subjects
 from training.grid import GRIDS, cell_centres, cell_means, resize
-from training.pictures import PictureMaker, Pictures, over
-from training.running import Run
+from training.pictures import PictureMaker, Pictures, background, eight_bit, over
+from training.running import Run, asked_steps
 
 BATCH = 32
 SEEN = 182  # Patches of 729 that the network sees in the first part of the run.
@@ -38,8 +36,8 @@ def siglip_input(pictures: Pictures, exact: bool = False) -> Tensor:
     if not exact:
         pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2) * 2 - 1
         return F.interpolate(pixels, size=(side, side), mode="bicubic").clamp(-1, 1)
-    eight_bit = np.round(pictures * 255).astype(np.uint8)
-    grown = [np.asarray(Image.fromarray(p).resize((side, side), Image.Resampling.BICUBIC)) for p in eight_bit]
+    files = map(Image.fromarray, eight_bit(pictures))
+    grown = [np.asarray(file.resize((side, side), Image.Resampling.BICUBIC)) for file in files]
     return torch.from_numpy(np.stack(grown)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -87,7 +85,7 @@ def batch(maker: PictureMaker) -> tuple[Pictures, Tensor, Tensor, Tensor]:
         subject: Subject | None = _subject(random)
         if kind < 0.6:
             pictures.append(maker.subject(subject))
-            colour = np.float32(BACKGROUNDS[subject.background]) / 255
+            colour = background(subject.background)
         elif kind < 0.76:
             on_field = random.random() < 0.3
             pictures.append(over(_icon(maker, subject), fields[index] if on_field else flat[index]))
@@ -146,9 +144,7 @@ def losses(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=2000)
-    steps = parser.parse_args().steps
+    steps = asked_steps(__doc__, default=2000)
     torch.manual_seed(2)
     teacher = Teacher()
     run = Run("vision", teacher, steps, rate=2e-3, decay_from=0.3, average=0.995)

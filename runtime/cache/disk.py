@@ -86,11 +86,9 @@ class DiskCache:
 
     def settle(self, keys: Iterable[str]) -> None:
         for key in keys:
-            for kind in (
-                KEYS,
-                HALVES,
-            ):  # half-done work too, of a run that was killed just before it was done
-                self.folder.drop(kind, _name(key))
+            name = _name(key)
+            self.folder.drop(KEYS, name)
+            self.folder.drop(HALVES, name)  # left by a run that was killed just before its end
 
     def half(self, content: str) -> Half:
         if not self._writable:

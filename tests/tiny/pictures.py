@@ -40,10 +40,3 @@ class Painter:
 def read(path: Path) -> np.ndarray:
     """A picture file, (h, w, 3) float32 in [0, 1]."""
     return np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255
-
-
-def frame(pixels: np.ndarray) -> np.ndarray:
-    """The mean colour of the outer six pixels, where no icon lies, (3,)."""
-    inside = np.zeros(pixels.shape[:2], bool)
-    inside[6:-6, 6:-6] = True
-    return np.asarray(pixels[~inside].mean(axis=0))

@@ -3,11 +3,13 @@
 import mlx.core as mx
 import numpy as np
 import pytest
-from pictures import GOLDEN, MODES, Painter, frame, read
+from pictures import GOLDEN, MODES, Painter, read
 from small import WORKFLOWS
 
 from runtime.models.device import compute_dtype
 from training.domain import BACKGROUNDS
+from training.pictures import background as background_colour
+from training.pictures import background_shift, frame
 
 # Mean absolute difference, of 255. float32 rounding moves nothing; bfloat16 moves edges.
 TOLERANCE = 1.0 if compute_dtype() == mx.float32 else 12.0
@@ -21,10 +23,6 @@ CONFLICTS = [
 ]
 
 
-def colour(name: str) -> np.ndarray:
-    return np.float32(BACKGROUNDS[name]) / 255
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_the_shipped_workflow_draws_its_golden_picture(painter: Painter, mode: str) -> None:
     drawn = painter.draw("redux", {"smaller.mode": mode})
@@ -36,7 +34,7 @@ def test_the_background_is_the_one_that_the_prompt_names(painter: Painter, backg
     drawn = painter.draw(
         "text_to_image", {"prompt.prompt": f"star, flat style, on a {background} background"}
     )
-    distances = {name: np.abs(frame(drawn) - colour(name)).max() for name in BACKGROUNDS}
+    distances = {name: np.abs(frame(drawn) - background_colour(name)).max() for name in BACKGROUNDS}
     assert min(distances, key=distances.__getitem__) == background
 
 
@@ -57,8 +55,7 @@ def shift(
 ) -> float:
     """0 where the background is the prompt's, 1 where it is the reference's."""
     inputs = {"photo.image": reference, "prompt.prompt": prompt, "smaller.mode": mode, "sample.seed": seed}
-    way = colour(shown) - colour(asked)
-    return float(np.dot(frame(painter.draw("redux", inputs)) - colour(asked), way) / np.dot(way, way))
+    return background_shift(painter.draw("redux", inputs), asked, shown)
 
 
 def test_a_reference_alone_is_drawn_again_at_highest(painter: Painter) -> None:

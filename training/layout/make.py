@@ -4,7 +4,6 @@ The networks are FLUX's own at a small width; only their weights are random. The
 a picture is neither flat nor saturated and so that the prompt and the reference image change it.
 """
 
-import json
 import zlib
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from training.layout import configs
+from training.layout.files import write_files
 from training.layout.shapes import SHAPES, Shape
 from training.layout.spec import TinySpec
-from training.layout.tokenizer_files import write_clip_tokenizer, write_t5_tokenizer
-
-_TRANSFORMERS_PARTS = ("text_encoder", "text_encoder_2", "image_encoder")
 
 # Standard deviations relative to 1/sqrt(inputs), by a part of the tensor's name; first match wins.
 _GAINS = (
@@ -40,26 +36,12 @@ def make_checkpoint(folder: Path, spec: TinySpec | None = None) -> None:
     The same spec gives the same bytes every time. Weights are float32.
     """
     spec = spec or TinySpec()
-    folder.mkdir(parents=True)
-    for part, config in configs.configs(spec).items():
-        _write_part(folder / part, part, config, spec)
-    write_clip_tokenizer(folder / "tokenizer")
-    write_t5_tokenizer(folder / "tokenizer_2", spec.t5_tokens)
-    (folder / "scheduler").mkdir()
-    _write_json(folder / "scheduler" / "scheduler_config.json", configs.scheduler(spec))
-    _write_json(folder / "model_index.json", configs.model_index())
 
+    def write_weights(part: str, file: Path) -> None:
+        tensors = {name: _tensor(f"{part}/{name}", shape, spec.seed) for name, shape in SHAPES[part](spec)}
+        save_file(tensors, file, metadata={"format": "pt"})
 
-def _write_part(folder: Path, part: str, config: dict[str, Any], spec: TinySpec) -> None:
-    folder.mkdir()
-    _write_json(folder / "config.json", config)
-    tensors = {name: _tensor(f"{part}/{name}", shape, spec.seed) for name, shape in SHAPES[part](spec)}
-    stem = "model" if part in _TRANSFORMERS_PARTS else "diffusion_pytorch_model"
-    save_file(tensors, folder / f"{stem}.safetensors", metadata={"format": "pt"})
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2), encoding="utf-8")
+    write_files(folder, spec, write_weights)
 
 
 def _tensor(name: str, shape: Shape, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -33,11 +33,8 @@ def tiny():
 def component(tiny):
     def get(name: str, reference_class):
         loaded = ModelStore().get(resolve_flux(str(tiny)), name)
-        return (
-            loaded.module,
-            loaded.config,
-            reference_class.from_pretrained(tiny, subfolder=name).float().eval(),
-        )
+        reference = reference_class.from_pretrained(tiny, subfolder=name).float().eval()
+        return loaded.module, loaded.config, reference
 
     return get
 
