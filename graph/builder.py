@@ -17,13 +17,14 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
-from graph.declaration import outputs_class, outputs_of
+from graph.declaration import inputs_of, outputs_class, outputs_of
 from graph.faults import Fault, WorkflowError
 from graph.links import Link, OutputHandle
 from graph.node import Node, Outputs
 from graph.normal import node_spec
 from graph.reading import load_workflow
 from graph.registry import Registry, installed_nodes
+from graph.sockets import compatible
 from graph.validation import check
 from graph.workflow import Workflow
 
@@ -83,7 +84,7 @@ class Graph:
         Raises
         ------
         ValueError
-            If the id is taken, or a handle belongs to another graph.
+            If the id is taken, or a handle belongs to another graph or does not fit its input.
         """
         if not isinstance(node, Node):
             raise TypeError(f"add takes a node, not {type(node).__name__}")
@@ -208,13 +209,18 @@ class Graph:
     def _own_links(self, node: Node) -> dict[str, Link]:
         links = {name: value for name, value in node.__dict__.items() if isinstance(value, Link)}
         for name, link in links.items():
-            if getattr(link, "graph", self) is not self:
-                raise ValueError(f"{node.class_type}.{name} is fed by {link!r}, which is in another graph")
+            place = f"{node.class_type}.{name}"
+            if isinstance(link, OutputHandle):
+                self._check_handle(link, place, inputs_of(type(node))[name].socket)
             if link.node_id not in self._nodes:
-                raise ValueError(
-                    f"{node.class_type}.{name} is fed by node {link.node_id!r}, which is not in the graph"
-                )
+                raise ValueError(f"{place} is fed by node {link.node_id!r}, which is not in the graph")
         return {name: Link(link.node_id, link.slot) for name, link in links.items()}
+
+    def _check_handle(self, handle: OutputHandle, place: str, accepted: str) -> None:
+        if handle.graph is not self:
+            raise ValueError(f"{place} is fed by {handle!r}, which is in another graph")
+        if not compatible(handle.produced, accepted):
+            raise ValueError(f"{handle!r} cannot feed {place}, which takes {accepted}")
 
     def _handles(self, node_id: str, node_class: type[Node]) -> Outputs:
         handles: dict[str, Any] = {

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from graph.declaration import InputSpec, inputs_of, plain_number
 from graph.faults import Fault, shorten, suggestion
+from graph.link_schema import LINK
 from graph.node import Node
 from graph.registry import Registry
 
@@ -20,7 +21,6 @@ _CODES = {
     "less_than_equal": "value_bigger_than_max",
     "multiple_of": "value_not_a_multiple",
     "value_error": "custom_validation_failed",
-    "return_type_mismatch": "return_type_mismatch",
 }
 
 
@@ -29,6 +29,8 @@ def literal_faults(error: ValidationError, node_class: type[Node], registry: Reg
     specs = inputs_of(node_class)
     faults: dict[str, Fault] = {}
     for detail in error.errors(include_url=False):
+        if detail["type"] == "is_instance_of" and detail["loc"][1:] == (LINK,):
+            continue  # a value, which is no link; what is wrong with it as a value is told as well
         name = str(detail["loc"][0]) if detail["loc"] else ""
         faults.setdefault(name, _fault(name, dict(detail), specs.get(name), node_class, registry))
     return list(faults.values())

@@ -21,15 +21,14 @@ Examples
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, ValidatorFunctionWrapHandler, field_validator
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
 
 from graph.context import Context, Environment
 from graph.faults import Problem
-from graph.links import Link, OutputHandle
-from graph.sockets import compatible, socket_type
+from graph.link_schema import let_links_pass
 
 
 class Outputs(BaseModel):
@@ -127,28 +126,11 @@ class Node(BaseModel):
         """
         return ()
 
-    @field_validator("*", mode="wrap")
     @classmethod
-    def _let_links_pass(
-        cls, value: Any, handler: ValidatorFunctionWrapHandler, info: core_schema.ValidationInfo
-    ) -> Any:
-        """A link stands for a value that does not exist yet: only its socket type can be judged."""
-        if not isinstance(value, Link):
-            return handler(value)
-        if isinstance(value, OutputHandle):
-            accepted = socket_type(cls.model_fields[info.field_name or ""].annotation)
-            if not compatible(value.produced, accepted):
-                raise PydanticCustomError(
-                    "return_type_mismatch",
-                    "{handle} cannot feed {class_type}.{field}, which takes {accepted}",
-                    {
-                        "handle": repr(value),
-                        "class_type": cls.class_type,
-                        "field": info.field_name,
-                        "accepted": accepted,
-                    },
-                )
-        return value
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        let_links_pass(cast("dict[str, Any]", handler.resolve_ref_schema(schema)))
+        return schema
 
 
 NodeType = TypeVar("NodeType", bound=Node)

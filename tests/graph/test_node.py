@@ -1,9 +1,9 @@
 """The node declaration: what a class states once and others read off it."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError, model_validator
 from sample_nodes import Blur, Image, LoadPhoto, Mask, SavePhoto, Scale
 
 from graph import Context, Field, Lazy, Link, Node, Outputs
@@ -116,6 +116,43 @@ def test_literals_are_validated_and_links_pass() -> None:
         Blur(image=Link("photo"), radius=11)
     with pytest.raises(ValidationError):
         Blur(image="photo.png")
+
+
+def test_what_is_neither_a_link_nor_a_legal_value_is_told_as_both() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Blur(image=Link("photo"), radius=11)
+    found = [(detail["loc"], detail["type"]) for detail in caught.value.errors()]
+    assert found == [(("radius", "link"), "is_instance_of"), (("radius", "value"), "less_than_equal")]
+
+
+def test_links_pass_whatever_validators_a_class_adds() -> None:
+    class Strict(Node):
+        x: Annotated[int, AfterValidator(lambda value: value + 1)] = 3
+        y: float | None = None
+        z: str = Field("z", validate_default=True)
+
+        @model_validator(mode="before")
+        @classmethod
+        def before(cls, values: dict[str, Any]) -> dict[str, Any]:
+            return {**values, "z": Link("z")}
+
+        @model_validator(mode="after")
+        def after(self) -> "Strict":
+            if self.y == 1:
+                raise ValueError("not one")
+            return self
+
+        def run(self, ctx: Context) -> One:
+            return One(value=1)
+
+    class Child(Strict):
+        w: int
+
+    node = Child(x=Link("x"), y=Link("y"), w=Link("w"))
+    assert (node.x, node.y, node.z, node.w) == (Link("x"), Link("y"), Link("z"), Link("w"))
+    assert Child(x=1, w=2).x == 2
+    with pytest.raises(ValidationError, match="not one"):
+        Child(y=1, w=2)
 
 
 def test_socket_inputs_take_exactly_their_class() -> None:
