@@ -6,7 +6,6 @@ import math
 import sys
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from threading import Lock
 from typing import Protocol
 
@@ -89,25 +88,31 @@ class NoCache:
         return NoHalf()
 
 
-@dataclass(slots=True)
 class _Held:
     """A result, its size in bytes, and the names under which it can be had."""
 
-    outputs: Outputs
-    size: int
-    names: set[str] = field(default_factory=set)
+    __slots__ = ("names", "outputs", "size", "used")
+
+    def __init__(self, outputs: Outputs) -> None:
+        self.outputs = outputs
+        self.size = size_of(outputs)
+        self.names: list[str] = []
+        self.used = False  # since it was put, or last passed over for letting go
 
 
 class MemoryCache:
     """The most recently used results, as long as they fit in ``maximum_bytes``.
+
+    The first to go are those put longest ago. One that was used meanwhile is passed over, once ("second
+    chance"), which takes a lookup no lock and no reordering.
 
     Results are immutable, so they are handed out as they are. Safe to share between threads.
     """
 
     def __init__(self, maximum_bytes: int = DEFAULT_BYTES) -> None:
         self.maximum_bytes = maximum_bytes
-        self._names: dict[str, int] = {}
-        self._results: OrderedDict[int, _Held] = OrderedDict()  # by identity, the least recently used first
+        self._names: dict[str, _Held] = {}
+        self._results: OrderedDict[int, _Held] = OrderedDict()  # by identity; the next to go first
         self._bytes = 0
         self._lock = Lock()
 
@@ -120,12 +125,11 @@ class MemoryCache:
         return self._bytes
 
     def get(self, key: str, kind: type[Outputs] | None = None) -> Outputs | None:
-        with self._lock:
-            identity = self._names.get(key)
-            if identity is None:
-                return None
-            self._results.move_to_end(identity)
-            return self._results[identity].outputs
+        held = self._names.get(key)
+        if held is None:
+            return None
+        held.used = True
+        return held.outputs
 
     def put(
         self,
@@ -135,20 +139,23 @@ class MemoryCache:
         seconds: float = math.inf,
         node_class: type[Node] = Node,
     ) -> None:
+        identity = id(outputs)
         with self._lock:
-            held = self._results.get(id(outputs))
-            if held is None:
-                held = _Held(outputs, size_of(outputs))
+            held = self._results.get(identity)
+            if held is not None:
+                held.used = True
+            else:
+                held = _Held(outputs)
                 if held.size > self.maximum_bytes:  # it would drive everything out and then go itself
                     self._unname(key)
                     return
-                self._results[id(outputs)] = held
+                self._results[identity] = held
                 self._bytes += held.size
             self._name(key, held)
             if content is not None:
                 self._name(content, held)
             while self._bytes > self.maximum_bytes:
-                self._let_go(next(iter(self._results)))
+                self._make_room()
 
     def settle(self, keys: Iterable[str]) -> None:
         """Nothing: within a process a file that was written and still stands is not written again."""
@@ -164,24 +171,31 @@ class MemoryCache:
             self._bytes = 0
 
     def _name(self, name: str, held: _Held) -> None:
-        identity = id(held.outputs)
-        if self._names.get(name) != identity:
-            self._unname(name)
-            self._names[name] = identity
-            held.names.add(name)
-        self._results.move_to_end(identity)
+        known = self._names.get(name)
+        if known is not held:
+            if known is not None:
+                self._unname(name)
+            self._names[name] = held
+            held.names.append(name)
 
     def _unname(self, name: str) -> None:
         """Free a name; a result without any cannot be had any more and goes."""
-        identity = self._names.pop(name, None)
-        if identity is not None:
-            names = self._results[identity].names
-            names.discard(name)
-            if not names:
-                self._let_go(identity)
+        held = self._names.pop(name, None)
+        if held is not None:
+            held.names.remove(name)
+            if not held.names:
+                self._let_go(held)
 
-    def _let_go(self, identity: int) -> None:
-        held = self._results.pop(identity)
+    def _make_room(self) -> None:
+        identity, held = next(iter(self._results.items()))
+        if held.used:
+            held.used = False
+            self._results.move_to_end(identity)
+        else:
+            self._let_go(held)
+
+    def _let_go(self, held: _Held) -> None:
+        del self._results[id(held.outputs)]
         self._bytes -= held.size
         for name in held.names:
             del self._names[name]

@@ -38,6 +38,26 @@ def test_the_least_recently_used_result_goes_first() -> None:
     assert cache.nbytes == 3 * ROOM
 
 
+def test_what_is_used_again_and_again_stays() -> None:
+    cache = MemoryCache(maximum_bytes=3 * ROOM)
+    cache.put("a", picture(1000))
+    for key in "bcdefgh":
+        cache.put(key, picture(1000))
+        assert cache.get("a") is not None
+    assert [key for key in "abcdefgh" if cache.get(key)] == ["a", "g", "h"]
+
+
+def test_a_result_that_was_used_is_passed_over_once() -> None:
+    cache = MemoryCache(maximum_bytes=3 * ROOM)
+    for key in "abc":
+        cache.put(key, picture(1000))
+    assert cache.get("a") is not None
+    for key in "def":  # b goes, for a is passed over; then c; then d
+        cache.put(key, picture(1000))
+    cache.put("g", picture(1000))
+    assert [key for key in "abcdefg" if cache.get(key)] == ["e", "f", "g"]
+
+
 def test_as_many_go_as_make_room() -> None:
     cache = MemoryCache(maximum_bytes=4 * ROOM)
     for key in "abcd":
