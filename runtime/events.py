@@ -1,7 +1,8 @@
 """Events: everything that a run tells the outside, as plain data.
 
 Progress lines, ``--json``, previews, statistics and (later) a server's messages all come from this one
-stream. A listener is any callable that takes an event.
+stream. A listener is any callable that takes an event. All listeners get the same object: read it, but
+leave it as it is. (Nothing enforces that: it would double what an event costs, of which each node has two.)
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from graph.node import Outputs
 Held = ReferenceType[Outputs] | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Event:
     """Base of all events. ``kind`` names the event in JSON lines."""
 
@@ -27,7 +28,7 @@ class Event:
         return {"event": self.kind, **asdict(self)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunStarted(Event):
     """The run begins: ``nodes`` are to be computed or found, for ``targets``."""
 
@@ -36,7 +37,7 @@ class RunStarted(Event):
     targets: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeStarted(Event):
     """A node begins to compute."""
 
@@ -45,7 +46,7 @@ class NodeStarted(Event):
     class_type: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeProgress(Event):
     """``value`` of ``maximum`` steps of a node are done. ``preview`` never goes into JSON."""
 
@@ -59,7 +60,7 @@ class NodeProgress(Event):
         return {"event": self.kind, "node_id": self.node_id, "value": self.value, "maximum": self.maximum}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeFinished(Event):
     """A node is done. ``result`` holds its outputs that are plain JSON values.
 
@@ -78,7 +79,7 @@ class NodeFinished(Event):
         return _without_outputs(self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeReused(Event):
     """A node was not run, for its result was known.
 
@@ -99,7 +100,7 @@ class NodeReused(Event):
         return _without_outputs(self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeErred(Event):
     """A node raised an exception of the class ``error``, in whose words ``message`` is; the run ends.
 
@@ -113,7 +114,7 @@ class NodeErred(Event):
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Downloading(Event):
     """Weights of ``repository`` are coming from the Hugging Face Hub into ``folder``.
 
@@ -129,7 +130,7 @@ class Downloading(Event):
     folder: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ModelLoaded(Event):
     """A component of the model ``name`` has been read into memory.
 
@@ -145,7 +146,7 @@ class ModelLoaded(Event):
     resident_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ModelEvicted(Event):
     """A component has left memory, which gave back ``nbytes`` and leaves ``resident_bytes`` of weights."""
 
@@ -156,7 +157,7 @@ class ModelEvicted(Event):
     resident_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StageMemory(Event):
     """The memory of a node that used models, just before it finishes.
 
@@ -171,7 +172,7 @@ class StageMemory(Event):
     peak_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunFinished(Event):
     """The run is over. ``status`` is ``done``, ``failed`` or ``interrupted``; always the last event."""
 
@@ -206,4 +207,8 @@ def ignore(event: Event) -> None:
 
 def plain_values(outputs: Outputs) -> dict[str, Any]:
     """The outputs, by name, that are plain JSON values: what can be printed of a result."""
-    return {name: value for name, value in outputs.__dict__.items() if isinstance(value, (str, int, float))}
+    plain: dict[str, Any] = {}
+    for name, value in outputs.__dict__.items():
+        if isinstance(value, (str, int, float)):
+            plain[name] = value
+    return plain
