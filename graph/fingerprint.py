@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 from functools import cache
 from json.encoder import encode_basestring_ascii
 from typing import Any
@@ -38,45 +38,48 @@ def canonical(value: Any) -> str:
     return _ENCODER.encode(value)
 
 
-def key_of(own: str, sources: Mapping[str, str]) -> str:
+def key_of(own: str, sources: Iterable[tuple[str, str]]) -> str:
     """The key of the result of a node with this text of its own, in 64 hexadecimal digits.
 
-    ``sources`` names by input the producer's key and the slot that the link reads.
+    ``sources`` names by input the producer's key and the slot that the link reads, as in :func:`content_of`.
     """
     return hashlib.sha256(content_of(own, sources).encode()).hexdigest()
 
 
-def content_of(own: str, sources: Mapping[str, str]) -> str:
+def content_of(own: str, sources: Iterable[tuple[str, str]]) -> str:
     """A node and what it reads, in one text: equal texts mean equal results.
 
-    ``sources`` names by input what tells a link's value from all others, without line breaks: the
-    producer's key and the slot, or the value's digest.
+    ``sources`` are the linked inputs in the order of their names (that of :func:`own_text_and_links`), each
+    with what tells the link's value from all others, without line breaks: the producer's key and the slot,
+    or the value's digest.
     """
-    if not sources:
-        return own
-    return "\n".join([own, *[f"{name} <- {sources[name]}" for name in sorted(sources)]])
+    for name, source in sources:
+        own += f"\n{name} <- {source}"
+    return own
 
 
-def own_text(node: Node, fingerprint: Any = None) -> str:
-    """All that a node's result depends on except its links: class, code, literals, ``fingerprint``.
+def own_text_and_links(node: Node, fingerprint: Any = None) -> tuple[str, dict[str, Link]]:
+    """All that a node's result depends on: class, code, literals, ``fingerprint`` in one text, and its links.
 
-    The node's links must have integer slots; ``fingerprint`` is what :meth:`graph.Node.fingerprint` returned.
+    The links come in the order of their inputs' names and must have integer slots; ``fingerprint`` is what
+    :meth:`graph.Node.fingerprint` returned.
     """
-    lines = [_heading(type(node)), canonical(fingerprint)]
+    heading, names = _of_class(type(node))
     values = node.__dict__
-    for name in _sorted_inputs(type(node)):
+    text = f"{heading}\n{canonical(fingerprint)}"
+    links: dict[str, Link] = {}
+    for name in names:
         value = values[name]
-        # Canonical JSON holds no line breaks, so no literal can pass for a link or for another line.
-        if not isinstance(value, Link):
-            lines.append(f"{name} = {canonical(value)}")
-    return "\n".join(lines)
+        if isinstance(value, Link):
+            links[name] = value
+        else:
+            # Canonical JSON holds no line breaks, so no literal can pass for a link or for another line.
+            text += f"\n{name} = {canonical(value)}"
+    return text, links
 
 
 @cache
-def _heading(node_class: type[Node]) -> str:
-    return canonical([node_class.class_type, node_class.version, source_digest(node_class.__module__)])
-
-
-@cache
-def _sorted_inputs(node_class: type[Node]) -> tuple[str, ...]:
-    return tuple(sorted(node_class.model_fields))
+def _of_class(node_class: type[Node]) -> tuple[str, tuple[str, ...]]:
+    """What names a class and its code, and its inputs in the order of their names."""
+    heading = canonical([node_class.class_type, node_class.version, source_digest(node_class.__module__)])
+    return heading, tuple(sorted(node_class.model_fields))

@@ -105,7 +105,9 @@ def check(
                 nodes[node_id] = node
     if faults or order is None:
         return Checked(part, wanted, faults=tuple(faults))
-    return Checked(part, wanted, {node_id: nodes[node_id] for node_id in order})
+    if order != list(nodes):
+        nodes = {node_id: nodes[node_id] for node_id in order}
+    return Checked(part, wanted, nodes)
 
 
 def _wanted(workflow: Workflow, classes: Classes, targets: Iterable[str] | None) -> tuple[str, ...]:
@@ -199,8 +201,8 @@ def _check_node(
             values[name] = own_copy(unwrapped(value))
     try:
         node = validated(node_class, values)
-        if not faults and env is not None:
-            faults = [_own_fault(problem) for problem in node.check(env)]
+        if not faults and env is not None and (problems := node.check(env)):
+            faults = [_own_fault(problem) for problem in problems]
     except ValidationError as error:
         return None, faults + literal_faults(error, node_class, registry)
     except Exception as error:  # somebody's node: anything may be wrong with it

@@ -222,9 +222,8 @@ class Workflow:
             }
         )
 
-    def only(self, ids: Iterable[str]) -> Workflow:
+    def only(self, kept: Set[str]) -> Workflow:
         """The part of the workflow made of these nodes, in the original order."""
-        kept = set(ids)
         if kept >= self.nodes.keys():
             return self
         return Workflow({node_id: spec for node_id, spec in self.nodes.items() if node_id in kept})

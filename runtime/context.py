@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,16 +39,20 @@ class CancelToken:
     """Asks a run to stop at the next step. Safe to set from any thread or signal handler."""
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
+        self._asked = False
 
     def cancel(self) -> None:
         """Ask for it; the run raises `Cancelled` at its next step."""
-        self._asked.set()
+        self._asked = True
 
     def raise_if_cancelled(self) -> None:
         """Raise `Cancelled` if `cancel` was called."""
-        if self._asked.is_set():
+        if self._asked:
             raise Cancelled("the run was cancelled")
+
+
+def _no_half(node_id: str) -> Half:
+    return NoHalf()
 
 
 @dataclass(slots=True)
@@ -61,8 +64,8 @@ class NodeContext:
     services: Services
     emit: Listener
     token: CancelToken
-    describe_run: Callable[[], dict[str, Any]]
-    own_half: Callable[[], Half] = NoHalf
+    describe_run: Callable[[str], dict[str, Any]]  # these two are asked by node id
+    half_of: Callable[[str], Half] = _no_half
 
     @property
     def output_directory(self) -> Path:
@@ -79,10 +82,10 @@ class NodeContext:
         return self.services.get(kind)
 
     def half(self) -> dict[str, Any] | None:
-        return self.own_half().load()
+        return self.half_of(self.node_id).load()
 
     def save_half(self, **items: Any) -> None:
-        self.own_half().save(items)
+        self.half_of(self.node_id).save(items)
 
     def provenance(self) -> dict[str, Any]:
-        return self.describe_run()
+        return self.describe_run(self.node_id)

@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 from weakref import ReferenceType, ref
 
@@ -28,7 +29,7 @@ from runtime.context import CancelToken, NodeContext
 from runtime.errors import Cancelled, NodeFailed
 from runtime.events import Event, Listener, NodeErred, NodeFinished, NodeReused, NodeStarted, plain_values
 from runtime.host_thread import HostThread
-from runtime.plan import Plan
+from runtime.plan import Plan, Step
 from runtime.state import HasRoom, RunState
 
 Values = dict[str, Any]
@@ -44,7 +45,8 @@ class Executor:
     cache : ResultCache
         Asked before a node runs, and given what each node computed.
     make_context : callable
-        The context for a node id.
+        The context for a node id, given this executor, which it must not hold itself: without a cycle of
+        references all of a run goes when its caller lets go of the result, not at some later collection.
     emit : callable
         Gets the nodes' events.
     token : CancelToken
@@ -63,7 +65,7 @@ class Executor:
         self,
         plan: Plan,
         cache: ResultCache,
-        make_context: Callable[[str], NodeContext],
+        make_context: Callable[[str, Executor], NodeContext],
         emit: Listener,
         token: CancelToken,
         has_room: HasRoom = lambda values: False,
@@ -78,12 +80,13 @@ class Executor:
         self._halves: dict[str, Half] = {}
         self._beside: HostThread[Outputs] = HostThread()
         self._host_inputs: dict[str, tuple[Values, list[Event]]] = {}
-        self._nodes_by_key = {plan.keys[node_id]: node for node_id, node in plan.nodes.items()}
-        self.state = RunState(plan, lambda key: self._held(key, self._nodes_by_key[key]), has_room)
+        self._has_contents = not isinstance(cache, NoCache)
+        self.state = RunState(plan, partial(_held, cache), has_room)
         self._copies: defaultdict[str, list[str]] = defaultdict(list)
-        for node_id, twin in plan.twin.items():
-            if node_id != twin:
-                self._copies[twin].append(node_id)
+        if len(plan.by_key) < len(plan.steps):
+            for node_id, step in plan.steps.items():
+                if node_id != step.node_id:
+                    self._copies[step.node_id].append(node_id)
 
     def run(self) -> dict[str, Outputs]:
         """Compute the targets.
@@ -100,9 +103,8 @@ class Executor:
         Cancelled, KeyboardInterrupt
             If the run was stopped.
         """
-        state = self.state
-        wanted = [self.plan.twin[target] for target in self.plan.targets]
-        self._announce_found(state.demand(wanted))
+        plan, state = self.plan, self.state
+        self._announce_found(state.demand(state.targets))
         try:
             self._run_all()
         except BaseException:
@@ -110,64 +112,65 @@ class Executor:
             raise
         finally:
             self._beside.close()
-        nodes = self.plan.nodes
-        self.cache.settle(key for node_id, key in self.plan.keys.items() if nodes[node_id].is_output)
-        return {target: state.values[self.plan.twin[target]] for target in self.plan.targets}
+        self.cache.settle(key for key, step in plan.by_key.items() if step.node.is_output)
+        return {target: state.values[plan.steps[target].node_id] for target in plan.targets}
 
     def _run_all(self) -> None:
         state = self.state
         while state.ready or self._beside:
             self.token.raise_if_cancelled()
-            self._take_host_work(wait=not state.ready)
-            if state.ready:
-                self._advance(*state.next_ready())
+            if self._beside:
+                self._take_host_work(wait=not state.ready)
+                if not state.ready:
+                    continue
+            self._advance(*state.next_ready())
 
-    def _advance(self, node_id: str, values: Values) -> None:
+    def _advance(self, step: Step, values: Values) -> None:
         """Run a node, or let it wait for the lazy inputs that it turns out to need."""
-        node = self.plan.nodes[node_id]
-        has_lazy = bool(self.plan.links[node_id].lazy)
-        lazy = self._step(self._lazy_inputs_needed, node_id, node, values) if has_lazy else []
+        node_id, node = step.node_id, step.node
+        lazy = self._guarded(self._lazy_inputs_needed, step, values) if step.lazy else []
         if lazy:
             self._announce_found(self.state.demand_lazy(node_id, lazy))
             return
-        content = self._content(node_id, values)
-        known = self._held(content, node) if content is not None else None
+        content = self._content(step, values)
+        known = _held(self.cache, content, node) if content is not None else None
         if known is not None:
-            self._reuse(node_id, known)
+            self._reuse(step, known)
             return
         self.emit(NodeStarted(node_id, node.class_type))
         self._contents[node_id] = content
         if node.is_host_work and self.state.ready:  # otherwise there is nothing to do meanwhile
-            self._begin_host_work(node_id, node, values)
+            self._begin_host_work(step, values)
             return
         started = time.perf_counter()
-        outputs = self._step(self._call, node_id, node, values)
-        self._finish(node_id, node, outputs, time.perf_counter() - started)
+        outputs = self._guarded(self._call, step, values)
+        self._finish(step, outputs, time.perf_counter() - started)
 
-    def _finish(self, node_id: str, node: Node, outputs: Outputs, seconds: float) -> None:
+    def _finish(self, step: Step, outputs: Outputs, seconds: float) -> None:
+        node_id, node_class = step.node_id, type(step.node)
         self.seconds[node_id] = seconds
-        self.cache.put(self.plan.keys[node_id], outputs, self._contents[node_id], seconds, type(node))
-        self._end_half(node_id)
-        self.state.finish(node_id, outputs)
-        self.emit(NodeFinished(node_id, node.class_type, seconds, *_told(outputs)))
-        self._announce_copies(node_id, outputs)
+        self.cache.put(step.key, outputs, self._contents.pop(node_id), seconds, node_class)
+        if node_id in self._halves:
+            self._end_half(node_id)
+        self.state.finish(step, outputs)
+        self._announce(NodeFinished(node_id, node_class.class_type, seconds, *_told(outputs)), outputs)
 
-    def _begin_host_work(self, node_id: str, node: Node, values: Values) -> None:
+    def _begin_host_work(self, step: Step, values: Values) -> None:
         """Let a node run beside those that follow. All its events are told on this thread."""
-        context, events = self.make_context(node_id), list[Event]()
+        context, events = self.make_context(step.node_id, self), list[Event]()
         context.emit = events.append
-        self._host_inputs[node_id] = values, events
-        self._beside.submit(node_id, lambda: _computed(node, values, context))
+        self._host_inputs[step.node_id] = values, events
+        self._beside.submit(step.node_id, lambda: _computed(step.node, values, context))
 
     def _take_host_work(self, *, wait: bool) -> None:
         """Take the results that are there; one that failed ends the run as if it had failed here."""
         for node_id, result in self._beside.results(wait=wait):
-            node = self.plan.nodes[node_id]
+            step = self.plan.steps[node_id]
             values, events = self._host_inputs.pop(node_id)
             for event in events:
                 self.emit(event)
-            outputs, seconds = self._step(lambda *_, result=result: result(), node_id, node, values)
-            self._finish(node_id, node, outputs, seconds)
+            outputs, seconds = self._guarded(lambda *_, result=result: result(), step, values)
+            self._finish(step, outputs, seconds)
 
     def _finish_host_work(self) -> None:
         """The run is over early: what had begun is finished, as it would have been without the thread."""
@@ -175,59 +178,55 @@ class Executor:
             with suppress(NodeFailed, Cancelled):
                 self._take_host_work(wait=True)
 
-    def _content(self, node_id: str, values: Values) -> str | None:
+    def _content(self, step: Step, values: Values) -> str | None:
         """What names the node by the values that it reads; None if its key says as much."""
-        if not values or isinstance(self.cache, NoCache):
+        if not (values and self._has_contents):
             return None
-        links, keys = self.plan.links[node_id].all, self.plan.keys
-        sources = {}
-        for name, value in values.items():
-            link = links[name]
-            sources[name] = digest_of(value) or f"{keys[link.node_id]} {link.slot}"
-        return content_of(self.plan.own[node_id], sources)
+        sources: list[tuple[str, str]] = []
+        for name, link in step.links.items():
+            if name in values:
+                source = digest_of(values[name]) or f"{self.plan.steps[link.node_id].key} {link.slot}"
+                sources.append((name, source))
+        return content_of(step.own, sources)
 
     def half_of(self, node_id: str) -> Half:
         """Where a node that runs keeps what it has done so far."""
         half = self._halves.get(node_id)
         if half is None:
+            step = self.plan.steps[node_id]
             # An output node's files are its own workflow's: another with the same values writes others.
-            content = None if self.plan.nodes[node_id].is_output else self._contents[node_id]
-            half = self.cache.half(content or self.plan.keys[node_id])
-            self._halves[node_id] = half
+            content = None if step.node.is_output else self._contents[node_id]
+            self._halves[node_id] = half = self.cache.half(content or step.key)
         return half
 
     def _end_half(self, node_id: str) -> None:
-        del self._contents[node_id]
-        half = self._halves.pop(node_id, None)
-        if half is not None:
-            self.seconds[node_id] += half.carried
-            half.drop()
+        half = self._halves.pop(node_id)
+        self.seconds[node_id] += half.carried
+        half.drop()
 
-    def _reuse(self, node_id: str, outputs: Outputs) -> None:
+    def _reuse(self, step: Step, outputs: Outputs) -> None:
         """Give a node the result that the same values led to before."""
-        node_class = type(self.plan.nodes[node_id])
-        self.cache.put(self.plan.keys[node_id], outputs, node_class=node_class)
-        self.state.finish(node_id, outputs)
-        self.emit(NodeReused(node_id, node_class.class_type, "unchanged", *_told(outputs)))
-        self._announce_copies(node_id, outputs)
+        node_class = type(step.node)
+        self.cache.put(step.key, outputs, node_class=node_class)
+        self.state.finish(step, outputs)
+        self._announce(NodeReused(step.node_id, node_class.class_type, "unchanged", *_told(outputs)), outputs)
 
-    def _step(
-        self, step: Callable[[str, Node, Values], Result], node_id: str, node: Node, values: Values
-    ) -> Result:
-        """Do a step; what a node raises in it becomes a failure that names the node."""
+    def _guarded(self, work: Callable[[Step, Values], Result], step: Step, values: Values) -> Result:
+        """Do some work of a node; what the node raises in it becomes a failure that names the node."""
         try:
-            return step(node_id, node, values)
+            return work(step, values)
         except Cancelled:
             raise
         except (Exception, SystemExit) as raised:
             # A node that calls sys.exit fails like any other: it must not end its caller's process.
             error = RuntimeError(f"SystemExit: {raised}") if isinstance(raised, SystemExit) else raised
+            node_id, node = step.node_id, step.node
             failure = NodeFailed(node_id, node.class_type, {**node.__dict__, **values}, error)
             self.emit(NodeErred(node_id, node.class_type, type(error).__name__, failure.reason))
             raise failure from error
 
-    def _lazy_inputs_needed(self, node_id: str, node: Node, values: Values) -> list[str]:
-        lazy = self.plan.links[node_id].lazy
+    def _lazy_inputs_needed(self, step: Step, values: Values) -> list[str]:
+        node, lazy = step.node, step.lazy
         if lazy.keys() <= values.keys():
             return []
         asked = node.model_copy(update=values).needed()
@@ -240,23 +239,25 @@ class Executor:
                 raise ValueError(f"needed named {name!r}, which is no input. {advice}")
         return [name for name in asked if name in lazy and name not in values]
 
-    def _call(self, node_id: str, node: Node, values: Values) -> Outputs:
-        return _computed(node, values, self.make_context(node_id))
-
-    def _held(self, name: str, node: Node) -> Outputs | None:
-        """The result of an earlier run by key or content, if its node says that it still stands."""
-        outputs = self.cache.get(name, outputs_class(type(node)))
-        return outputs if outputs is not None and node.still_stands(outputs) else None
+    def _call(self, step: Step, values: Values) -> Outputs:
+        return _computed(step.node, values, self.make_context(step.node_id, self))
 
     def _announce_found(self, found: dict[str, Outputs]) -> None:
+        nodes = self.plan.nodes
         for node_id, outputs in found.items():
-            class_type = self.plan.nodes[node_id].class_type
-            self.emit(NodeReused(node_id, class_type, "cache", *_told(outputs)))
-            self._announce_copies(node_id, outputs)
+            self._announce(NodeReused(node_id, nodes[node_id].class_type, "cache", *_told(outputs)), outputs)
 
-    def _announce_copies(self, node_id: str, outputs: Outputs) -> None:
-        for copy in self._copies.get(node_id, ()):
+    def _announce(self, event: NodeFinished | NodeReused, outputs: Outputs) -> None:
+        """Tell of a node's result, and of its twins'."""
+        self.emit(event)
+        for copy in self._copies.get(event.node_id, ()):
             self.emit(NodeReused(copy, self.plan.nodes[copy].class_type, "twin", *_told(outputs)))
+
+
+def _held(cache: ResultCache, name: str, node: Node) -> Outputs | None:
+    """The result of an earlier run by key or content, if its node says that it still stands."""
+    outputs = cache.get(name, outputs_class(type(node)))
+    return outputs if outputs is not None and node.still_stands(outputs) else None
 
 
 def _computed(node: Node, values: Values, context: NodeContext) -> Outputs:

@@ -12,7 +12,6 @@ from graph.normal import normalised
 from graph.registry import Registry
 from graph.validation import Checked, check
 from graph.workflow import NodeSpec, Workflow
-from runtime.collector import collector_paused
 from runtime.context import Surroundings
 from runtime.plan import Plan, make_plan, together
 from runtime.provenance import describe_run, describe_variant
@@ -85,16 +84,6 @@ class CheckedJobs:
         name, _, node_id = place.partition(":")
         return self.by_name[name], node_id
 
-    def as_run(self) -> Workflow:
-        """The graph as run, of all jobs."""
-        if "" in self.by_name:
-            return self.by_name[""].as_run
-        nodes: dict[str, NodeSpec] = {}
-        for name, part in self.by_name.items():
-            places = {node_id: f"{name}:{node_id}" for node_id in part.as_run.nodes}
-            nodes |= part.as_run.renamed(places).nodes
-        return Workflow(nodes)
-
     def describe(self, place: str, seconds: Mapping[str, float]) -> dict[str, Any]:
         """What a node may write beside its result: of its own job, whatever else runs.
 
@@ -104,9 +93,21 @@ class CheckedJobs:
         part, node_id = self.owner(place)
         seconds = dict(seconds)  # at once: asked on another thread it may grow meanwhile
         if part.job.name:
-            twins = {own: self.plan.twin[f"{part.job.name}:{own}"] for own in part.checked.nodes}
+            steps = self.plan.steps
+            twins = {own: steps[f"{part.job.name}:{own}"].node_id for own in part.checked.nodes}
             seconds = {own: seconds[twin] for own, twin in twins.items() if twin in seconds}
         return part.describe(node_id, seconds)
+
+
+def as_run(jobs: Mapping[str, CheckedJob]) -> Workflow:
+    """The graph as run, of all jobs by name."""
+    if "" in jobs:
+        return jobs[""].as_run
+    nodes: dict[str, NodeSpec] = {}
+    for name, part in jobs.items():
+        places = {node_id: f"{name}:{node_id}" for node_id in part.as_run.nodes}
+        nodes |= part.as_run.renamed(places).nodes
+    return Workflow(nodes)
 
 
 def check_jobs(jobs: Sequence[Job], registry: Registry) -> CheckedJobs:
@@ -127,13 +128,12 @@ def check_jobs(jobs: Sequence[Job], registry: Registry) -> CheckedJobs:
     parts: dict[str, CheckedJob] = {}
     plans: dict[str, Plan] = {}
     errors: list[WorkflowError] = []
-    with collector_paused():
-        for job in jobs:
-            checked = check(job.workflow, registry, job.targets, job.surroundings)
-            try:
-                plans[job.name] = make_plan(checked, job.surroundings)
-            except WorkflowError as error:
-                errors.append(WorkflowError(error.faults, job.source))
-            parts[job.name] = CheckedJob(job, checked)
-        raise_all(errors)
-        return CheckedJobs(parts, plans[""] if "" in plans else together(plans))
+    for job in jobs:
+        checked = check(job.workflow, registry, job.targets, job.surroundings)
+        try:
+            plans[job.name] = make_plan(checked, job.surroundings)
+        except WorkflowError as error:
+            errors.append(WorkflowError(error.faults, job.source))
+        parts[job.name] = CheckedJob(job, checked)
+    raise_all(errors)
+    return CheckedJobs(parts, plans[""] if "" in plans else together(plans))

@@ -5,28 +5,55 @@ Content-identical nodes have equal keys; the first of them in topological order 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from graph.context import Environment
 from graph.declaration import lazy_inputs_of
 from graph.faults import Fault, WorkflowError
-from graph.fingerprint import key_of, own_text
+from graph.fingerprint import key_of, own_text_and_links
 from graph.links import Link
 from graph.node import Node
 from graph.validation import Checked
 
+Links = Mapping[str, Link]
 
-class NodeLinks(NamedTuple):
-    """A node's linked inputs by name: those computed before it, those only if it asks, and both.
+_NO_LINKS: Links = MappingProxyType({})
 
-    The links lead to the nodes that stand for the original ones.
+
+class Step(NamedTuple):
+    """A node that is computed or found, once for all nodes with its key.
+
+    Attributes
+    ----------
+    node_id : str
+        Its id, or that of the first of several.
+    node : Node
+        Checked.
+    key : str
+        Its result's key.
+    own : str
+        What the result depends on besides the links (:func:`graph.fingerprint.own_text_and_links`).
+    depth : int
+        Longest distance from a node without inputs.
+    position : int
+        Number of steps before it in topological order.
+    links, eager, lazy : mapping
+        The linked inputs by name: all, those computed before it, those only if it asks. They lead to the
+        nodes that the steps are named after.
     """
 
-    eager: dict[str, Link]
-    lazy: dict[str, Link]
-    all: dict[str, Link]
+    node_id: str
+    node: Node
+    key: str
+    own: str
+    depth: int
+    position: int
+    links: Links
+    eager: Links
+    lazy: Links
 
 
 @dataclass(frozen=True)
@@ -39,25 +66,21 @@ class Plan:
         Checked nodes by id, in topological order.
     targets : tuple of str
         Ids whose outputs are wanted, as the caller named them.
-    keys : mapping
-        Result key by id.
-    own : mapping
-        By id what the result depends on besides the links (:func:`graph.fingerprint.own_text`).
-    twin : mapping
-        For each id the id that stands for its key (itself for most).
-    depth : mapping
-        Longest distance from a node without inputs.
-    links : mapping
-        The links of each id that stands for its key.
+    steps : mapping
+        By id of each node the step that computes it.
+    by_key : mapping
+        Each step once, by key, in topological order.
     """
 
     nodes: Mapping[str, Node]
     targets: tuple[str, ...]
-    keys: Mapping[str, str]
-    own: Mapping[str, str]
-    twin: Mapping[str, str]
-    depth: Mapping[str, int]
-    links: Mapping[str, NodeLinks]
+    steps: Mapping[str, Step]
+    by_key: Mapping[str, Step]
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Result key by id."""
+        return {node_id: step.key for node_id, step in self.steps.items()}
 
 
 def make_plan(checked: Checked, env: Environment) -> Plan:
@@ -70,22 +93,29 @@ def make_plan(checked: Checked, env: Environment) -> Plan:
     """
     if checked.faults:
         raise WorkflowError(checked.faults)
-    keys: dict[str, str] = {}
-    own: dict[str, str] = {}
-    first: dict[str, str] = {}
-    twin: dict[str, str] = {}
-    depth: dict[str, int] = {}
-    links: dict[str, NodeLinks] = {}
+    steps: dict[str, Step] = {}
+    by_key: dict[str, Step] = {}
     for node_id, node in checked.nodes.items():
-        linked = {name: value for name, value in node.__dict__.items() if isinstance(value, Link)}
-        depth[node_id] = 1 + max([depth[link.node_id] for link in linked.values()]) if linked else 0
-        own[node_id] = _own(node_id, node, env)
-        sources = {name: f"{keys[link.node_id]} {link.slot}" for name, link in linked.items()}
-        keys[node_id] = key = key_of(own[node_id], sources)
-        twin[node_id] = standing = first.setdefault(key, node_id)
-        if standing == node_id:
-            links[node_id] = _node_links(type(node), linked, twin)
-    return Plan(checked.nodes, checked.targets, keys, own, twin, depth, links)
+        try:
+            own, links = own_text_and_links(node, node.fingerprint(env))
+        except Exception as error:  # a file that vanished, a fingerprint that is no JSON value, ...
+            raise WorkflowError([_fingerprint_failed(node_id, node, error)]) from error
+        depth = 0
+        sources: list[tuple[str, str]] = []
+        for name, link in links.items():
+            source = steps[link.node_id]
+            sources.append((name, f"{source.key} {link.slot}"))
+            if source.depth >= depth:
+                depth = source.depth + 1
+            if source.node_id != link.node_id:
+                links[name] = Link(source.node_id, link.slot)
+        key = key_of(own, sources)
+        if key not in by_key:
+            lazy_names = lazy_inputs_of(type(node))
+            eager, lazy = _by_need(links, lazy_names) if lazy_names else (links, _NO_LINKS)
+            by_key[key] = Step(node_id, node, key, own, depth, len(by_key), links, eager, lazy)
+        steps[node_id] = by_key[key]
+    return Plan(checked.nodes, checked.targets, steps, by_key)
 
 
 def together(plans: Mapping[str, Plan]) -> Plan:
@@ -98,50 +128,43 @@ def together(plans: Mapping[str, Plan]) -> Plan:
     """
     nodes: dict[str, Node] = {}
     targets: list[str] = []
-    keys: dict[str, str] = {}
-    own: dict[str, str] = {}
-    first: dict[str, str] = {}
-    twin: dict[str, str] = {}
-    depth: dict[str, int] = {}
-    links: dict[str, NodeLinks] = {}
+    steps: dict[str, Step] = {}
+    by_key: dict[str, Step] = {}
     for name, plan in plans.items():
         targets += [f"{name}:{target}" for target in plan.targets]
         for node_id, node in plan.nodes.items():
             place = f"{name}:{node_id}"
-            nodes[place], depth[place], own[place] = node, plan.depth[node_id], plan.own[node_id]
-            keys[place] = key = plan.keys[node_id]
-            twin[place] = first.setdefault(key, place)
-            if twin[place] == place:
-                links[place] = NodeLinks(*(_moved(part, name, twin) for part in plan.links[node_id]))
-    return Plan(nodes, tuple(targets), keys, own, twin, depth, links)
+            nodes[place] = node
+            step = plan.steps[node_id]
+            if step.key not in by_key:
+                by_key[step.key] = _moved(step, name, place, len(by_key), steps)
+            steps[place] = by_key[step.key]
+    return Plan(nodes, tuple(targets), steps, by_key)
 
 
-def _moved(links: Mapping[str, Link], name: str, twin: Mapping[str, str]) -> dict[str, Link]:
-    return {input_name: Link(twin[f"{name}:{link.node_id}"], link.slot) for input_name, link in links.items()}
+def _moved(step: Step, name: str, place: str, position: int, steps: Mapping[str, Step]) -> Step:
+    """A step under its id in the common plan."""
+    links, eager, lazy = (
+        {
+            input_name: Link(steps[f"{name}:{link.node_id}"].node_id, link.slot)
+            for input_name, link in part.items()
+        }
+        for part in (step.links, step.eager, step.lazy)
+    )
+    return step._replace(node_id=place, position=position, links=links, eager=eager, lazy=lazy)
 
 
-def _node_links(node_class: type[Node], linked: dict[str, Link], twin: Mapping[str, str]) -> NodeLinks:
-    for name, link in linked.items():
-        standing = twin[link.node_id]
-        if standing != link.node_id:
-            linked[name] = Link(standing, link.slot)
-    lazy_names = lazy_inputs_of(node_class)
-    if not lazy_names:
-        return NodeLinks(linked, {}, linked)
-    lazy = {name: link for name, link in linked.items() if name in lazy_names}
-    eager = {name: link for name, link in linked.items() if name not in lazy_names}
-    return NodeLinks(eager, lazy, {**eager, **lazy})
+def _by_need(links: Links, lazy_names: Set[str]) -> tuple[Links, Links]:
+    """The links that are computed before the node, and those that it asks for."""
+    lazy = {name: link for name, link in links.items() if name in lazy_names}
+    return {name: link for name, link in links.items() if name not in lazy_names}, lazy
 
 
-def _own(node_id: str, node: Node, env: Environment) -> str:
-    try:
-        return own_text(node, node.fingerprint(env))
-    except Exception as error:  # a file that vanished, a fingerprint that is no JSON value, ...
-        fault = Fault(
-            "fingerprint_failed",
-            f"what its result depends on cannot be told: {type(error).__name__}: {error}",
-            "Check its inputs, and the files that they name.",
-            node_id,
-            node.class_type,
-        )
-        raise WorkflowError([fault]) from error
+def _fingerprint_failed(node_id: str, node: Node, error: Exception) -> Fault:
+    return Fault(
+        "fingerprint_failed",
+        f"what its result depends on cannot be told: {type(error).__name__}: {error}",
+        "Check its inputs, and the files that they name.",
+        node_id,
+        node.class_type,
+    )

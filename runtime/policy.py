@@ -24,20 +24,23 @@ class ReadyNodes:
     """The ready nodes, grouped by the model that they use (their *affinity*; None for no model)."""
 
     def __init__(self) -> None:
+        self._free: list[tuple[int, int, str]] = []  # those that need no model
         self._groups: dict[Affinity, list[tuple[int, int, str]]] = {}
-        self._current: Affinity = None
+        self._current: Affinity = None  # the model used last
         self._used: set[Affinity] = set()
 
     def __bool__(self) -> bool:
-        return bool(self._groups)
+        return bool(self._free or self._groups)
 
     def add(self, node_id: str, affinity: Affinity, depth: int, position: int) -> None:
         """Add a node; within a group the least depth, then the least position, goes first."""
-        heapq.heappush(self._groups.setdefault(affinity, []), (depth, position, node_id))
+        group = self._free if affinity is None else self._groups.setdefault(affinity, [])
+        heapq.heappush(group, (depth, position, node_id))
 
     def models(self) -> dict[str, Affinity]:
         """The model of each ready node."""
-        return {node_id: model for model, group in self._groups.items() for _, _, node_id in group}
+        groups = {None: self._free, **self._groups}
+        return {node_id: model for model, group in groups.items() for _, _, node_id in group}
 
     def pop(self, has_room: Callable[..., bool], awaited: Callable[[], Awaited] = dict) -> str:
         """Remove and return the node to run next.
@@ -51,19 +54,18 @@ class ReadyNodes:
             For each model with which nodes that are not ready will compute, the models of the ready nodes
             whose results those wait for. Asked only before a model is loaded.
         """
+        if self._free:
+            return heapq.heappop(self._free)[-1]
         affinity = self._choose(has_room, awaited)
         group = self._groups[affinity]
-        _, _, node_id = heapq.heappop(group)
+        node_id = heapq.heappop(group)[-1]
         if not group:
             del self._groups[affinity]
-        if affinity is not None:
-            self._current = affinity
-            self._used.add(affinity)
+        self._current = affinity
+        self._used.add(affinity)
         return node_id
 
     def _choose(self, has_room: Callable[..., bool], awaited: Callable[[], Awaited]) -> Affinity:
-        if None in self._groups:
-            return None
         choice = self._best(self._groups, has_room)
         if len(self._groups) == 1 or choice == self._current:
             return choice

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
-from runtime.events import Event, RunFinished
+from runtime.events import Event
 
 Service = TypeVar("Service")
 
@@ -84,5 +84,7 @@ class Services:
         """Pass an event of the run on to the services that follow it."""
         for service in self._followers:
             service.observe(event)
-        if isinstance(event, RunFinished):
-            self._run = None
+
+    def run_ended(self) -> None:
+        """Services that are made from now on need not be told of the run."""
+        self._run = None

@@ -18,11 +18,12 @@ from graph.workflow import Workflow
 from runtime.cache import MemoryCache, NoCache, ResultCache
 from runtime.cache.layers import LayeredCache
 from runtime.cache.opening import disk_cache
+from runtime.collector import patient_collector
 from runtime.context import CancelToken, NodeContext, Surroundings
 from runtime.errors import Cancelled
 from runtime.events import Event, Listener, RunFinished, RunStarted, ignore
 from runtime.executor import Executor
-from runtime.job import Job, check_jobs
+from runtime.job import Job, as_run, check_jobs
 from runtime.services import Services
 
 Value = TypeVar("Value")
@@ -156,14 +157,19 @@ class Session:
         WorkflowErrors
             If more than one workflow has faults; nothing has run.
         """
+        with patient_collector(sum(len(job.workflow) for job in jobs)):
+            return self._run_together(jobs, on_event, token, registry)
+
+    def _run_together(
+        self, jobs: Sequence[Job], on_event: Listener, token: CancelToken | None, registry: Registry | None
+    ) -> RunResult:
         checked = check_jobs(jobs, registry or self.registry)
         plan, token = checked.plan, token or CancelToken()
 
-        def make_context(node_id: str) -> NodeContext:
+        def make_context(node_id: str, executor: Executor) -> NodeContext:
             surroundings = checked.owner(node_id)[0].job.surroundings
-            describe = partial(checked.describe, node_id, executor.seconds)
-            half = partial(executor.half_of, node_id)
-            return NodeContext(node_id, surroundings, self.services, emit, token, describe, half)
+            describe = partial(checked.describe, seconds=executor.seconds)
+            return NodeContext(node_id, surroundings, self.services, emit, token, describe, executor.half_of)
 
         def emit(event: Event) -> None:
             self.services.observe(event)
@@ -182,8 +188,9 @@ class Session:
             raise
         finally:
             seconds = time.perf_counter() - started
+            self.services.run_ended()
             emit(RunFinished(status, seconds))
-        return RunResult(outputs, seconds, once(checked.as_run))
+        return RunResult(outputs, seconds, once(partial(as_run, checked.by_name)))
 
 
 @once

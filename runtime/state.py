@@ -3,45 +3,43 @@
 ``demanded``
     nodes whose result somebody asked for;
 ``waiting``
-    demanded nodes, and which of their sources have no value yet;
+    demanded nodes, and how many of their links have no value yet;
 ``ready``
     demanded nodes whose sources all have values, ordered by :mod:`runtime.policy`;
 ``values``
     results that somebody may still read;
 ``readers``
-    for each node, how many links may still read it;
-``settled``
-    nodes that will not run (again): computed, found, or no longer wanted.
+    for each node, how many links may still read it.
 
 Demand goes from the targets upwards, so that nothing above a result that is already known is touched. A
-lazy input is demanded only when its reader asks. A node that settles gives up its inputs; a source that
-has lost its last reader is freed or, if it never ran, settles too. All walks are loops: a chain may have
-any length.
+lazy input is demanded only when its reader asks. A node that has a result gives up its inputs; a source
+that has lost its last reader is freed or, if nobody ever asked for it, gives up its own. All walks are
+loops: a chain may have any length.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from functools import cache, cached_property
+from operator import attrgetter
 from typing import Any
 
-from graph.declaration import output_table
 from graph.links import Link
 from graph.node import Node, Outputs
 from graph.sockets import SocketValue
 from graph.workflow import own_copy
-from runtime.plan import Plan
+from runtime.plan import Plan, Step
 from runtime.policy import Affinity, ReadyNodes
 
-Lookup = Callable[[str], Outputs | None]
+Lookup = Callable[[str, Node], Outputs | None]
 HasRoom = Callable[[Iterable[Any]], bool]
 
 
 class RunState:
     """See the module's text.
 
-    ``lookup`` finds the result of an earlier run by its key, or None. ``has_room`` tells whether a node
+    ``lookup`` finds the result of an earlier run by a node's key, or None. ``has_room`` tells whether a node
     with these input values can compute without a model having to leave memory.
     """
 
@@ -49,46 +47,54 @@ class RunState:
         self.plan = plan
         self.lookup = lookup
         self.has_room = has_room
+        self.steps = plan.steps
         self.demanded: set[str] = set()
-        self.waiting: dict[str, set[str]] = {}
+        self.waiting: dict[str, int] = {}
         self.ready = ReadyNodes()
         self.values: dict[str, Outputs] = {}
-        self.settled: set[str] = set()
-        self.targets = {plan.twin[target] for target in plan.targets}
-        self.position = {node_id: index for index, node_id in enumerate(plan.nodes)}
-        self.links = plan.links
-        self.readers = Counter([link.node_id for links in self.links.values() for link in links.all.values()])
-        self._inputs: dict[str, dict[str, Any]] = {}  # of the ready nodes
+        self.targets = dict.fromkeys([plan.steps[target].node_id for target in plan.targets])
+        self._inputs: dict[str, dict[str, Any]] = {}  # of the nodes that are ready or run
         self._dependents: defaultdict[str, list[str]] = defaultdict(list)
+        self._asked: defaultdict[str, list[Link]] = defaultdict(list)  # the lazy inputs that nodes asked for
+
+    @cached_property
+    def readers(self) -> dict[str, int]:  # of no use where everything is found
+        sources = [link.node_id for step in self.plan.by_key.values() for link in step.links.values()]
+        return dict(Counter(sources))
 
     def demand(self, ids: Iterable[str]) -> dict[str, Outputs]:
         """See to it that these nodes, and what they need, become ready. Returns what lookup found."""
+        steps, demanded, lookup = self.steps, self.demanded, self.lookup
         found: dict[str, Outputs] = {}
         pending = list(ids)
         while pending:
             node_id = pending.pop()
-            if node_id in self.demanded:
+            if node_id in demanded:
                 continue
-            self.demanded.add(node_id)
-            held = self.lookup(self.plan.keys[node_id])
+            demanded.add(node_id)
+            step = steps[node_id]
+            held = lookup(step.key, step.node)
             if held is None:
-                pending.extend(self._block(node_id, self.links[node_id].eager))
+                pending += self._block(step, step.eager.values())
             else:
                 self.values[node_id] = found[node_id] = held
         if self.waiting or self.ready:  # otherwise the run is over, and nobody will read anything
             for node_id in found:
-                self._settle(node_id)
+                self._settle(self.steps[node_id])
         return found
 
     def demand_lazy(self, node_id: str, names: Iterable[str]) -> dict[str, Outputs]:
         """Let a node that was ready wait for some of its lazy inputs. Returns what lookup found."""
-        links = {name: self.links[node_id].lazy[name] for name in names}
-        return self.demand(self._block(node_id, links))
+        step = self.steps[node_id]
+        links = [step.lazy[name] for name in names]
+        self._asked[node_id] += links
+        del self._inputs[node_id]
+        return self.demand(self._block(step, links))
 
-    def next_ready(self) -> tuple[str, dict[str, Any]]:
+    def next_ready(self) -> tuple[Step, dict[str, Any]]:
         """Take the node that runs next, with the values of its links as far as they are known."""
         node_id = self.ready.pop(self._has_room_for, self._awaited)
-        return node_id, self._inputs.pop(node_id)
+        return self.steps[node_id], self._inputs[node_id]
 
     def _has_room_for(self, *node_ids: str) -> bool:
         return self.has_room([value for node_id in node_ids for value in self._inputs[node_id].values()])
@@ -98,87 +104,92 @@ class RunState:
         ready = self.ready.models()
         awaited: defaultdict[Affinity, set[Affinity]] = defaultdict(set)
         origins: dict[str, set[Affinity]] = {}
-        for node_id in sorted(self.waiting, key=self.position.__getitem__):
+        for step in sorted([self.steps[node_id] for node_id in self.waiting], key=_position):
             found: set[Affinity] = set()
-            for source in self.waiting[node_id]:
+            for source in self._missing([*step.eager.values(), *self._asked.get(step.node_id, ())]):
                 found |= {ready[source]} if source in ready else origins.get(source, set())
-            origins[node_id] = found
-            awaited[self._models(node_id, self._known_inputs(node_id))] |= found
+            origins[step.node_id] = found
+            awaited[_models(step, self._known_inputs(step))] |= found
         return awaited
 
     def pending_values(self) -> Iterator[Any]:
         """The values, as far as they are known, that demanded nodes without a result will read."""
-        for node_id in self.demanded - self.settled:
-            links = self.links[node_id].all.values()
-            yield from (self._value(link) for link in links if link.node_id in self.values)
+        for node_id in self.waiting:
+            yield from self._known_inputs(self.steps[node_id]).values()
+        for inputs in self._inputs.values():
+            yield from inputs.values()
 
-    def finish(self, node_id: str, outputs: Outputs) -> None:
+    def finish(self, step: Step, outputs: Outputs) -> None:
         """Take a node's result, wake those that wait for it, free what nobody reads any more."""
-        self.values[node_id] = outputs
-        self._settle(node_id)
+        self.values[step.node_id] = outputs
+        del self._inputs[step.node_id]
+        self._settle(step)
 
-    def _block(self, node_id: str, links: dict[str, Link]) -> list[str]:
-        """Let a node wait for links without values; ready at once if there are none."""
-        missing = {link.node_id for link in links.values() if link.node_id not in self.values}
+    def _block(self, step: Step, links: Iterable[Link]) -> list[str]:
+        """Let a node wait for links without values, which it returns; ready at once if there are none."""
+        missing = self._missing(links)
         for source in missing:
-            self._dependents[source].append(node_id)
+            self._dependents[source].append(step.node_id)
         if missing:
-            self.waiting[node_id] = missing
+            self.waiting[step.node_id] = len(missing)
         else:
-            self._make_ready(node_id)
-        return sorted(missing, key=self.position.__getitem__) if len(missing) > 1 else list(missing)
+            self._make_ready(step)
+        return missing
 
-    def _make_ready(self, node_id: str) -> None:
-        self._inputs[node_id] = inputs = self._known_inputs(node_id)
-        models = self._models(node_id, inputs)
-        self.ready.add(node_id, models, self.plan.depth[node_id], self.position[node_id])
+    def _missing(self, links: Iterable[Link]) -> list[str]:
+        """The sources without values; one that several links name as often."""
+        return [link.node_id for link in links if link.node_id not in self.values]
 
-    def _known_inputs(self, node_id: str) -> dict[str, Any]:
-        known = self.values
-        return {
-            name: self._value(link) for name, link in self.links[node_id].all.items() if link.node_id in known
-        }
+    def _make_ready(self, step: Step) -> None:
+        self._inputs[step.node_id] = inputs = self._known_inputs(step)
+        self.ready.add(step.node_id, _models(step, inputs), step.depth, step.position)
 
-    def _models(self, node_id: str, inputs: Mapping[str, Any]) -> Affinity:
-        """The models that a node with these inputs computes with."""
-        return None if self.plan.nodes[node_id].passes_models_on else _affinity(inputs)
+    def _known_inputs(self, step: Step) -> dict[str, Any]:
+        known: dict[str, Any] = {}
+        for name, link in step.links.items():
+            outputs = self.values.get(link.node_id)
+            if outputs is not None:
+                value = outputs.__dict__[_output_name(type(outputs), link.slot)]
+                # What a node does to a list or an object must not reach the cache.
+                known[name] = own_copy(value) if isinstance(value, (list, dict)) else value
+        return known
 
-    def _settle(self, node_id: str) -> None:
-        self.settled.add(node_id)
-        for dependent in self._dependents.pop(node_id, ()):
-            missing = self.waiting[dependent]
-            missing.discard(node_id)
+    def _settle(self, step: Step) -> None:
+        for dependent in self._dependents.pop(step.node_id, ()):
+            missing = self.waiting[dependent] = self.waiting[dependent] - 1
             if not missing:
                 del self.waiting[dependent]
-                self._make_ready(dependent)
-        self._give_up_inputs(node_id)
+                self._make_ready(self.steps[dependent])
+        self._give_up_inputs(step)
 
-    def _give_up_inputs(self, node_id: str) -> None:
-        pending = [node_id]
-        while pending:
-            for link in self.links[pending.pop()].all.values():
+    def _give_up_inputs(self, step: Step) -> None:
+        givers = [step]
+        for giver in givers:  # grows while it is walked
+            for link in giver.links.values():
                 source = link.node_id
-                self.readers[source] -= 1
-                if self.readers[source] or source in self.targets:
+                readers = self.readers[source] = self.readers[source] - 1
+                if readers or source in self.targets:
                     continue
                 if source in self.values:
                     del self.values[source]
                 elif source not in self.demanded:  # only an untaken branch read it
-                    self.settled.add(source)
-                    pending.append(source)
+                    givers.append(self.steps[source])
 
-    def _value(self, link: Link) -> Any:
-        name = _output_name(type(self.plan.nodes[link.node_id]), link.slot)
-        value = self.values[link.node_id].__dict__[name]
-        # What a node does to a list or an object must not reach the cache.
-        return own_copy(value) if isinstance(value, (list, dict)) else value
+
+_position = attrgetter("position")
 
 
 @cache
-def _output_name(node_class: type[Node], slot: int | str) -> str:
-    return output_table(node_class)[slot].name
+def _output_name(outputs_class: type[Outputs], slot: int) -> str:
+    return list(outputs_class.model_fields)[slot]
 
 
-def _affinity(inputs: Mapping[str, Any]) -> Affinity:
-    models = [value.affinity for value in inputs.values() if isinstance(value, SocketValue)]
-    return tuple([model for model in models if model is not None]) or None if models else None
+def _models(step: Step, inputs: Mapping[str, Any]) -> Affinity:
+    """The models that a node with these inputs computes with."""
+    if step.node.passes_models_on:
+        return None
+    models: tuple[Hashable, ...] = ()
+    for value in inputs.values():
+        if isinstance(value, SocketValue) and (model := value.affinity) is not None:
+            models += (model,)
+    return models or None

@@ -49,8 +49,8 @@ class Recorder:
 def same_nodes(workflow: Workflow, ran: list[str], recorded: list[str], targets: list[str] | None) -> bool:
     """Of content-identical nodes either engine runs one, not always the same one."""
     plan = make_plan(check(workflow, REGISTRY, targets), SURROUNDINGS)
-    mine = [plan.twin[node_id] for node_id in ran]
-    theirs = [plan.twin[node_id] for node_id in recorded]
+    mine = [plan.steps[node_id].node_id for node_id in ran]
+    theirs = [plan.steps[node_id].node_id for node_id in recorded]
     return len(mine) == len(set(mine)) and set(mine) == set(theirs)
 
 

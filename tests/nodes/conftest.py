@@ -37,7 +37,7 @@ class Bench:
             Services(self.store),
             self.events.append,
             self.token,
-            lambda: PROVENANCE,
+            lambda node_id: PROVENANCE,
         )
         return node.run(context)
 

@@ -13,7 +13,7 @@ from runtime.services import Services
 
 def context(folder: Path, events: list[Event], token: CancelToken, services: Services) -> NodeContext:
     surroundings = Surroundings([folder / "a", folder / "b"], folder / "out")
-    return NodeContext("node", surroundings, services, events.append, token, lambda: {"prompt": {}})
+    return NodeContext("node", surroundings, services, events.append, token, lambda node_id: {"prompt": {}})
 
 
 @pytest.fixture

@@ -174,8 +174,8 @@ def test_no_value_outlives_its_last_reader(data: st.DataObject, workflow: Workfl
     targets = data.draw(targets_of(workflow))
     plan = make_plan(check(workflow, REGISTRY, targets), SURROUNDINGS)
     context: Any = None  # integer nodes do not look at it
-    executor = Executor(plan, NoCache(), lambda node_id: context, ignore, CancelToken())
+    executor = Executor(plan, NoCache(), lambda node_id, executor: context, ignore, CancelToken())
     executor.run()
-    assert set(executor.state.values) == {plan.twin[target] for target in targets}
+    assert set(executor.state.values) == {plan.steps[target].node_id for target in targets}
     assert not executor.state.waiting
     assert not executor.state.ready

@@ -9,7 +9,8 @@ import pytest
 from engine import Engine, workflow
 
 from graph import Context, Lazy, Node, Outputs, Registry, SocketValue
-from runtime.cache import NoCache
+from runtime.cache import MemoryCache, NoCache, ResultCache
+from runtime.session import Session
 
 
 @pytest.fixture(autouse=True)
@@ -144,3 +145,19 @@ def test_an_untaken_branch_frees_what_only_it_would_have_read() -> None:
     )
     assert "untaken" not in engine.ran
     assert value(result, "last") == 1
+
+
+@pytest.mark.parametrize("cache", [NoCache(), MemoryCache()], ids=["no cache", "memory"])
+def test_all_of_a_run_goes_with_its_result_without_a_collection(cache: ResultCache) -> None:
+    """No cycle of references holds on to the last pictures of a run that is over."""
+    session = Session(BLOBS, cache)
+    gc.collect()
+    gc.disable()
+    try:
+        result = session.run(workflow(a=(MakeBlob, {}), b=(NextBlob, {"blob": "@a"})), targets=["b"])
+        cache.clear() if isinstance(cache, MemoryCache) else None
+        assert len(Blob.alive) == 1
+        del result
+        assert len(Blob.alive) == 0
+    finally:
+        gc.enable()

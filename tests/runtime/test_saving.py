@@ -16,8 +16,8 @@ def save(folder: Path, *contents: bytes) -> list[str]:
     """What one run of a node that is killed before it is done writes, or finds written."""
     surroundings = Surroundings([folder], folder / "out")
     context = NodeContext(
-        "save", surroundings, Services(), lambda event: None, CancelToken(), dict,
-        lambda: disk(folder / "cache")[0].half("save"),
+        "save", surroundings, Services(), lambda event: None, CancelToken(), lambda node_id: {},
+        lambda node_id: disk(folder / "cache")[0].half("save"),
     )  # fmt: skip
     return [path.name for path in save_once(context, "fox", ".png", contents)]
 
