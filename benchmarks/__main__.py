@@ -11,8 +11,19 @@ from importlib import import_module
 import benchmarks
 from benchmarks.report import RESULTS, load_average, write_section
 
-BENCHMARKS = ("engine", "startup", "resume", "soak", "sampling", "step_reuse", "patch_downsample")
+BENCHMARKS = (
+    "engine",
+    "startup",
+    "resume",
+    "soak",
+    "sampling",
+    "sampling_wide",
+    "step_reuse",
+    "patch_downsample",
+)
 """The modules with a benchmark, in the order of their sections."""
+LONG = ("sampling_wide",)
+"""Those that are measured only if they are named: they take more than an hour."""
 
 COMMAND = "uv run --group benchmarks python -m benchmarks"
 
@@ -21,13 +32,18 @@ def main() -> int:
     parser = ArgumentParser(
         "python -m benchmarks", description=benchmarks.__doc__, formatter_class=RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
+    parser.add_argument(
+        "name",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join(BENCHMARKS)} (default: all but {', '.join(LONG)})",
+    )
     parser.add_argument("--quick", action="store_true", help="measure less, print it and write nothing")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.name if name not in BENCHMARKS]
     if unknown:
         parser.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
-    names = arguments.name or BENCHMARKS
+    names = arguments.name or [name for name in BENCHMARKS if name not in LONG]
     if len(names) > 1:
         return _each_in_a_process_of_its_own(names, quick=arguments.quick)
     _measure(names[0], quick=arguments.quick)

@@ -10,6 +10,7 @@ from benchmarks.timing import Timing, alternate
 
 SIZES = (100, 1_000, 5_000, 20_000)
 QUICK_SIZES = (100, 1_000)
+LEAST_NODES = 1_000  # that a timing covers: smaller graphs are run several times
 MICROSECOND = 1e-6
 ENGINES = ("run-graph", "cached", "graphlib", "dask", "Hamilton")
 COMPARED = ("graphlib", "dask", "Hamilton")
@@ -18,21 +19,22 @@ FRESH_GOAL, CACHED_GOAL = 25, 10  # microseconds a node
 
 Timings = Mapping[str, Timing]
 
-_TEXT = """\
+_TEXT = f"""\
 Microseconds a node, all in. *run-graph*: from the workflow as data to the results (validation, keys,
 running, events, release of values), nothing cached; *cached*: the same again in the same session.
 *graphlib*: the floor, a bare loop over `graphlib.TopologicalSorter` with a sha256 key a node, which checks
 and reports nothing. *dask*: `dask.local.get_sync` on a ready dictionary of tasks, which has neither
 validation nor keys. *Hamilton*: building a driver of ready functions, which checks their types, and
-executing it. A chain's nodes each read the one before; a fan's all read the first. The last columns are
-ratios, round by round.
+executing it. A chain's nodes each read the one before; a fan's all read the first. A timing covers at
+least {LEAST_NODES:,} nodes: smaller graphs are run several times in a row. The last columns are ratios,
+round by round.
 """
 
 
 def measure(quick: bool) -> Section:
     """Chains and fans of several sizes."""
     found = {
-        (shape_of.__name__, size): _timings(shape_of(size), rounds=3 if quick else 7)
+        (shape_of.__name__, size): _timings(shape_of(size), size, rounds=3 if quick else 7)
         for shape_of in (chain, fan)
         for size in (QUICK_SIZES if quick else SIZES)
     }
@@ -49,7 +51,7 @@ def measure(quick: bool) -> Section:
     return Section("Engine overhead", _TEXT, [Table(headings, rows)], packages, list(_notes(found)))
 
 
-def _timings(shape: Shape, rounds: int) -> Timings:
+def _timings(shape: Shape, size: int, rounds: int) -> Timings:
     ours = RunGraph(shape)
     contenders = {
         "run-graph": ours.fresh,
@@ -58,7 +60,22 @@ def _timings(shape: Shape, rounds: int) -> Timings:
         "dask": dask(shape),
         "Hamilton": hamilton(shape),
     }
-    return alternate({name: run for name, run in contenders.items() if _can(run)}, rounds)
+    return alternate(
+        {name: _several(run, _runs(size)) for name, run in contenders.items() if _can(run)}, rounds
+    )
+
+
+def _runs(size: int) -> int:
+    """How often a graph is run in one timing."""
+    return max(1, LEAST_NODES // size)
+
+
+def _several(run: Callable[[], object], times: int) -> Callable[[], object]:
+    def runs() -> None:
+        for _ in range(times):
+            run()
+
+    return runs
 
 
 def _can(run: Callable[[], object]) -> bool:
@@ -71,7 +88,7 @@ def _can(run: Callable[[], object]) -> bool:
 
 
 def _cell(timing: Timing | None, size: int) -> str:
-    return "RecursionError" if timing is None else timing.shown(size * MICROSECOND, 1)
+    return "RecursionError" if timing is None else timing.shown(size * _runs(size) * MICROSECOND, 1)
 
 
 def _ratio(timings: Timings, other: str) -> str:
@@ -80,7 +97,10 @@ def _ratio(timings: Timings, other: str) -> str:
 
 def _notes(found: Mapping[tuple[str, int], Timings]) -> Iterator[str]:
     for engine, goal in (("run-graph", FRESH_GOAL), ("cached", CACHED_GOAL)):
-        cost = {graph: timings[engine].median / graph[1] / MICROSECOND for graph, timings in found.items()}
+        cost = {
+            (name, size): timings[engine].median / (size * _runs(size)) / MICROSECOND
+            for (name, size), timings in found.items()
+        }
         worst = max(cost, key=cost.__getitem__)
         growth = ", ".join(
             f"{cost[name, max(sizes)] / cost[name, 1_000]:.2f} times that at 1,000 for a {name}"

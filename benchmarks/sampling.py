@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,8 @@ from runtime.models.transformer import FluxTransformer
 WIDTHS, SIDES, REDUX_TOKENS, PROMPT_TOKENS = (256, 3072), (256, 512, 1024), (0, 81, 729), 512
 QUICK_WIDTHS, QUICK_SIDES = (256,), (256,)
 GOAL, TOLERANCE = 0.75, 2e-3
-# On a CPU, where mflux's step takes up to minutes: above this many numbers in the sequence a single step is
-# taken, once, and at FLUX's own width only the smallest size.
+# On a CPU, where mflux's step takes up to twenty minutes: above this many numbers in the sequence a single
+# step is taken, once. What takes more than an hour is left to `benchmarks.sampling_wide`.
 MANY = 512 * 1024
 WIDE_SIDES_ON_CPU = (256,)
 
@@ -32,8 +32,7 @@ One joint block and one single block of random weights, the same for both; 512 p
 noise to latents, all that each does once a run included. *mflux*: its `Transformer` and scheduler as they
 are; at width 256 with its fixed widths replaced. Seconds a step; *ratio* is ours over mflux's, round by
 round. *memory*: the most that a run takes beyond the weights, ours over mflux's. *difference*: largest,
-over mflux's largest value. On a CPU sequences of more than half a million numbers take one step, once, and
-width 3,072 only the smallest size.
+over mflux's largest value. On a CPU sequences of more than half a million numbers take one step, once.
 """
 
 
@@ -80,18 +79,29 @@ class _Contender:
 
 
 def measure(quick: bool) -> Section:
-    """Every width, size and number of Redux tokens."""
+    """Every width, size and number of Redux tokens; on a CPU only small sizes at FLUX's own width."""
+    widths = QUICK_WIDTHS if quick else WIDTHS
+    return compared("Sampling", {width: _sides(width, quick) for width in widths}, quick)
+
+
+def compared(title: str, sizes: Mapping[int, Sequence[int]], quick: bool) -> Section:
+    """Widths, and pixels a side for each, with every number of Redux tokens.
+
+    Broken off by Ctrl-C it tells of what was measured.
+    """
     ModelConfig.precision = compute_dtype()  # mflux's global: else it rounds to bfloat16 on a CPU too.
-    rows, ratios = [], []
-    for width in QUICK_WIDTHS if quick else WIDTHS:
-        module = mflux_transformer(width)
-        ours = FluxTransformer(_arranged(module, width), {})
-        for side in _sides(width, quick):
-            for redux in REDUX_TOKENS:
-                row, ratio = _row(_Case(width, side, redux), module, ours, quick)
-                print(" | ".join(row), flush=True)
-                rows.append(row)
-                ratios.append(ratio)
+    rows: list[list[str]] = []
+    ratios: list[float] = []
+    broken_off = False
+    try:
+        for row, ratio in _rows(sizes, quick):
+            print(" | ".join(row), flush=True)
+            rows.append(row)
+            ratios.append(ratio)
+    except KeyboardInterrupt:
+        if not rows:
+            raise
+        broken_off = True
     headings = ["width", "image tokens", "Redux tokens", "ours, s", "mflux, s", "ratio"]
     headings += ["memory", "difference"]
     met = sum(ratio <= GOAL for ratio in ratios)
@@ -99,7 +109,18 @@ def measure(quick: bool) -> Section:
         f"Goal, at most {GOAL} of mflux's time: met in {met} of {len(ratios)} cases; "
         f"ratios {min(ratios):.3f} to {max(ratios):.3f}. Computed in {compute_dtype()}."
     ]
-    return Section("Sampling", _TEXT, [Table(headings, rows)], ["mlx", "mflux", "numpy"], notes)
+    if broken_off:
+        notes.append("Broken off here: the sizes that would have followed were not measured.")
+    return Section(title, _TEXT, [Table(headings, rows)], ["mlx", "mflux", "numpy"], notes)
+
+
+def _rows(sizes: Mapping[int, Sequence[int]], quick: bool) -> Iterator[tuple[list[str], float]]:
+    for width, sides in sizes.items():
+        module = mflux_transformer(width)
+        ours = FluxTransformer(_arranged(module, width), {})
+        for side in sides:
+            for redux in REDUX_TOKENS:
+                yield _row(_Case(width, side, redux), module, ours, quick)
 
 
 def _sides(width: int, quick: bool) -> tuple[int, ...]:
