@@ -243,15 +243,15 @@ class Executor:
         return _computed(step.node, values, self.make_context(step.node_id, self))
 
     def _announce_found(self, found: dict[str, Outputs]) -> None:
-        nodes = self.plan.nodes
         for node_id, outputs in found.items():
-            self._announce(NodeReused(node_id, nodes[node_id].class_type, "cache", *_told(outputs)), outputs)
+            class_type = self.plan.steps[node_id].node.class_type
+            self._announce(NodeReused(node_id, class_type, "cache", *_told(outputs)), outputs)
 
     def _announce(self, event: NodeFinished | NodeReused, outputs: Outputs) -> None:
         """Tell of a node's result, and of its twins'."""
         self.emit(event)
         for copy in self._copies.get(event.node_id, ()):
-            self.emit(NodeReused(copy, self.plan.nodes[copy].class_type, "twin", *_told(outputs)))
+            self.emit(NodeReused(copy, event.class_type, "twin", *_told(outputs)))
 
 
 def _held(cache: ResultCache, name: str, node: Node) -> Outputs | None:

@@ -62,25 +62,17 @@ class Plan:
 
     Attributes
     ----------
-    nodes : mapping
-        Checked nodes by id, in topological order.
     targets : tuple of str
         Ids whose outputs are wanted, as the caller named them.
     steps : mapping
-        By id of each node the step that computes it.
+        By id of each node, in topological order, the step that computes it.
     by_key : mapping
         Each step once, by key, in topological order.
     """
 
-    nodes: Mapping[str, Node]
     targets: tuple[str, ...]
     steps: Mapping[str, Step]
     by_key: Mapping[str, Step]
-
-    @property
-    def keys(self) -> dict[str, str]:
-        """Result key by id."""
-        return {node_id: step.key for node_id, step in self.steps.items()}
 
 
 def make_plan(checked: Checked, env: Environment) -> Plan:
@@ -115,7 +107,7 @@ def make_plan(checked: Checked, env: Environment) -> Plan:
             eager, lazy = _by_need(links, lazy_names) if lazy_names else (links, _NO_LINKS)
             by_key[key] = Step(node_id, node, key, own, depth, len(by_key), links, eager, lazy)
         steps[node_id] = by_key[key]
-    return Plan(checked.nodes, checked.targets, steps, by_key)
+    return Plan(checked.targets, steps, by_key)
 
 
 def together(plans: Mapping[str, Plan]) -> Plan:
@@ -126,20 +118,17 @@ def together(plans: Mapping[str, Plan]) -> Plan:
     plans : mapping
         By the name that stands before the ids of each one's nodes: ``name:id``. No name holds a colon.
     """
-    nodes: dict[str, Node] = {}
     targets: list[str] = []
     steps: dict[str, Step] = {}
     by_key: dict[str, Step] = {}
     for name, plan in plans.items():
         targets += [f"{name}:{target}" for target in plan.targets]
-        for node_id, node in plan.nodes.items():
+        for node_id, step in plan.steps.items():
             place = f"{name}:{node_id}"
-            nodes[place] = node
-            step = plan.steps[node_id]
             if step.key not in by_key:
                 by_key[step.key] = _moved(step, name, place, len(by_key), steps)
             steps[place] = by_key[step.key]
-    return Plan(nodes, tuple(targets), steps, by_key)
+    return Plan(tuple(targets), steps, by_key)
 
 
 def _moved(step: Step, name: str, place: str, position: int, steps: Mapping[str, Step]) -> Step:

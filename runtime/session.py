@@ -180,7 +180,7 @@ class Session:
         started = time.perf_counter()
         status = "failed"
         try:
-            emit(RunStarted(len(plan.nodes), plan.targets))
+            emit(RunStarted(len(plan.steps), plan.targets))
             outputs = executor.run()
             status = "done"
         except (Cancelled, KeyboardInterrupt):

@@ -10,6 +10,7 @@ from graph import Link, Node, NodeSpec, Registry, Workflow
 from runtime.cache import ResultCache
 from runtime.context import CancelToken, Surroundings
 from runtime.events import Event, Listener, NodeReused, NodeStarted, ignore
+from runtime.plan import Plan
 from runtime.session import RunResult, Session
 
 SURROUNDINGS = Surroundings([Path()], Path("output"))
@@ -63,6 +64,11 @@ def workflow(**nodes: tuple[type[Node] | str, dict[str, Any]]) -> Workflow:
             for node_id, (node_class, inputs) in nodes.items()
         }
     )
+
+
+def keys_of(plan: Plan) -> dict[str, str]:
+    """The key of each node's result."""
+    return {node_id: step.key for node_id, step in plan.steps.items()}
 
 
 def link(value: Any) -> Any:

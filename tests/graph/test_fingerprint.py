@@ -27,7 +27,8 @@ BASE = workflow(
 def keys_of(
     given: Workflow, registry: Registry = REGISTRY, targets: Iterable[str] | None = None
 ) -> dict[str, str]:
-    return dict(make_plan(check(given, registry, targets), SURROUNDINGS).keys)
+    plan = make_plan(check(given, registry, targets), SURROUNDINGS)
+    return {node_id: step.key for node_id, step in plan.steps.items()}
 
 
 def test_keys_are_64_hexadecimal_digits() -> None:
@@ -209,7 +210,7 @@ from graph.validation import check
 from runtime.context import Surroundings
 from runtime.plan import make_plan
 plan = make_plan(check(parse_workflow(sys.stdin.read()), REGISTRY), Surroundings([], "output"))
-print(json.dumps(dict(plan.keys)))
+print(json.dumps({node_id: step.key for node_id, step in plan.steps.items()}))
 """
 
 

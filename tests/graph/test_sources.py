@@ -33,7 +33,7 @@ def key(folder: Path, package: str, monkeypatch: pytest.MonkeyPatch) -> str:
     _digest.cache_clear()
     halve = __import__(f"{package}.nodes", fromlist=["Halve"]).Halve
     registry = Registry([halve])
-    return make_plan(check(workflow(h=(halve, {"value": 1.0})), registry, ["h"]), SURROUNDINGS).keys["h"]
+    return make_plan(check(workflow(h=(halve, {"value": 1.0})), registry, ["h"]), SURROUNDINGS).steps["h"].key
 
 
 def package(folder: Path, helper: str) -> Path:

@@ -34,7 +34,7 @@ def state_of(given: Workflow, *targets: str, **held: int) -> RunState:
     """A state whose targets are demanded; ``held`` are results of an earlier run."""
     plan = plan_of(given, *targets)
     results: dict[str, Outputs] = {
-        plan.keys[node_id]: Integer(value=value) for node_id, value in held.items()
+        plan.steps[node_id].key: Integer(value=value) for node_id, value in held.items()
     }
     state = RunState(plan, lambda key, node: results.get(key))
     state.demand(targets)
