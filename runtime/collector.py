@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-# About what a node's plan, values, events and place in a cache come to.
+# Three times what the plan, result and place in a cache of a node that does nothing come to.
 _OBJECTS_A_NODE = 30
 
 _lock = Lock()
@@ -20,7 +20,7 @@ def patient_collector(nodes: int) -> Iterator[None]:
     """Let the collector wait, before it looks for cycles, until a run of so many nodes has made its objects.
 
     As a rule it looks each time that 700 objects have been added, and walks all there are when they have
-    grown by a quarter: of a run of 20,000 nodes half a million, none of which can go. For the few nodes
+    grown by a quarter: of a run of 20,000 nodes some 200,000, none of which can go. For the few nodes
     of a usual workflow nothing changes. Runs may overlap, on several threads: the last one restores the rule.
     """
     global _patient_runs, _usual
