@@ -88,26 +88,29 @@ def make_plan(checked: Checked, env: Environment) -> Plan:
     steps: dict[str, Step] = {}
     by_key: dict[str, Step] = {}
     for node_id, node in checked.nodes.items():
-        try:
-            own, links = own_text_and_links(node, node.fingerprint(env))
-        except Exception as error:  # a file that vanished, a fingerprint that is no JSON value, ...
-            raise WorkflowError([_fingerprint_failed(node_id, node, error)]) from error
-        depth = 0
-        sources: list[tuple[str, str]] = []
-        for name, link in links.items():
-            source = steps[link.node_id]
-            sources.append((name, f"{source.key} {link.slot}"))
-            if source.depth >= depth:
-                depth = source.depth + 1
-            if source.node_id != link.node_id:
-                links[name] = Link(source.node_id, link.slot)
-        key = key_of(own, sources)
-        if key not in by_key:
-            lazy_names = lazy_inputs_of(type(node))
-            eager, lazy = _by_need(links, lazy_names) if lazy_names else (links, _NO_LINKS)
-            by_key[key] = Step(node_id, node, key, own, depth, len(by_key), links, eager, lazy)
-        steps[node_id] = by_key[key]
+        step = _step(node_id, node, env, steps, len(by_key))
+        steps[node_id] = by_key.setdefault(step.key, step)
     return Plan(checked.targets, steps, by_key)
+
+
+def _step(node_id: str, node: Node, env: Environment, before: Mapping[str, Step], position: int) -> Step:
+    """The step of a node whose sources are ``before`` it."""
+    try:
+        own, links = own_text_and_links(node, node.fingerprint(env))
+    except Exception as error:  # a file that vanished, a fingerprint that is no JSON value, ...
+        raise WorkflowError([_fingerprint_failed(node_id, node, error)]) from error
+    depth = 0
+    sources: list[tuple[str, str]] = []
+    for name, link in links.items():
+        source = before[link.node_id]
+        sources.append((name, f"{source.key} {link.slot}"))
+        if source.depth >= depth:
+            depth = source.depth + 1
+        if source.node_id != link.node_id:
+            links[name] = Link(source.node_id, link.slot)
+    lazy_names = lazy_inputs_of(type(node))
+    eager, lazy = _by_need(links, lazy_names) if lazy_names else (links, _NO_LINKS)
+    return Step(node_id, node, key_of(own, sources), own, depth, position, links, eager, lazy)
 
 
 def together(plans: Mapping[str, Plan]) -> Plan:
