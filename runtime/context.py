@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from runtime.cache.halves import Half, NoHalf
+from runtime.cache import ResultCache
+from runtime.cache.halves import Half
 from runtime.errors import Cancelled
 from runtime.events import Listener, NodeProgress
 from runtime.files import find_input
@@ -51,41 +52,74 @@ class CancelToken:
             raise Cancelled("the run was cancelled")
 
 
-def _no_half(node_id: str) -> Half:
-    return NoHalf()
+@dataclass(frozen=True)
+class RunContext:
+    """What all nodes of a run share.
+
+    Attributes
+    ----------
+    surroundings_of : callable
+        Where a node reads and writes, by its id.
+    services : Services
+    cache : ResultCache
+        Asked before a node runs, and given what each node computed.
+    emit : callable
+        Gets the nodes' events.
+    token : CancelToken
+        Looked at between nodes; the nodes look at it between steps.
+    describe : callable
+        What a node may write beside its result, by its id and the seconds of the nodes that have finished.
+    seconds : dict
+        Seconds that each finished node took, by id; with those of earlier runs whose half-done work it
+        went on with.
+    """
+
+    surroundings_of: Callable[[str], Surroundings]
+    services: Services
+    cache: ResultCache
+    emit: Listener
+    token: CancelToken
+    describe: Callable[[str, Mapping[str, float]], dict[str, Any]]
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class NodeContext:
-    """The context of one node's run (:class:`graph.Context`)."""
+    """The context of one node's run (:class:`graph.Context`).
+
+    ``half_name`` names the node's half-done work in the cache; ``opened_half`` is where it is, if the node
+    has asked for it.
+    """
 
     node_id: str
-    surroundings: Surroundings
-    services: Services
-    emit: Listener
-    token: CancelToken
-    describe_run: Callable[[str], dict[str, Any]]  # these two are asked by node id
-    half_of: Callable[[str], Half] = _no_half
+    run: RunContext
+    half_name: str
+    opened_half: Half | None = None
 
     @property
     def output_directory(self) -> Path:
-        return self.surroundings.output_directory
+        return self.run.surroundings_of(self.node_id).output_directory
 
     def find_input(self, name: str) -> Path:
-        return self.surroundings.find_input(name)
+        return self.run.surroundings_of(self.node_id).find_input(name)
 
     def progress(self, value: int, maximum: int, preview: Any = None) -> None:
-        self.emit(NodeProgress(self.node_id, value, maximum, preview))
-        self.token.raise_if_cancelled()
+        self.run.emit(NodeProgress(self.node_id, value, maximum, preview))
+        self.run.token.raise_if_cancelled()
 
     def service(self, kind: type[Service]) -> Service:
-        return self.services.get(kind)
+        return self.run.services.get(kind)
 
     def half(self) -> dict[str, Any] | None:
-        return self.half_of(self.node_id).load()
+        return self._open_half().load()
 
     def save_half(self, **items: Any) -> None:
-        self.half_of(self.node_id).save(items)
+        self._open_half().save(items)
 
     def provenance(self) -> dict[str, Any]:
-        return self.describe_run(self.node_id)
+        return self.run.describe(self.node_id, self.run.seconds)
+
+    def _open_half(self) -> Half:
+        if self.opened_half is None:
+            self.opened_half = self.run.cache.half(self.half_name)
+        return self.opened_half

@@ -10,8 +10,9 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from weakref import ReferenceType, ref
 
 from pydantic import ValidationError
@@ -23,11 +24,10 @@ from graph.inputs import literal_faults
 from graph.node import Node, Outputs, validated
 from graph.registry import Registry
 from runtime.cache import NoCache, ResultCache
-from runtime.cache.halves import Half
 from runtime.cache.parts import digest_of
-from runtime.context import CancelToken, NodeContext
+from runtime.context import NodeContext, RunContext
 from runtime.errors import Cancelled, NodeFailed
-from runtime.events import Event, Listener, NodeErred, NodeFinished, NodeReused, NodeStarted, plain_values
+from runtime.events import Event, NodeErred, NodeFinished, NodeReused, NodeStarted, plain_values
 from runtime.host_thread import HostThread
 from runtime.plan import Plan, Step
 from runtime.state import HasRoom, RunState
@@ -36,52 +36,38 @@ Values = dict[str, Any]
 Result = TypeVar("Result")
 
 
+class _HostWork(NamedTuple):
+    """A node that runs on the second thread, and the events that it will have told."""
+
+    values: Values
+    content: str | None
+    context: NodeContext
+    events: list[Event]
+
+
 class Executor:
     """One run of one plan.
 
     Parameters
     ----------
     plan : Plan
-    cache : ResultCache
-        Asked before a node runs, and given what each node computed.
-    make_context : callable
-        The context for a node id, given this executor, which it must not hold itself: without a cycle of
-        references all of a run goes when its caller lets go of the result, not at some later collection.
-    emit : callable
-        Gets the nodes' events.
-    token : CancelToken
-        Looked at between nodes; the nodes look at it between steps.
+    run_context : RunContext
     has_room : callable, optional
         See :class:`runtime.state.RunState`. Default: memory holds one model at a time.
 
-    Attributes
-    ----------
-    seconds : dict
-        Seconds that each finished node took, by id; with those of earlier runs whose half-done work it
-        went on with.
+    Nothing that this holds leads back to it: without a cycle of references all of a run goes when its
+    caller lets go of the result, not at some later collection.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        cache: ResultCache,
-        make_context: Callable[[str, Executor], NodeContext],
-        emit: Listener,
-        token: CancelToken,
-        has_room: HasRoom = lambda values: False,
-    ) -> None:
+    def __init__(self, plan: Plan, run_context: RunContext, has_room: HasRoom = lambda values: False) -> None:
         self.plan = plan
-        self.cache = cache
-        self.make_context = make_context
-        self.emit = emit
-        self.token = token
-        self.seconds: dict[str, float] = {}
-        self._contents: dict[str, str | None] = {}  # of the nodes that run
-        self._halves: dict[str, Half] = {}
+        self.run_context = run_context
+        self.cache = run_context.cache
+        self.emit = run_context.emit
+        self.state = RunState(plan, partial(_held, run_context.cache), has_room)
+        self._has_contents = not isinstance(run_context.cache, NoCache)
         self._beside: HostThread[Outputs] = HostThread()
-        self._host_inputs: dict[str, tuple[Values, list[Event]]] = {}
-        self._has_contents = not isinstance(cache, NoCache)
-        self.state = RunState(plan, partial(_held, cache), has_room)
+        self._host_work: dict[str, _HostWork] = {}
         self._copies: defaultdict[str, list[str]] = defaultdict(list)
         if len(plan.by_key) < len(plan.steps):
             for node_id, step in plan.steps.items():
@@ -118,7 +104,7 @@ class Executor:
     def _run_all(self) -> None:
         state = self.state
         while state.ready or self._beside:
-            self.token.raise_if_cancelled()
+            self.run_context.token.raise_if_cancelled()
             if self._beside:
                 self._take_host_work(wait=not state.ready)
                 if not state.ready:
@@ -128,9 +114,8 @@ class Executor:
     def _advance(self, step: Step, values: Values) -> None:
         """Run a node, or let it wait for the lazy inputs that it turns out to need."""
         node_id, node = step.node_id, step.node
-        lazy = self._guarded(self._lazy_inputs_needed, step, values) if step.lazy else []
-        if lazy:
-            self._announce_found(self.state.demand_lazy(node_id, lazy))
+        if step.lazy and (names := self._guarded(step, values, lambda: _lazy_inputs_needed(step, values))):
+            self._announce_found(self.state.demand_lazy(node_id, names))
             return
         content = self._content(step, values)
         known = _held(self.cache, content, node) if content is not None else None
@@ -138,39 +123,42 @@ class Executor:
             self._reuse(step, known)
             return
         self.emit(NodeStarted(node_id, node.class_type))
-        self._contents[node_id] = content
         if node.is_host_work and self.state.ready:  # otherwise there is nothing to do meanwhile
-            self._begin_host_work(step, values)
+            self._begin_host_work(step, values, content)
             return
+        context = NodeContext(node_id, self.run_context, _half_name(step, content))
         started = time.perf_counter()
-        outputs = self._guarded(self._call, step, values)
-        self._finish(step, outputs, time.perf_counter() - started)
+        outputs = self._guarded(step, values, lambda: _computed(node, values, context))
+        self._finish(step, content, context, outputs, time.perf_counter() - started)
 
-    def _finish(self, step: Step, outputs: Outputs, seconds: float) -> None:
+    def _finish(
+        self, step: Step, content: str | None, context: NodeContext, outputs: Outputs, seconds: float
+    ) -> None:
         node_id, node_class = step.node_id, type(step.node)
-        self.seconds[node_id] = seconds
-        self.cache.put(step.key, outputs, self._contents.pop(node_id), seconds, node_class)
-        if node_id in self._halves:
-            self._end_half(node_id)
+        self.run_context.seconds[node_id] = seconds
+        self.cache.put(step.key, outputs, content, seconds, node_class)
+        if context.opened_half is not None:
+            self.run_context.seconds[node_id] += context.opened_half.carried
+            context.opened_half.drop()
         self.state.finish(step, outputs)
         self._announce(NodeFinished(node_id, node_class.class_type, seconds, *_told(outputs)), outputs)
 
-    def _begin_host_work(self, step: Step, values: Values) -> None:
+    def _begin_host_work(self, step: Step, values: Values, content: str | None) -> None:
         """Let a node run beside those that follow. All its events are told on this thread."""
-        context, events = self.make_context(step.node_id, self), list[Event]()
-        context.emit = events.append
-        self._host_inputs[step.node_id] = values, events
+        events: list[Event] = []
+        run_context = replace(self.run_context, emit=events.append)
+        context = NodeContext(step.node_id, run_context, _half_name(step, content))
+        self._host_work[step.node_id] = _HostWork(values, content, context, events)
         self._beside.submit(step.node_id, lambda: _computed(step.node, values, context))
 
     def _take_host_work(self, *, wait: bool) -> None:
         """Take the results that are there; one that failed ends the run as if it had failed here."""
         for node_id, result in self._beside.results(wait=wait):
-            step = self.plan.steps[node_id]
-            values, events = self._host_inputs.pop(node_id)
-            for event in events:
+            step, work = self.plan.steps[node_id], self._host_work.pop(node_id)
+            for event in work.events:
                 self.emit(event)
-            outputs, seconds = self._guarded(lambda *_, result=result: result(), step, values)
-            self._finish(step, outputs, seconds)
+            outputs, seconds = self._guarded(step, work.values, result)
+            self._finish(step, work.content, work.context, outputs, seconds)
 
     def _finish_host_work(self) -> None:
         """The run is over early: what had begun is finished, as it would have been without the thread."""
@@ -189,21 +177,6 @@ class Executor:
                 sources.append((name, source))
         return content_of(step.own, sources)
 
-    def half_of(self, node_id: str) -> Half:
-        """Where a node that runs keeps what it has done so far."""
-        half = self._halves.get(node_id)
-        if half is None:
-            step = self.plan.steps[node_id]
-            # An output node's files are its own workflow's: another with the same values writes others.
-            content = None if step.node.is_output else self._contents[node_id]
-            self._halves[node_id] = half = self.cache.half(content or step.key)
-        return half
-
-    def _end_half(self, node_id: str) -> None:
-        half = self._halves.pop(node_id)
-        self.seconds[node_id] += half.carried
-        half.drop()
-
     def _reuse(self, step: Step, outputs: Outputs) -> None:
         """Give a node the result that the same values led to before."""
         node_class = type(step.node)
@@ -211,10 +184,10 @@ class Executor:
         self.state.finish(step, outputs)
         self._announce(NodeReused(step.node_id, node_class.class_type, "unchanged", *_told(outputs)), outputs)
 
-    def _guarded(self, work: Callable[[Step, Values], Result], step: Step, values: Values) -> Result:
+    def _guarded(self, step: Step, values: Values, work: Callable[[], Result]) -> Result:
         """Do some work of a node; what the node raises in it becomes a failure that names the node."""
         try:
-            return work(step, values)
+            return work()
         except Cancelled:
             raise
         except (Exception, SystemExit) as raised:
@@ -224,23 +197,6 @@ class Executor:
             failure = NodeFailed(node_id, node.class_type, {**node.__dict__, **values}, error)
             self.emit(NodeErred(node_id, node.class_type, type(error).__name__, failure.reason))
             raise failure from error
-
-    def _lazy_inputs_needed(self, step: Step, values: Values) -> list[str]:
-        node, lazy = step.node, step.lazy
-        if lazy.keys() <= values.keys():
-            return []
-        asked = node.model_copy(update=values).needed()
-        if isinstance(asked, str):
-            raise TypeError(f"needed must return a collection of input names, not {asked!r}")
-        asked, names = tuple(asked), inputs_of(type(node))
-        for name in asked:
-            if name not in names:
-                advice = suggestion(name, names, f"Inputs are {', '.join(names)}.")
-                raise ValueError(f"needed named {name!r}, which is no input. {advice}")
-        return [name for name in asked if name in lazy and name not in values]
-
-    def _call(self, step: Step, values: Values) -> Outputs:
-        return _computed(step.node, values, self.make_context(step.node_id, self))
 
     def _announce_found(self, found: dict[str, Outputs]) -> None:
         for node_id, outputs in found.items():
@@ -252,6 +208,29 @@ class Executor:
         self.emit(event)
         for copy in self._copies.get(event.node_id, ()):
             self.emit(NodeReused(copy, event.class_type, "twin", *_told(outputs)))
+
+
+def _half_name(step: Step, content: str | None) -> str:
+    """What names a node's half-done work.
+
+    An output node's files are its own workflow's: another with the same values writes others.
+    """
+    return step.key if content is None or step.node.is_output else content
+
+
+def _lazy_inputs_needed(step: Step, values: Values) -> list[str]:
+    node, lazy = step.node, step.lazy
+    if lazy.keys() <= values.keys():
+        return []
+    asked = node.model_copy(update=values).needed()
+    if isinstance(asked, str):
+        raise TypeError(f"needed must return a collection of input names, not {asked!r}")
+    asked, names = tuple(asked), inputs_of(type(node))
+    for name in asked:
+        if name not in names:
+            advice = suggestion(name, names, f"Inputs are {', '.join(names)}.")
+            raise ValueError(f"needed named {name!r}, which is no input. {advice}")
+    return [name for name in asked if name in lazy and name not in values]
 
 
 def _held(cache: ResultCache, name: str, node: Node) -> Outputs | None:

@@ -19,7 +19,7 @@ from runtime.cache import MemoryCache, NoCache, ResultCache
 from runtime.cache.layers import LayeredCache
 from runtime.cache.opening import disk_cache
 from runtime.collector import patient_collector
-from runtime.context import CancelToken, NodeContext, Surroundings
+from runtime.context import CancelToken, RunContext, Surroundings
 from runtime.errors import Cancelled
 from runtime.events import Event, Listener, RunFinished, RunStarted, ignore
 from runtime.executor import Executor
@@ -166,16 +166,15 @@ class Session:
         checked = check_jobs(jobs, registry or self.registry)
         plan, token = checked.plan, token or CancelToken()
 
-        def make_context(node_id: str, executor: Executor) -> NodeContext:
-            surroundings = checked.owner(node_id)[0].job.surroundings
-            describe = partial(checked.describe, seconds=executor.seconds)
-            return NodeContext(node_id, surroundings, self.services, emit, token, describe, executor.half_of)
+        def surroundings_of(node_id: str) -> Surroundings:
+            return checked.owner(node_id)[0].job.surroundings
 
         def emit(event: Event) -> None:
             self.services.observe(event)
             on_event(event)
 
-        executor = Executor(plan, self.cache, make_context, emit, token, self.services.has_room_for)
+        run = RunContext(surroundings_of, self.services, self.cache, emit, token, checked.describe)
+        executor = Executor(plan, run, self.services.has_room_for)
         self.services.run_begins(_View(emit, executor.state.pending_values))
         started = time.perf_counter()
         status = "failed"

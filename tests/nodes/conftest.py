@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from graph.node import Node
-from runtime.context import CancelToken, NodeContext, Surroundings
+from runtime.cache import NoCache
+from runtime.context import CancelToken, NodeContext, RunContext, Surroundings
 from runtime.events import Event, NodeProgress
 from runtime.models.store import ModelStore
 from runtime.services import Services
@@ -31,15 +32,15 @@ class Bench:
 
     def run(self, node: Node) -> Any:
         """The node's outputs."""
-        context = NodeContext(
-            "node",
-            self.surroundings,
+        run = RunContext(
+            lambda node_id: self.surroundings,
             Services(self.store),
+            NoCache(),
             self.events.append,
             self.token,
-            lambda node_id: PROVENANCE,
+            lambda *_: PROVENANCE,
         )
-        return node.run(context)
+        return node.run(NodeContext("node", run, "half"))
 
     @property
     def steps(self) -> list[tuple[int, int]]:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.context import CancelToken, NodeContext, Surroundings
+from runtime.cache import NoCache
+from runtime.context import CancelToken, NodeContext, RunContext, Surroundings
 from runtime.errors import Cancelled
 from runtime.events import Event, NodeProgress
 from runtime.files import InputNotFoundError
@@ -13,7 +14,10 @@ from runtime.services import Services
 
 def context(folder: Path, events: list[Event], token: CancelToken, services: Services) -> NodeContext:
     surroundings = Surroundings([folder / "a", folder / "b"], folder / "out")
-    return NodeContext("node", surroundings, services, events.append, token, lambda node_id: {"prompt": {}})
+    run = RunContext(
+        lambda node_id: surroundings, services, NoCache(), events.append, token, lambda *_: {"prompt": {}}
+    )
+    return NodeContext("node", run, "half")
 
 
 @pytest.fixture

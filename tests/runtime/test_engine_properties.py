@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from graph import Link, NodeSpec, Workflow
 from graph.validation import check
 from runtime.cache import MemoryCache, NoCache
-from runtime.context import CancelToken
+from runtime.context import CancelToken, RunContext
 from runtime.events import ignore
 from runtime.executor import Executor
 from runtime.plan import make_plan
+from runtime.services import Services
 
 SETTINGS = settings(max_examples=80, deadline=None)
 SMALL = st.integers(-3, 3)
@@ -173,8 +174,10 @@ def test_no_value_outlives_its_last_reader(data: st.DataObject, workflow: Workfl
     """At the end of a run only targets' values are held."""
     targets = data.draw(targets_of(workflow))
     plan = make_plan(check(workflow, REGISTRY, targets), SURROUNDINGS)
-    context: Any = None  # integer nodes do not look at it
-    executor = Executor(plan, NoCache(), lambda node_id, executor: context, ignore, CancelToken())
+    run = RunContext(
+        lambda node_id: SURROUNDINGS, Services(), NoCache(), ignore, CancelToken(), lambda *_: {}
+    )
+    executor = Executor(plan, run)
     executor.run()
     assert set(executor.state.values) == {plan.steps[target].node_id for target in targets}
     assert not executor.state.waiting

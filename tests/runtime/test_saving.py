@@ -6,7 +6,8 @@ import pytest
 from cache_samples import disk
 
 from runtime import saving
-from runtime.context import CancelToken, NodeContext, Surroundings
+from runtime.context import CancelToken, NodeContext, RunContext, Surroundings
+from runtime.events import ignore
 from runtime.files import SaveError
 from runtime.saving import save_once
 from runtime.services import Services
@@ -15,10 +16,9 @@ from runtime.services import Services
 def save(folder: Path, *contents: bytes) -> list[str]:
     """What one run of a node that is killed before it is done writes, or finds written."""
     surroundings = Surroundings([folder], folder / "out")
-    context = NodeContext(
-        "save", surroundings, Services(), lambda event: None, CancelToken(), lambda node_id: {},
-        lambda node_id: disk(folder / "cache")[0].half("save"),
-    )  # fmt: skip
+    cache = disk(folder / "cache")[0]
+    run = RunContext(lambda node_id: surroundings, Services(), cache, ignore, CancelToken(), lambda *_: {})
+    context = NodeContext("save", run, "save")
     return [path.name for path in save_once(context, "fox", ".png", contents)]
 
 
