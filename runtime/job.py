@@ -84,6 +84,10 @@ class CheckedJobs:
         name, _, node_id = place.partition(":")
         return self.by_name[name], node_id
 
+    def surroundings_of(self, place: str) -> Surroundings:
+        """Where a node of the plan reads and writes."""
+        return self.owner(place)[0].job.surroundings
+
     def describe(self, place: str, seconds: Mapping[str, float]) -> dict[str, Any]:
         """What a node may write beside its result: of its own job, whatever else runs.
 

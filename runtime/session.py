@@ -166,14 +166,11 @@ class Session:
         checked = check_jobs(jobs, registry or self.registry)
         plan, token = checked.plan, token or CancelToken()
 
-        def surroundings_of(node_id: str) -> Surroundings:
-            return checked.owner(node_id)[0].job.surroundings
-
         def emit(event: Event) -> None:
             self.services.observe(event)
             on_event(event)
 
-        run = RunContext(surroundings_of, self.services, self.cache, emit, token, checked.describe)
+        run = RunContext(checked.surroundings_of, self.services, self.cache, emit, token, checked.describe)
         executor = Executor(plan, run, self.services.has_room_for)
         self.services.run_begins(_View(emit, executor.state.pending_values))
         started = time.perf_counter()
