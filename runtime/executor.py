@@ -114,7 +114,7 @@ class Executor:
     def _advance(self, step: Step, values: Values) -> None:
         """Run a node, or let it wait for the lazy inputs that it turns out to need."""
         node_id, node = step.node_id, step.node
-        if step.lazy and (names := self._guarded(step, values, lambda: _lazy_inputs_needed(step, values))):
+        if step.lazy and (names := self._guarded(step, values, _lazy_inputs_needed, step, values)):
             self._announce_found(self.state.demand_lazy(node_id, names))
             return
         content = self._content(step, values)
@@ -128,7 +128,7 @@ class Executor:
             return
         context = NodeContext(node_id, self.run_context, _half_name(step, content))
         started = time.perf_counter()
-        outputs = self._guarded(step, values, lambda: _computed(node, values, context))
+        outputs = self._guarded(step, values, _computed, node, values, context)
         self._finish(step, content, context, outputs, time.perf_counter() - started)
 
     def _finish(
@@ -184,10 +184,10 @@ class Executor:
         self.state.finish(step, outputs)
         self._announce(NodeReused(step.node_id, node_class.class_type, "unchanged", *_told(outputs)), outputs)
 
-    def _guarded(self, step: Step, values: Values, work: Callable[[], Result]) -> Result:
+    def _guarded(self, step: Step, values: Values, work: Callable[..., Result], *args: Any) -> Result:
         """Do some work of a node; what the node raises in it becomes a failure that names the node."""
         try:
-            return work()
+            return work(*args)
         except Cancelled:
             raise
         except (Exception, SystemExit) as raised:
