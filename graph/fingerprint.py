@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from functools import cache
 from json.encoder import encode_basestring_ascii
 from typing import Any
@@ -38,24 +37,23 @@ def canonical(value: Any) -> str:
     return _ENCODER.encode(value)
 
 
-def key_of(own: str, sources: Iterable[tuple[str, str]]) -> str:
-    """The key of the result of a node with this text of its own, in 64 hexadecimal digits.
+def key_of(content: str) -> str:
+    """The key of a result, in 64 hexadecimal digits.
 
-    ``sources`` names by input the producer's key and the slot that the link reads, as in :func:`content_of`.
+    ``content`` is the node's text of its own with a line for each link, which names the producer's key and
+    the slot.
     """
-    return hashlib.sha256(content_of(own, sources).encode()).hexdigest()
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
-def content_of(own: str, sources: Iterable[tuple[str, str]]) -> str:
-    """A node and what it reads, in one text: equal texts mean equal results.
+def link_line(name: str, source: str) -> str:
+    """What a linked input adds to a node's text of its own: equal texts mean equal results.
 
-    ``sources`` are the linked inputs in the order of their names (that of :func:`own_text_and_links`), each
-    with what tells the link's value from all others, without line breaks: the producer's key and the slot,
-    or the value's digest.
+    The lines of several stand in the order of their names (that of :func:`own_text_and_links`). ``source``
+    tells the link's value from all others, without line breaks: the producer's key and the slot, or the
+    value's digest.
     """
-    for name, source in sources:
-        own += f"\n{name} <- {source}"
-    return own
+    return f"\n{name} <- {source}"
 
 
 def own_text_and_links(node: Node, fingerprint: Any = None) -> tuple[str, dict[str, Link]]:

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from graph.declaration import inputs_of, outputs_class
 from graph.faults import suggestion
-from graph.fingerprint import content_of
+from graph.fingerprint import link_line
 from graph.inputs import literal_faults
 from graph.node import Node, Outputs, validated
 from graph.registry import Registry
@@ -170,12 +170,12 @@ class Executor:
         """What names the node by the values that it reads; None if its key says as much."""
         if not (values and self._has_contents):
             return None
-        sources: list[tuple[str, str]] = []
+        content = step.own
         for name, link in step.links.items():
             if name in values:
                 source = digest_of(values[name]) or f"{self.plan.steps[link.node_id].key} {link.slot}"
-                sources.append((name, source))
-        return content_of(step.own, sources)
+                content += link_line(name, source)
+        return content
 
     def _reuse(self, step: Step, outputs: Outputs) -> None:
         """Give a node the result that the same values led to before."""

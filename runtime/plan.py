@@ -13,7 +13,7 @@ from typing import NamedTuple
 from graph.context import Environment
 from graph.declaration import lazy_inputs_of
 from graph.faults import Fault, WorkflowError
-from graph.fingerprint import key_of, own_text_and_links
+from graph.fingerprint import key_of, link_line, own_text_and_links
 from graph.links import Link
 from graph.node import Node
 from graph.validation import Checked
@@ -99,18 +99,17 @@ def _step(node_id: str, node: Node, env: Environment, before: Mapping[str, Step]
         own, links = own_text_and_links(node, node.fingerprint(env))
     except Exception as error:  # a file that vanished, a fingerprint that is no JSON value, ...
         raise WorkflowError([_fingerprint_failed(node_id, node, error)]) from error
-    depth = 0
-    sources: list[tuple[str, str]] = []
+    content, depth = own, 0
     for name, link in links.items():
         source = before[link.node_id]
-        sources.append((name, f"{source.key} {link.slot}"))
+        content += link_line(name, f"{source.key} {link.slot}")
         if source.depth >= depth:
             depth = source.depth + 1
         if source.node_id != link.node_id:
             links[name] = Link(source.node_id, link.slot)
     lazy_names = lazy_inputs_of(type(node))
     eager, lazy = _by_need(links, lazy_names) if lazy_names else (links, _NO_LINKS)
-    return Step(node_id, node, key_of(own, sources), own, depth, position, links, eager, lazy)
+    return Step(node_id, node, key_of(content), own, depth, position, links, eager, lazy)
 
 
 def together(plans: Mapping[str, Plan]) -> Plan:
