@@ -1,9 +1,12 @@
 """The benchmarks' own machinery: a table that is wrong is worse than none."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mflux.models.common.config.model_config import ModelConfig
 
+from benchmarks import engine, sampling
 from benchmarks.engines import RunGraph, Shape, chain, fan, graphlib_loop
 from benchmarks.report import Section, Table, write_section
 from benchmarks.timing import Timing, alternate
@@ -43,3 +46,30 @@ def test_the_engines_do_the_same_work(shape: Shape) -> None:
     expected = graphlib_loop(shape)()
     for result in (ours.fresh(), ours.rerun()):
         assert [outputs.value for outputs in result.by_node.values()] == expected
+
+
+def test_small_graphs_are_run_several_times_in_a_timing_and_cost_is_told_a_node() -> None:
+    calls: list[int] = []
+    engine._several(lambda: calls.append(1), engine._runs(100))()
+    assert len(calls) == 10
+    assert engine._runs(20_000) == 1
+    assert engine._cell(Timing((0.02,)), 100) == "20.0 (20.0–20.0)"
+    assert engine._cell(Timing((0.4,)), 20_000) == "20.0 (20.0–20.0)"
+
+
+def test_a_sampling_benchmark_that_is_broken_off_tells_what_it_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def rows(count: int) -> Iterator[tuple[list[str], float]]:
+        yield from [(["256"] * 8, 0.5)] * count
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ModelConfig, "precision", ModelConfig.precision)  # put back afterwards
+    monkeypatch.setattr(sampling, "_rows", lambda sizes, quick: rows(2))
+    section = sampling.compared("Sampling", {256: (256,)}, quick=True)
+    assert len(section.tables[0].rows) == 2
+    assert "2 of 2 cases" in section.notes[0]
+    assert section.notes[1].startswith("Broken off")
+    monkeypatch.setattr(sampling, "_rows", lambda sizes, quick: rows(0))
+    with pytest.raises(KeyboardInterrupt):
+        sampling.compared("Sampling", {256: (256,)}, quick=True)
