@@ -20,7 +20,7 @@ loops: a chain may have any length.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import cache, cached_property
 from operator import attrgetter
 from typing import Any
@@ -53,7 +53,7 @@ class RunState:
         self.ready = ReadyNodes()
         self.values: dict[str, Outputs] = {}
         self.targets = dict.fromkeys([plan.steps[target].node_id for target in plan.targets])
-        self._inputs: dict[str, dict[str, Any]] = {}  # of the nodes that are ready or run
+        self._running: dict[str, dict[str, Any]] = {}  # the inputs of the nodes that run
         self._dependents: defaultdict[str, list[str]] = defaultdict(list)
         self._asked: defaultdict[str, list[Link]] = defaultdict(list)  # the lazy inputs that nodes asked for
 
@@ -88,16 +88,19 @@ class RunState:
         step = self.steps[node_id]
         links = [step.lazy[name] for name in names]
         self._asked[node_id] += links
-        del self._inputs[node_id]
+        del self._running[node_id]
         return self.demand(self._block(step, links))
 
     def next_ready(self) -> tuple[Step, dict[str, Any]]:
         """Take the node that runs next, with the values of its links as far as they are known."""
         node_id = self.ready.pop(self._has_room_for, self._awaited)
-        return self.steps[node_id], self._inputs[node_id]
+        step = self.steps[node_id]
+        self._running[node_id] = inputs = self._known_inputs(step)
+        return step, inputs
 
     def _has_room_for(self, *node_ids: str) -> bool:
-        return self.has_room([value for node_id in node_ids for value in self._inputs[node_id].values()])
+        inputs = [self._known_inputs(self.steps[node_id]) for node_id in node_ids]
+        return self.has_room([value for known in inputs for value in known.values()])
 
     def _awaited(self) -> dict[Affinity, set[Affinity]]:
         """See :meth:`runtime.policy.ReadyNodes.pop`."""
@@ -109,20 +112,20 @@ class RunState:
             for source in self._missing([*step.eager.values(), *self._asked.get(step.node_id, ())]):
                 found |= {ready[source]} if source in ready else origins.get(source, set())
             origins[step.node_id] = found
-            awaited[_models(step, self._known_inputs(step))] |= found
+            awaited[self._models(step)] |= found
         return awaited
 
     def pending_values(self) -> Iterator[Any]:
         """The values, as far as they are known, that demanded nodes without a result will read."""
-        for node_id in self.waiting:
+        for node_id in (*self.waiting, *self.ready.models()):
             yield from self._known_inputs(self.steps[node_id]).values()
-        for inputs in self._inputs.values():
+        for inputs in self._running.values():
             yield from inputs.values()
 
     def finish(self, step: Step, outputs: Outputs) -> None:
         """Take a node's result, wake those that wait for it, free what nobody reads any more."""
         self.values[step.node_id] = outputs
-        del self._inputs[step.node_id]
+        del self._running[step.node_id]
         self._settle(step)
 
     def _block(self, step: Step, links: Iterable[Link]) -> list[str]:
@@ -141,8 +144,20 @@ class RunState:
         return [link.node_id for link in links if link.node_id not in self.values]
 
     def _make_ready(self, step: Step) -> None:
-        self._inputs[step.node_id] = inputs = self._known_inputs(step)
-        self.ready.add(step.node_id, _models(step, inputs), step.depth, step.position)
+        self.ready.add(step.node_id, self._models(step), step.depth, step.position)
+
+    def _models(self, step: Step) -> Affinity:
+        """The models that a node computes with, as far as its inputs are known."""
+        if step.node.passes_models_on:
+            return None
+        models: tuple[Hashable, ...] = ()
+        for link in step.links.values():
+            outputs = self.values.get(link.node_id)
+            if outputs is not None:
+                value = outputs.__dict__[_output_name(type(outputs), link.slot)]
+                if isinstance(value, SocketValue) and (model := value.affinity) is not None:
+                    models += (model,)
+        return models or None
 
     def _known_inputs(self, step: Step) -> dict[str, Any]:
         known: dict[str, Any] = {}
@@ -182,14 +197,3 @@ _position = attrgetter("position")
 @cache
 def _output_name(outputs_class: type[Outputs], slot: int) -> str:
     return list(outputs_class.model_fields)[slot]
-
-
-def _models(step: Step, inputs: Mapping[str, Any]) -> Affinity:
-    """The models that a node with these inputs computes with."""
-    if step.node.passes_models_on:
-        return None
-    models: tuple[Hashable, ...] = ()
-    for value in inputs.values():
-        if isinstance(value, SocketValue) and (model := value.affinity) is not None:
-            models += (model,)
-    return models or None
