@@ -199,9 +199,13 @@ class Executor:
             raise failure from error
 
     def _announce_found(self, found: dict[str, Outputs]) -> None:
+        steps, emit, copies = self.plan.steps, self.emit, self._copies  # there may be thousands
         for node_id, outputs in found.items():
-            class_type = self.plan.steps[node_id].node.class_type
-            self._announce(NodeReused(node_id, class_type, "cache", *_told(outputs)), outputs)
+            event = NodeReused(node_id, steps[node_id].node.class_type, "cache", *_told(outputs))
+            if node_id in copies:
+                self._announce(event, outputs)
+            else:
+                emit(event)
 
     def _announce(self, event: NodeFinished | NodeReused, outputs: Outputs) -> None:
         """Tell of a node's result, and of its twins'."""

@@ -51,12 +51,17 @@ class Services:
     ----------
     given : objects
         Used instead of making new ones (a store with another memory limit, say).
+
+    Attributes
+    ----------
+    followers : list
+        Those that follow runs: they get every event.
     """
 
     def __init__(self, *given: Any) -> None:
         self._made: dict[type, Any] = {type(service): service for service in given}
         # Kept, since asking whether an object fits a protocol takes longer than most nodes' events.
-        self._followers = [service for service in given if isinstance(service, RunFollower)]
+        self.followers = [service for service in given if isinstance(service, RunFollower)]
         self._run: RunView | None = None
 
     def get(self, kind: type[Service]) -> Service:
@@ -64,7 +69,7 @@ class Services:
         if kind not in self._made:
             self._made[kind] = made = kind()
             if isinstance(made, RunFollower):
-                self._followers.append(made)
+                self.followers.append(made)
                 if self._run is not None:
                     made.run_begins(self._run)
         return cast(Service, self._made[kind])
@@ -77,13 +82,8 @@ class Services:
     def run_begins(self, run: RunView) -> None:
         """Tell the services that follow runs, now and when they are made, of this one."""
         self._run = run
-        for service in self._followers:
+        for service in self.followers:
             service.run_begins(run)
-
-    def observe(self, event: Event) -> None:
-        """Pass an event of the run on to the services that follow it."""
-        for service in self._followers:
-            service.observe(event)
 
     def run_ended(self) -> None:
         """Services that are made from now on need not be told of the run."""

@@ -165,9 +165,11 @@ class Session:
     ) -> RunResult:
         checked = check_jobs(jobs, registry or self.registry)
         plan, token = checked.plan, token or CancelToken()
+        followers = self.services.followers  # which may grow meanwhile
 
         def emit(event: Event) -> None:
-            self.services.observe(event)
+            for follower in followers:
+                follower.observe(event)
             on_event(event)
 
         run = RunContext(checked.surroundings_of, self.services, self.cache, emit, token, checked.describe)
