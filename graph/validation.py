@@ -201,7 +201,7 @@ def _check_node(
             values[name] = own_copy(unwrapped(value))
     try:
         node = validated(node_class, values)
-        if not faults and env is not None and (problems := node.check(env)):
+        if not faults and env is not None and (problems := node.check(env)) != ():  # most have none to make
             faults = [_own_fault(problem) for problem in problems]
     except ValidationError as error:
         return None, faults + literal_faults(error, node_class, registry)

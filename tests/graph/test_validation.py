@@ -285,6 +285,18 @@ def test_a_check_that_raises_is_a_fault_of_that_node() -> None:
     assert "KeyError: 'oops'" in fault.message
 
 
+class Forgetful(Fragile):
+    """Its own check returns nothing at all."""
+
+    def check(self, env: Environment) -> Iterable[Problem]:
+        return None  # type: ignore[return-value]
+
+
+def test_a_check_that_returns_no_collection_is_a_fault_of_that_node() -> None:
+    (fault,) = validate(workflow(f=(Forgetful, {})), Registry([Forgetful]), env=SURROUNDINGS)
+    assert (fault.node_id, fault.code) == ("f", "exception_during_validation")
+
+
 class Range(Node):
     """A rule over several inputs."""
 
