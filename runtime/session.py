@@ -158,6 +158,7 @@ class Session:
             If more than one workflow has faults; nothing has run.
         """
         with patient_collector(sum(len(job.workflow) for job in jobs)):
+            # A call of its own: its plan and bookkeeping are gone before the collector looks again.
             return self._run_together(jobs, on_event, token, registry)
 
     def _run_together(

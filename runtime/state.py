@@ -80,7 +80,7 @@ class RunState:
                 self.values[node_id] = found[node_id] = held
         if self.waiting or self.ready:  # otherwise the run is over, and nobody will read anything
             for node_id in found:
-                self._settle(self.steps[node_id])
+                self._settle(steps[node_id])
         return found
 
     def demand_lazy(self, node_id: str, names: Iterable[str]) -> dict[str, Outputs]:
@@ -151,23 +151,24 @@ class RunState:
         if step.node.passes_models_on:
             return None
         models: tuple[Hashable, ...] = ()
-        for link in step.links.values():
-            outputs = self.values.get(link.node_id)
-            if outputs is not None:
-                value = outputs.__dict__[_output_name(type(outputs), link.slot)]
-                if isinstance(value, SocketValue) and (model := value.affinity) is not None:
-                    models += (model,)
+        for _, value in self._known(step):
+            if isinstance(value, SocketValue) and (model := value.affinity) is not None:
+                models += (model,)
         return models or None
 
     def _known_inputs(self, step: Step) -> dict[str, Any]:
         known: dict[str, Any] = {}
+        for name, value in self._known(step):
+            # What a node does to a list or an object must not reach the cache.
+            known[name] = own_copy(value) if isinstance(value, (list, dict)) else value
+        return known
+
+    def _known(self, step: Step) -> Iterator[tuple[str, Any]]:
+        """The linked inputs whose values are known, as the cache holds those."""
         for name, link in step.links.items():
             outputs = self.values.get(link.node_id)
             if outputs is not None:
-                value = outputs.__dict__[_output_name(type(outputs), link.slot)]
-                # What a node does to a list or an object must not reach the cache.
-                known[name] = own_copy(value) if isinstance(value, (list, dict)) else value
-        return known
+                yield name, outputs.__dict__[_output_name(type(outputs), link.slot)]
 
     def _settle(self, step: Step) -> None:
         for dependent in self._dependents.pop(step.node_id, ()):
