@@ -66,7 +66,7 @@ def workflow(**nodes: tuple[type[Node] | str, dict[str, Any]]) -> Workflow:
     )
 
 
-def keys_of(plan: Plan) -> dict[str, str]:
+def plan_keys(plan: Plan) -> dict[str, str]:
     """The key of each node's result."""
     return {node_id: step.key for node_id, step in plan.steps.items()}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine import SURROUNDINGS, workflow
+from engine import SURROUNDINGS, plan_keys, workflow
 from sample_nodes import REGISTRY, Blur, Keep, Kept, LoadPhoto, SavePhoto, Scale
 
 from graph import Context, Environment, Field, Node, Registry, Workflow, WorkflowError
@@ -27,8 +27,7 @@ BASE = workflow(
 def keys_of(
     given: Workflow, registry: Registry = REGISTRY, targets: Iterable[str] | None = None
 ) -> dict[str, str]:
-    plan = make_plan(check(given, registry, targets), SURROUNDINGS)
-    return {node_id: step.key for node_id, step in plan.steps.items()}
+    return plan_keys(make_plan(check(given, registry, targets), SURROUNDINGS))
 
 
 def test_keys_are_64_hexadecimal_digits() -> None:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine import SURROUNDINGS, keys_of
+from engine import SURROUNDINGS, plan_keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_nodes import REGISTRY
@@ -100,8 +100,8 @@ def test_a_faultless_workflow_survives_the_builder(document: dict[str, Any]) -> 
     again = Graph.from_workflow(parse_workflow(graph.workflow.dumps()), REGISTRY)
     assert again == graph
     targets = list(workflow.nodes)
-    keys = keys_of(make_plan(check(workflow, REGISTRY, targets), SURROUNDINGS))
-    assert keys_of(make_plan(check(graph.workflow, REGISTRY, targets), SURROUNDINGS)) == keys
+    keys = plan_keys(make_plan(check(workflow, REGISTRY, targets), SURROUNDINGS))
+    assert plan_keys(make_plan(check(graph.workflow, REGISTRY, targets), SURROUNDINGS)) == keys
 
 
 @SETTINGS
@@ -123,7 +123,7 @@ def test_the_order_of_nodes_and_inputs_is_irrelevant(document: dict[str, Any], r
         (f.node_id, f.input, f.code) for f in second.faults
     }
     if targets and not first.faults:
-        assert keys_of(make_plan(first, SURROUNDINGS)) == keys_of(make_plan(second, SURROUNDINGS))
+        assert plan_keys(make_plan(first, SURROUNDINGS)) == plan_keys(make_plan(second, SURROUNDINGS))
 
 
 @SETTINGS
