@@ -34,7 +34,7 @@ round by round.
 def measure(quick: bool) -> Section:
     """Chains and fans of several sizes."""
     found = {
-        (shape_of.__name__, size): _timings(shape_of(size), size, rounds=3 if quick else 7)
+        (shape_of.__name__, size): _timings(shape_of(size), rounds=3 if quick else 7)
         for shape_of in (chain, fan)
         for size in (QUICK_SIZES if quick else SIZES)
     }
@@ -51,7 +51,7 @@ def measure(quick: bool) -> Section:
     return Section("Engine overhead", _TEXT, [Table(headings, rows)], packages, list(_notes(found)))
 
 
-def _timings(shape: Shape, size: int, rounds: int) -> Timings:
+def _timings(shape: Shape, rounds: int) -> Timings:
     ours = RunGraph(shape)
     contenders = {
         "run-graph": ours.fresh,
@@ -60,14 +60,18 @@ def _timings(shape: Shape, size: int, rounds: int) -> Timings:
         "dask": dask(shape),
         "Hamilton": hamilton(shape),
     }
-    return alternate(
-        {name: _several(run, _runs(size)) for name, run in contenders.items() if _can(run)}, rounds
-    )
+    times = _runs(len(shape.parents))
+    return alternate({name: _several(run, times) for name, run in contenders.items() if _can(run)}, rounds)
 
 
 def _runs(size: int) -> int:
     """How often a graph is run in one timing."""
     return max(1, LEAST_NODES // size)
+
+
+def _covered(size: int) -> int:
+    """The nodes that one timing of a graph covers."""
+    return size * _runs(size)
 
 
 def _several(run: Callable[[], object], times: int) -> Callable[[], object]:
@@ -88,7 +92,7 @@ def _can(run: Callable[[], object]) -> bool:
 
 
 def _cell(timing: Timing | None, size: int) -> str:
-    return "RecursionError" if timing is None else timing.shown(size * _runs(size) * MICROSECOND, 1)
+    return "RecursionError" if timing is None else timing.shown(_covered(size) * MICROSECOND, 1)
 
 
 def _ratio(timings: Timings, other: str) -> str:
@@ -98,7 +102,7 @@ def _ratio(timings: Timings, other: str) -> str:
 def _notes(found: Mapping[tuple[str, int], Timings]) -> Iterator[str]:
     for engine, goal in (("run-graph", FRESH_GOAL), ("cached", CACHED_GOAL)):
         cost = {
-            (name, size): timings[engine].median / (size * _runs(size)) / MICROSECOND
+            (name, size): timings[engine].median / _covered(size) / MICROSECOND
             for (name, size), timings in found.items()
         }
         worst = max(cost, key=cost.__getitem__)
