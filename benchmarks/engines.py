@@ -14,10 +14,10 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from graph import Context, Field, Link, Node, NodeSpec, Outputs, Registry, Workflow
-from runtime.cache import MemoryCache
-from runtime.context import Surroundings
-from runtime.session import Session
+from run_graph.graph import Context, Field, Link, Node, NodeSpec, Outputs, Registry, Workflow
+from run_graph.runtime.cache import MemoryCache
+from run_graph.runtime.engine.context import RunEnvironment
+from run_graph.runtime.engine.session import Session
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class RunGraph:
         self._registry = Registry([Start, Pass])
         self._workflow = Workflow({f"n{i}": _spec(i, parent) for i, parent in enumerate(shape.parents)})
         self._targets = [f"n{i}" for i in shape.targets]
-        self._surroundings = Surroundings([Path()], Path("output"))
+        self._environment = RunEnvironment([Path()], Path("output"))
         self._kept = self._session()
         self.rerun()
 
@@ -84,7 +84,7 @@ class RunGraph:
         return Session(self._registry, MemoryCache())
 
     def _run(self, session: Session) -> object:
-        return session.run(self._workflow, targets=self._targets, surroundings=self._surroundings)
+        return session.run(self._workflow, targets=self._targets, environment=self._environment)
 
 
 def _spec(number: int, parent: int | None) -> NodeSpec:

@@ -12,7 +12,7 @@ from mflux.models.flux.model.flux_transformer.ada_layer_norm_zero import AdaLaye
 from mflux.models.flux.model.flux_transformer.transformer import Transformer
 from mlx.utils import tree_map
 
-from runtime.models.device import compute_dtype
+from run_graph.runtime.device import compute_dtype
 
 FULL_WIDTH, HEAD = 3072, 128
 

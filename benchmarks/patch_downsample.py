@@ -9,8 +9,8 @@ import mlx.core as mx
 
 from benchmarks.report import Section, Table
 from benchmarks.timing import alternate
-from runtime.models.grid import MODES, grid_for_mode
-from runtime.models.resample import resize_grid
+from run_graph.runtime.networks.token_counts import MODES, grid_for_mode
+from run_graph.runtime.networks.token_grid import resize_grid
 
 SIDE, CHANNELS = 27, 4096
 

@@ -125,19 +125,19 @@ def _import_everything() -> None:
     """What a run imports, once for all the processes that are forked below; nothing is computed yet."""
     import mlx.nn  # noqa: F401
 
-    import runtime.cache.disk
-    import runtime.command
-    import runtime.images
-    import runtime.models.loading
-    import runtime.models.siglip
-    import runtime.models.text
-    import runtime.models.transformer
-    import runtime.models.vae  # noqa: F401
+    import run_graph.runtime.cache.disk
+    import run_graph.runtime.cli.command
+    import run_graph.runtime.images.codec
+    import run_graph.runtime.models.loading
+    import run_graph.runtime.models.text
+    import run_graph.runtime.networks.siglip
+    import run_graph.runtime.networks.transformer
+    import run_graph.runtime.networks.vae  # noqa: F401
 
 
 def _start(argv: Sequence[str], folder: Path) -> int:
     """Begin ``run-graph`` in a process of its own; its id."""
-    from runtime.cli import main
+    from run_graph.runtime.cli.main import main
 
     folder.mkdir(parents=True, exist_ok=True)
     process = os.fork()

@@ -13,11 +13,12 @@ from benchmarks.memory import peak_bytes
 from benchmarks.mflux_transformer import mflux_transformer, sample_with_mflux
 from benchmarks.report import Section, Table
 from benchmarks.timing import Timing, alternate
-from runtime.models.cpu import arrange, on_cpu
-from runtime.models.denoise import denoise, initial_noise
-from runtime.models.device import compute_dtype
-from runtime.models.schedule import sigmas
-from runtime.models.transformer import FluxTransformer
+from run_graph.runtime.device import compute_dtype
+from run_graph.runtime.networks.cpu import on_cpu, use_numpy_linears
+from run_graph.runtime.networks.transformer import FluxTransformer
+from run_graph.runtime.sampling.noise import initial_noise
+from run_graph.runtime.sampling.samplers import denoise
+from run_graph.runtime.sampling.schedules import sigmas
 
 WIDTHS, SIDES, REDUX_TOKENS, PROMPT_TOKENS = (256, 3072), (256, 512, 1024), (0, 81, 729), 512
 QUICK_WIDTHS, QUICK_SIDES = (256,), (256,)
@@ -131,10 +132,10 @@ def _sides(width: int, quick: bool) -> tuple[int, ...]:
 
 def _arranged(module: Any, width: int) -> Any:
     """Another tree over the same weights, as our loader arranges it."""
-    twin = mflux_transformer(width)
-    twin.update(module.parameters())
-    arrange(twin)
-    return twin
+    module_copy = mflux_transformer(width)
+    module_copy.update(module.parameters())
+    use_numpy_linears(module_copy)
+    return module_copy
 
 
 def _row(case: _Case, module: Any, ours: FluxTransformer, quick: bool) -> tuple[list[str], float]:

@@ -17,16 +17,16 @@ import mlx.core as mx
 import numpy as np
 
 from benchmarks.report import Section, Table
-from graph import Context, Link, Node, NodeSpec, Outputs, Registry, Workflow
-from runtime.cache import MemoryCache, ResultCache
-from runtime.cache.disk import DiskCache
-from runtime.cache.folder import CacheFolder
-from runtime.cache.layers import LayeredCache
-from runtime.context import CancelToken, Surroundings
-from runtime.errors import Cancelled, NodeFailed
-from runtime.events import Event, NodeReused, NodeStarted
-from runtime.session import Session
-from runtime.values import ArrayValue, Mask
+from run_graph.graph import Context, Link, Node, NodeSpec, Outputs, Registry, Workflow
+from run_graph.runtime.cache import MemoryCache, ResultCache
+from run_graph.runtime.cache.blob_store import BlobStore
+from run_graph.runtime.cache.disk import DiskCache
+from run_graph.runtime.cache.tiered import TieredCache
+from run_graph.runtime.engine.context import CancelToken, RunEnvironment
+from run_graph.runtime.engine.session import Session
+from run_graph.runtime.errors import Cancelled, NodeFailed
+from run_graph.runtime.events import Event, NodeReused, NodeStarted
+from run_graph.runtime.values import ArrayValue, Mask
 
 GRAPHS, QUICK_GRAPHS = 2_000, 60
 LEAK_RUNS, QUICK_LEAK_RUNS = 500, 60
@@ -96,12 +96,12 @@ class Walk(Node):
     steps: int
 
     def run(self, ctx: Context) -> Made:
-        half = ctx.half() or {"done": 0, "values": mx.array(self.a.values)}
+        half = ctx.resume_state() or {"done": 0, "values": mx.array(self.a.values)}
         values = half["values"]
         for step in range(half["done"], self.steps):
             values = values * 2 - step
             mx.eval(values)
-            ctx.save_half(done=step + 1, values=values)
+            ctx.save_state(done=step + 1, values=values)
             ctx.progress(step + 1, self.steps)
         return Made(mask=Mask(np.array(values)))
 
@@ -151,8 +151,8 @@ def soak(folder: Path, graphs: int, seed: int = 0) -> dict[str, int]:
     counts = Counter[str]({"graphs": graphs})
     told: list[str] = []
     for _ in range(graphs):
-        disk = DiskCache(CacheFolder(folder, draw.choice([30_000, 10**9])), told.append, least_seconds=0)
-        caches: list[ResultCache] = [disk, LayeredCache(MemoryCache(), disk)]
+        disk = DiskCache(BlobStore(folder, draw.choice([30_000, 10**9])), told.append, least_seconds=0)
+        caches: list[ResultCache] = [disk, TieredCache(MemoryCache(), disk)]
         session = Session(REGISTRY, draw.choice(caches))
         workflow = random_graph(draw)
         for attempt in range(ATTEMPTS):
@@ -181,9 +181,9 @@ def attempt_run(session: Session, workflow: Workflow, cancel_at: int | None, cou
         if events == cancel_at:
             token.cancel()
 
-    surroundings = Surroundings([Path()], Path("output"))
+    environment = RunEnvironment([Path()], Path("output"))
     try:
-        result = session.run(workflow, surroundings=surroundings, on_event=listen, token=token)
+        result = session.run(workflow, environment=environment, on_event=listen, token=token)
     except NodeFailed:
         assert _failing, "a node failed that was not drawn"
         return "runs with a failure"
@@ -275,7 +275,7 @@ def share(folder: Path, runs: int, seed: int) -> dict[str, int]:
     _failing.clear()
     counts = Counter[str]()
     for number in range(runs):
-        cache = DiskCache(CacheFolder(folder, 60_000), told.append, least_seconds=0)
+        cache = DiskCache(BlobStore(folder, 60_000), told.append, least_seconds=0)
         graph = random_graph(random.Random(draw.randrange(20)))
         counts[attempt_run(Session(REGISTRY, cache), graph, None, counts)] += 1
         assert not told, f"in run {number}: {told}"
@@ -286,7 +286,7 @@ def leak(folder: Path, runs: int) -> dict[str, int]:
     """Run graph after graph; how much is left of them."""
     draw, told = random.Random(1), list[str]()
     _failing.clear()
-    session = Session(REGISTRY, DiskCache(CacheFolder(folder, 10**6), told.append, least_seconds=0))
+    session = Session(REGISTRY, DiskCache(BlobStore(folder, 10**6), told.append, least_seconds=0))
     counts, marks = Counter[str](), list[tuple[int, int, int]]()
     for number in range(runs):
         attempt_run(session, random_graph(draw), draw.choice([None, 5, 9]), counts)

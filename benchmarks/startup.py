@@ -29,7 +29,7 @@ def measure(quick: bool) -> Section:
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "RUN_GRAPH_RESULTS": f"{folder}/results"}
         run = partial(_run, Path(folder), environment)
-        main = "from runtime.cli import main; raise SystemExit(main())"
+        main = "from run_graph.runtime.cli.main import main; raise SystemExit(main())"
         contenders = {
             BASE: partial(run, BASE),
             "--help": partial(run, main, "--help"),

@@ -13,17 +13,19 @@ import numpy.typing as npt
 
 from benchmarks.report import Section, Table
 from benchmarks.timing import alternate
-from graph import load_workflow
-from runtime.cache import NoCache
-from runtime.context import Surroundings
-from runtime.models.checkpoints import resolve_flux
-from runtime.models.denoise import Step, denoise, initial_noise, unpack
-from runtime.models.schedule import sigmas
-from runtime.models.store import ModelStore
-from runtime.models.vae import decode
-from runtime.services import Services
-from runtime.session import Session
-from runtime.values import Conditioning
+from run_graph.graph import load_workflow
+from run_graph.runtime.cache import NoCache
+from run_graph.runtime.engine.context import RunEnvironment
+from run_graph.runtime.engine.services import Services
+from run_graph.runtime.engine.session import Session
+from run_graph.runtime.models.checkpoints import resolve_flux
+from run_graph.runtime.models.store import ModelStore
+from run_graph.runtime.networks.vae import decode
+from run_graph.runtime.sampling.latents import unpack
+from run_graph.runtime.sampling.noise import initial_noise
+from run_graph.runtime.sampling.samplers import Step, denoise
+from run_graph.runtime.sampling.schedules import sigmas
+from run_graph.runtime.values import Conditioning
 
 WORKFLOW = Path(__file__).parents[1] / "workflows" / "redux.json"
 SIDE, STEPS, QUICK_STEPS = 96, 28, 12
@@ -79,7 +81,7 @@ def _bench(steps: int) -> _Bench:
     source = sample.inputs["conditioning"].node_id
     session = Session(cache=NoCache(), services=Services(store))
     result = session.run(
-        workflow, targets=[source], surroundings=Surroundings([WORKFLOW.parent], Path("output"))
+        workflow, targets=[source], environment=RunEnvironment([WORKFLOW.parent], Path("output"))
     )
     [conditioning] = [
         value for value in vars(result.outputs(source)).values() if isinstance(value, Conditioning)

@@ -2,16 +2,16 @@
 
 from pydantic import Field
 
-from graph.builder import Graph
-from graph.context import Context, Environment
-from graph.faults import Fault, Problem, WorkflowError
-from graph.links import Link
-from graph.node import Lazy, Node, Outputs
-from graph.reading import load_workflow, parse_workflow
-from graph.registry import Registry, installed_nodes
-from graph.sockets import SocketValue
-from graph.validation import validate
-from graph.workflow import NodeSpec, Workflow
+from run_graph.graph.builder import Graph
+from run_graph.graph.context import Context, Environment
+from run_graph.graph.faults import Fault, Problem, WorkflowError
+from run_graph.graph.formats.api import load_workflow, parse_workflow
+from run_graph.graph.links import Link
+from run_graph.graph.node import Lazy, Node, Outputs
+from run_graph.graph.registry import Registry, installed_nodes
+from run_graph.graph.sockets import SocketValue
+from run_graph.graph.validation import validate
+from run_graph.graph.workflow import NodeSpec, Workflow
 
 __all__ = [
     "Context",
@@ -34,3 +34,6 @@ __all__ = [
     "parse_workflow",
     "validate",
 ]
+
+if __name__ != "run_graph.graph":
+    raise ImportError("the package is called run_graph: import run_graph.graph instead of graph")

@@ -17,16 +17,16 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
-from graph.declaration import inputs_of, outputs_class, outputs_of
-from graph.faults import Fault, WorkflowError
-from graph.links import Link, OutputHandle
-from graph.node import Node, Outputs
-from graph.normal import node_spec
-from graph.reading import load_workflow
-from graph.registry import Registry, installed_nodes
-from graph.sockets import compatible
-from graph.validation import check
-from graph.workflow import Workflow
+from run_graph.graph.declaration import inputs_of, outputs_class, outputs_of
+from run_graph.graph.faults import Fault, WorkflowError
+from run_graph.graph.formats.api import load_workflow
+from run_graph.graph.links import Link, OutputHandle
+from run_graph.graph.node import Node, Outputs
+from run_graph.graph.normal_form import node_spec
+from run_graph.graph.registry import Registry, installed_nodes
+from run_graph.graph.sockets import compatible
+from run_graph.graph.validation import check
+from run_graph.graph.workflow import Workflow
 
 ENGINE_GROUP = "run_graph.engine"
 
@@ -164,7 +164,7 @@ class Graph:
             What to compute. Default: all output nodes.
         options
             Passed to the engine; run-graph's own takes ``on_event``, ``output_directory``,
-            ``input_directories`` and ``cache`` (:func:`runtime.session.run_graph`).
+            ``input_directories`` and ``cache`` (:func:`runtime.engine.session.run`).
 
         Raises
         ------

@@ -49,12 +49,12 @@ class Context(Environment, Protocol):
         """The session's one object of a class, such as the model store; made when first asked for."""
         ...
 
-    def half(self) -> dict[str, Any] | None:
-        """What `save_half` saved in an earlier run of this very node, with the same inputs, that was broken
+    def resume_state(self) -> dict[str, Any] | None:
+        """What `save_state` saved in an earlier run of this very node, with the same inputs, that was broken
         off; None if there is nothing to go on with."""
         ...
 
-    def save_half(self, **items: Any) -> None:
+    def save_state(self, **items: Any) -> None:
         """Keep arrays and plain values, so that the next run goes on from here if this one is broken off.
 
         Cheap enough to be called at every step: what follows too soon upon another is passed over.

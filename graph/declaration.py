@@ -12,8 +12,8 @@ import annotated_types
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from graph.node import LazyMarker, Node, Outputs
-from graph.sockets import is_link_only, socket_type
+from run_graph.graph.node import LazyMarker, Node, Outputs
+from run_graph.graph.sockets import is_link_only, socket_type
 
 
 @dataclass(frozen=True)

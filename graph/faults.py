@@ -1,4 +1,4 @@
-"""Faults: what is wrong with a user's workflow, said so that the user can mend it."""
+"""Faults: what is wrong with a user's workflow, said so that the user can fix it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Problem:
 
     input: str
     message: str
-    mend: str
+    fix: str
     found: Any = None
     expected: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong, where, and the mend.
+    """One thing that is wrong, where, and the fix.
 
     Attributes
     ----------
@@ -34,13 +34,13 @@ class Fault:
         Where; None if it concerns the whole file.
     found, expected : str or None
         What was there and what fits.
-    mend : str
+    fix : str
         What to do about it.
     """
 
     code: str
     message: str
-    mend: str
+    fix: str
     node_id: str | None = None
     class_type: str | None = None
     input: str | None = None
@@ -61,7 +61,7 @@ class Fault:
             if part
         )
         message = self.message.rstrip(".") + (f" ({detail})" if detail else "")
-        return f"{self._place()}{message}. {self.mend} [{self.code}]"
+        return f"{self._place()}{message}. {self.fix} [{self.code}]"
 
     def _place(self) -> str:
         parts = []
@@ -124,7 +124,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def suggestion(name: str, known: Iterable[str], otherwise: str) -> str:
-    """A mend for a misspelt name: the nearest known one, or else the given advice."""
+    """A fix for a misspelt name: the nearest known one, or else the given advice."""
     near = nearest(name, known)
     return f"Did you mean {near!r}?" if near else otherwise
 

@@ -13,9 +13,9 @@ from functools import cache
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
-from graph.links import Link
-from graph.node import Node
-from graph.sources import source_digest
+from run_graph.graph.code_digest import source_digest
+from run_graph.graph.links import Link
+from run_graph.graph.node import Node
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 

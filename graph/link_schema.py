@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import core_schema
 
-from graph.links import Link
+from run_graph.graph.links import Link
 
 LINK, VALUE = "link", "value"
 """Where errors are located, below the input: each input is tried as a link, then as a value."""

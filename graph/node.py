@@ -14,7 +14,7 @@ Examples
 ...     category = "maths"
 ...     value: float = Field(description="The number to halve.", ge=0)
 ...
-...     def run(self, ctx: Context) -> Half:
+...     def run(self, ctx: Context) -> Snapshot:
 ...         return Half(value=self.value / 2)
 """
 
@@ -26,9 +26,9 @@ from typing import Annotated, Any, ClassVar, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
-from graph.context import Context, Environment
-from graph.faults import Problem
-from graph.link_schema import let_links_pass
+from run_graph.graph.context import Context, Environment
+from run_graph.graph.faults import Problem
+from run_graph.graph.link_schema import let_links_pass
 
 
 class Outputs(BaseModel):
@@ -38,7 +38,7 @@ class Outputs(BaseModel):
 
 
 class LazyMarker:
-    """Marks an input that is computed only if the node asks for it (:meth:`Node.needed`)."""
+    """Marks an input that is computed only if the node asks for it (:meth:`Node.required_lazy_inputs`)."""
 
 
 Value = TypeVar("Value")
@@ -56,13 +56,13 @@ class Node(BaseModel):
         Raised when the same inputs come to give a different result; part of the result's key.
     is_output : bool
         True for nodes that are run for their effect (saving a file); a workflow needs at least one.
-    passes_models_on : bool
+    forwards_models : bool
         True for nodes that take models and hand them on without computing with them: they run first, so
         that what they refuse is refused before anything is loaded.
     persistent : bool
         False for nodes whose result is had again as quickly as read from a cache on the disk, such as a
         file's content: it is not kept there.
-    is_host_work : bool
+    runs_in_background : bool
         True for nodes that touch neither models nor MLX, such as one that compresses and writes a file:
         they may run on another thread while the next stage computes.
     class_type : str
@@ -77,9 +77,9 @@ class Node(BaseModel):
     category: ClassVar[str] = ""
     version: ClassVar[int] = 1
     is_output: ClassVar[bool] = False
-    passes_models_on: ClassVar[bool] = False
+    forwards_models: ClassVar[bool] = False
     persistent: ClassVar[bool] = True
-    is_host_work: ClassVar[bool] = False
+    runs_in_background: ClassVar[bool] = False
     class_type: ClassVar[str] = ""
 
     @classmethod
@@ -94,7 +94,7 @@ class Node(BaseModel):
         """
         raise NotImplementedError(f"{type(self).__name__} has no run method")
 
-    def needed(self) -> Collection[str]:
+    def required_lazy_inputs(self) -> Collection[str]:
         """The lazy inputs that ``run`` will read, judged by the other inputs' values.
 
         Asked again after those have been computed, until it names nothing new. Names of lazy inputs
@@ -110,7 +110,7 @@ class Node(BaseModel):
         """
         return None
 
-    def still_stands(self, outputs: Any) -> bool:
+    def is_still_valid(self, outputs: Any) -> bool:
         """Whether a result of an earlier run may be used instead of running again.
 
         For nodes whose result lies outside the graph: a file that was written may be gone. ``outputs`` is

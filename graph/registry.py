@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from graph.declaration import inputs_of, outputs_of
-from graph.node import Node
+from run_graph.graph.declaration import inputs_of, outputs_of
+from run_graph.graph.node import Node
 
 ENTRY_POINT_GROUP = "run_graph.nodes"
 

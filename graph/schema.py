@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from graph.declaration import InputSpec, inputs_of, outputs_of, summary_of
-from graph.node import Node
-from graph.registry import Registry
-from graph.sockets import ANY, LINK_SCHEMA
+from run_graph.graph.declaration import InputSpec, inputs_of, outputs_of, summary_of
+from run_graph.graph.node import Node
+from run_graph.graph.registry import Registry
+from run_graph.graph.sockets import ANY, LINK_SCHEMA
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -12,15 +12,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from graph.context import Environment
-from graph.declaration import inputs_of
-from graph.faults import Fault, Problem, suggestion
-from graph.inputs import literal_faults
-from graph.linking import check_link
-from graph.links import Link
-from graph.node import Node, validated
-from graph.registry import Registry
-from graph.workflow import NodeSpec, Workflow, own_copy, unwrapped
+from run_graph.graph.context import Environment
+from run_graph.graph.declaration import inputs_of
+from run_graph.graph.faults import Fault, Problem, suggestion
+from run_graph.graph.link_faults import check_link
+from run_graph.graph.links import Link
+from run_graph.graph.literal_faults import literal_faults
+from run_graph.graph.node import Node, validated
+from run_graph.graph.registry import Registry
+from run_graph.graph.workflow import NodeSpec, Workflow, own_copy, unwrapped
 
 Classes = Mapping[str, type[Node]]
 
@@ -214,7 +214,7 @@ def _own_fault(problem: Problem) -> Fault:
     return Fault(
         "custom_validation_failed",
         problem.message,
-        problem.mend,
+        problem.fix,
         input=problem.input,
         found=None if problem.found is None else str(problem.found),
         expected=problem.expected,

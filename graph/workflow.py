@@ -19,7 +19,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from graph.links import Link, parse_link
+from run_graph.graph.links import Link, parse_link
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -31,18 +31,18 @@ class NodeSpec:
 
     ``inputs`` maps names to :class:`Link` objects or JSON values. A raw list in it is a malformed link
     (kept so that validation can report it); ``class_type`` is "" where the file had none.
-    ``sources`` are the ids that its links name, each once, in the order of its inputs.
+    ``upstream`` are the ids that its links name, each once, in the order of its inputs.
     """
 
     class_type: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
     title: str | None = None
-    sources: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    upstream: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        sources = dict.fromkeys(value.node_id for value in self.inputs.values() if isinstance(value, Link))
+        upstream = dict.fromkeys(value.node_id for value in self.inputs.values() if isinstance(value, Link))
         object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
-        object.__setattr__(self, "sources", tuple(sources))
+        object.__setattr__(self, "upstream", tuple(upstream))
 
     def links(self) -> Iterator[tuple[str, Link]]:
         """The linked inputs: (input name, link)."""
@@ -127,7 +127,7 @@ class Workflow:
 
     @classmethod
     def from_json(cls, nodes: Mapping[str, Mapping[str, Any]]) -> Workflow:
-        """Build from an API-format object (see :func:`graph.reading.parse_workflow` for files)."""
+        """Build from an API-format object (see :func:`graph.formats.api.parse_workflow` for files)."""
         return cls({node_id: NodeSpec.from_json(spec) for node_id, spec in nodes.items()})
 
     @cached_property
@@ -140,14 +140,14 @@ class Workflow:
         graph.add_edges_from(
             (source, node_id)
             for node_id, spec in self.nodes.items()
-            for source in spec.sources
+            for source in spec.upstream
             if source in self.nodes
         )
         return graph
 
     def dependencies(self, node_id: str) -> tuple[str, ...]:
         """The ids that a node's links name, each once, in the order of its inputs."""
-        return self.nodes[node_id].sources
+        return self.nodes[node_id].upstream
 
     def ancestors(self, targets: Iterable[str]) -> set[str]:
         """The targets and everything that they depend on (iteratively: any depth)."""
@@ -155,7 +155,7 @@ class Workflow:
         pending = [target for target in targets if target in nodes]
         seen = set(pending)
         while pending:
-            for source in nodes[pending.pop()].sources:
+            for source in nodes[pending.pop()].upstream:
                 if source in nodes and source not in seen:
                     seen.add(source)
                     pending.append(source)
@@ -171,7 +171,7 @@ class Workflow:
     def _is_in_order(self) -> bool:
         seen: set[str] = set()
         for node_id, spec in self.nodes.items():
-            for source in spec.sources:
+            for source in spec.upstream:
                 if source not in seen and source in self.nodes:
                     return False
             seen.add(node_id)
@@ -181,7 +181,7 @@ class Workflow:
         missing: dict[str, int] = {}
         readers: defaultdict[str, list[str]] = defaultdict(list)
         for node_id, spec in self.nodes.items():
-            known = [source for source in spec.sources if source in self.nodes]
+            known = [source for source in spec.upstream if source in self.nodes]
             missing[node_id] = len(known)
             for source in known:
                 readers[source].append(node_id)

@@ -1,13 +1,13 @@
 """The built-in stages. Importing them loads no model code."""
 
-from nodes.flux import DecodeLatent, FluxSample
-from nodes.image import LoadImage, SaveImage
-from nodes.loaders import LoadFlux, LoadRedux
-from nodes.lora import LoadLora
-from nodes.redux import ConcatConditioning, PatchDownsample, ReduxEncode
-from nodes.text import TextEncode
-from nodes.translate import TranslatePrompt
-from nodes.vision import SiglipEncode
+from run_graph.nodes.flux import DecodeLatent, FluxSample
+from run_graph.nodes.image import LoadImage, SaveImage
+from run_graph.nodes.loaders import LoadFlux, LoadRedux
+from run_graph.nodes.lora import LoadLora
+from run_graph.nodes.redux import ConcatConditioning, PatchDownsample, ReduxEncode
+from run_graph.nodes.text import TextEncode
+from run_graph.nodes.translate import TranslatePrompt
+from run_graph.nodes.vision import SiglipEncode
 
 NODES = [
     LoadImage,
@@ -41,3 +41,6 @@ __all__ = [
     "TextEncode",
     "TranslatePrompt",
 ]
+
+if __name__ != "run_graph.nodes":
+    raise ImportError("the package is called run_graph: import run_graph.nodes instead of nodes")

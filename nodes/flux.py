@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from graph import Context, Environment, Field, Node, Outputs, Problem
-from runtime.generation import Generation
-from runtime.models.handles import Flux, Vae
-from runtime.values import Conditioning, Image, Latent
+from run_graph.graph import Context, Environment, Field, Node, Outputs, Problem
+from run_graph.runtime.generation import Generation
+from run_graph.runtime.models.handles import Flux, Vae
+from run_graph.runtime.values import Conditioning, Image, Latent
 
 if TYPE_CHECKING:
-    from runtime.models.sampling import Sampling
-    from runtime.models.transformer import Prepared
+    from run_graph.runtime.networks.transformer import Prepared
+    from run_graph.runtime.sampling.batch import Sampling
 
 
 class Sampled(Outputs):
@@ -64,12 +64,12 @@ class FluxSample(Node):
     def run(self, ctx: Context) -> Sampled:
         import mlx.core as mx
 
-        from runtime.models.checkpoints import shifts_sigmas
-        from runtime.models.denoise import unpack
-        from runtime.models.sampling import Sampling, sample
-        from runtime.models.schedule import sigmas
-        from runtime.models.store import ModelStore
-        from runtime.models.transformer import conditioning_widths
+        from run_graph.runtime.models.checkpoints import shifts_sigmas
+        from run_graph.runtime.models.store import ModelStore
+        from run_graph.runtime.networks.transformer import conditioning_widths
+        from run_graph.runtime.sampling.batch import Sampling, sample
+        from run_graph.runtime.sampling.latents import unpack
+        from run_graph.runtime.sampling.schedules import sigmas
 
         model = self.flux
         store = ctx.service(ModelStore)
@@ -81,7 +81,7 @@ class FluxSample(Node):
             listening.tokens, listening.pooled, self.guidance, height=self.height, width=self.width
         )
         levels = sigmas(self.steps, self.width, self.height, shifts_sigmas(model.checkpoint))
-        half = ctx.half()
+        half = ctx.resume_state()
         sampling = Sampling(**half) if half else self._begin(store.spare_bytes, prepared)
         done, total = sampling.steps_done(self.steps), self.steps * sampling.passes
         ctx.progress(done, total, preview=sampling.under_way)
@@ -89,12 +89,12 @@ class FluxSample(Node):
             sampling = advance.sampling
             mx.eval(advance.latents)
             if not sampling.is_finished:
-                ctx.save_half(**vars(sampling))
+                ctx.save_state(**vars(sampling))
             ctx.progress(advance.done, advance.total, preview=advance.latents)
         return Sampled(latent=Latent(unpack(sampling.latents, self.width, self.height), self._generation()))
 
     def _begin(self, spare_bytes: int, prepared: Prepared) -> Sampling:
-        from runtime.models.sampling import begin, pictures_at_once
+        from run_graph.runtime.sampling.batch import begin, pictures_at_once
 
         at_once = 1
         if not self.step_reuse:  # Whether a step may be reused is judged by one picture.
@@ -104,7 +104,7 @@ class FluxSample(Node):
         return begin(self.seed, self.batch_size, self.width, self.height, at_once)
 
     def _generation(self) -> Generation:
-        from runtime.models.checkpoints import base_model
+        from run_graph.runtime.models.checkpoints import base_model
 
         return Generation(
             prompt=self.conditioning.prompt,
@@ -170,9 +170,9 @@ class DecodeLatent(Node):
         import mlx.core as mx
         import numpy as np
 
-        from runtime.models.store import ModelStore
-        from runtime.models.vae import decode
-        from runtime.models.vae_tiling import decode_tiled
+        from run_graph.runtime.models.store import ModelStore
+        from run_graph.runtime.networks.vae import decode
+        from run_graph.runtime.networks.vae_tiling import decode_tiled
 
         vae = ctx.service(ModelStore).get(self.vae.checkpoint, "vae", self.vae.quantize)
         if self.tile_size:

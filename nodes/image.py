@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from graph import Context, Environment, Field, Node, Outputs, Problem
-from runtime.files import SaveError, digest, folder_fault, prefix_folder
-from runtime.metadata import as_text, picture_metadata
-from runtime.names import expand_tokens
-from runtime.saving import save_once
-from runtime.values import Image, Mask
+from run_graph.graph import Context, Environment, Field, Node, Outputs, Problem
+from run_graph.runtime.files.atomic import SaveError
+from run_graph.runtime.files.inputs import digest
+from run_graph.runtime.files.outputs import folder_fault, prefix_folder
+from run_graph.runtime.files.prefix_tokens import expand_tokens
+from run_graph.runtime.files.save_once import save_once
+from run_graph.runtime.images.metadata import as_text, picture_metadata
+from run_graph.runtime.values import Image, Mask
 
 
 class LoadedImage(Outputs):
@@ -32,7 +34,7 @@ class LoadImage(Node):
     image: str = Field(description="Path of the picture.", json_schema_extra={"image_upload": True})
 
     def check(self, env: Environment) -> Iterable[Problem]:
-        from runtime.images import check
+        from run_graph.runtime.images.codec import check
 
         if not isinstance(self.image, str):
             return
@@ -49,7 +51,7 @@ class LoadImage(Node):
         return digest(env.find_input(self.image)) if isinstance(self.image, str) else None
 
     def run(self, ctx: Context) -> LoadedImage:
-        from runtime.images import load
+        from run_graph.runtime.images.codec import load
 
         pixels, mask = load(ctx.find_input(self.image))
         return LoadedImage(image=Image(pixels, source=self.image), mask=Mask(mask))
@@ -70,7 +72,7 @@ class SaveImage(Node):
 
     category = "image"
     is_output = True
-    is_host_work = True
+    runs_in_background = True
 
     image: Image = Field(description="The picture to save.")
     filename_prefix: str = Field(
@@ -93,11 +95,12 @@ class SaveImage(Node):
     def fingerprint(self, env: Environment) -> Any:
         return os.path.abspath(env.output_directory)  # a picture in another folder does not serve
 
-    def still_stands(self, outputs: SavedImage) -> bool:
+    def is_still_valid(self, outputs: SavedImage) -> bool:
         return os.path.isfile(outputs.path)
 
     def run(self, ctx: Context) -> SavedImage:
-        from runtime.images import mflux_comment, to_png
+        from run_graph.runtime.images.codec import to_png
+        from run_graph.runtime.images.exif import mflux_comment
 
         _, height, width, _ = self.image.pixels.shape
         prefix = expand_tokens(self.filename_prefix, width=width, height=height)

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from graph import Context, Environment, Field, Node, Outputs, Problem
-from runtime.models.checkpoints import Checkpoint, resolve_flux, resolve_redux
-from runtime.models.components import FLUX_PARTS, REDUX_PARTS
-from runtime.models.errors import ModelError
-from runtime.models.handles import Flux, Redux, Siglip, TextEncoders, Vae
-from runtime.models.hub import commit_of
+from run_graph.graph import Context, Environment, Field, Node, Outputs, Problem
+from run_graph.runtime.errors import ModelError
+from run_graph.runtime.models.checkpoints import Checkpoint, resolve_flux, resolve_redux
+from run_graph.runtime.models.components import FLUX_PARTS, REDUX_PARTS
+from run_graph.runtime.models.handles import Flux, Redux, Siglip, TextEncoders, Vae
+from run_graph.runtime.models.hub import commit_of
 
 _COMMIT = re.compile("[0-9a-f]{40}")
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Literal
 
-from graph import Context, Environment, Field, Node, Outputs, Problem
-from runtime.models.errors import LoraError
-from runtime.models.handles import Flux
-from runtime.models.hub import commit_of
-from runtime.models.lora_files import Lora, lora_digest, resolve_lora
+from run_graph.graph import Context, Environment, Field, Node, Outputs, Problem
+from run_graph.runtime.errors import LoraError
+from run_graph.runtime.models.handles import Flux
+from run_graph.runtime.models.hub import commit_of
+from run_graph.runtime.models.lora_files import Lora, lora_digest, resolve_lora
 
 
 class Adapted(Outputs):
@@ -26,7 +26,7 @@ class LoadLora(Node):
     """
 
     category = "loaders"
-    passes_models_on = True
+    forwards_models = True
 
     flux: Flux = Field(description="The transformer, from LoadFlux or another LoadLora.")
     lora: str = Field(
@@ -56,7 +56,7 @@ class LoadLora(Node):
         return [self.lora, commit_of(source.repo, None)]  # the repository moves on
 
     def run(self, ctx: Context) -> Adapted:
-        from runtime.models.lora_matching import examine
+        from run_graph.runtime.models.lora_matching import examine
 
         path = resolve_lora(self.lora, ctx.find_input).locate()
         skip = self.unmatched == "skip"

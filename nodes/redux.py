@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from graph import Context, Field, Node, Outputs
-from runtime.models.grid import Kernel, Mode
-from runtime.models.handles import Redux
-from runtime.values import Conditioning, ReduxTokens, Vision
+from run_graph.graph import Context, Field, Node, Outputs
+from run_graph.runtime.models.handles import Redux
+from run_graph.runtime.networks.token_counts import Kernel, Mode
+from run_graph.runtime.values import Conditioning, ReduxTokens, Vision
 
 
 class Tokens(Outputs):
@@ -28,8 +28,8 @@ class ReduxEncode(Node):
     def run(self, ctx: Context) -> Tokens:
         import mlx.core as mx
 
-        from runtime.models.redux import project
-        from runtime.models.store import ModelStore
+        from run_graph.runtime.models.store import ModelStore
+        from run_graph.runtime.networks.redux import project
 
         encoder = ctx.service(ModelStore).get(self.redux.checkpoint, "image_embedder", self.redux.quantize)
         tokens = project(encoder.module, self.vision.hidden)
@@ -63,8 +63,8 @@ class PatchDownsample(Node):
     def run(self, ctx: Context) -> Tokens:
         import mlx.core as mx
 
-        from runtime.models.grid import grid_for_factor, grid_for_mode, side_of
-        from runtime.models.resample import resize_grid
+        from run_graph.runtime.networks.token_counts import grid_for_factor, grid_for_mode, side_of
+        from run_graph.runtime.networks.token_grid import resize_grid
 
         grid = self.tokens.tokens
         side = side_of(grid.shape[1])

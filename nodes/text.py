@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from graph import Context, Field, Node, Outputs
-from runtime.models.handles import TextEncoders
-from runtime.values import Conditioning
+from run_graph.graph import Context, Field, Node, Outputs
+from run_graph.runtime.models.handles import TextEncoders
+from run_graph.runtime.values import Conditioning
 
 
 class Encoded(Outputs):
@@ -24,8 +24,8 @@ class TextEncode(Node):
     prompt: str = Field(description="What to draw.", json_schema_extra={"multiline": True})
 
     def run(self, ctx: Context) -> Encoded:
-        from runtime.models.store import ModelStore
-        from runtime.models.text import encode_prompt
+        from run_graph.runtime.models.store import ModelStore
+        from run_graph.runtime.models.text import encode_prompt
 
         handle = self.text_encoders
         tokens, pooled = encode_prompt(

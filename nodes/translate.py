@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from graph import Context, Environment, Field, Node, Outputs, Problem
-from runtime.models.translate import (
+from run_graph.graph import Context, Environment, Field, Node, Outputs, Problem
+from run_graph.runtime.models.translation import (
     DEFAULT_MODEL,
     LanguageModelError,
     Translator,

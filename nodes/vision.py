@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from graph import Context, Field, Node, Outputs
-from runtime.generation import Reference
-from runtime.models.handles import Siglip
-from runtime.values import Image, Vision
+from run_graph.graph import Context, Field, Node, Outputs
+from run_graph.runtime.generation import Reference
+from run_graph.runtime.models.handles import Siglip
+from run_graph.runtime.values import Image, Vision
 
 
 class Seen(Outputs):
@@ -36,9 +36,9 @@ class SiglipEncode(Node):
     def run(self, ctx: Context) -> Seen:
         import mlx.core as mx
 
-        from runtime.models import siglip
-        from runtime.models.store import ModelStore
-        from runtime.models.vision_input import siglip_pixels
+        from run_graph.runtime.models.store import ModelStore
+        from run_graph.runtime.networks import siglip
+        from run_graph.runtime.networks.vision_input import siglip_pixels
 
         tower = ctx.service(ModelStore).get(self.siglip.checkpoint, "image_encoder", self.siglip.quantize)
         size = siglip.image_size(tower.config)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from graph.faults import shorten
+from run_graph.graph.faults import shorten
 
 
 class Cancelled(Exception):
@@ -54,3 +54,27 @@ def _of_value(owner: str, detail: dict[str, Any]) -> str:
     place = ".".join([owner, *map(str, detail["loc"])])
     message = detail["msg"][:1].lower() + detail["msg"][1:]
     return f"{place}: {message} (found {shorten(detail['input'])})"
+
+
+class ModelError(Exception):
+    """Anything that keeps a model from being found, read or held."""
+
+
+class UnknownModelError(ModelError):
+    """The name is no alias, no folder and no Hugging Face repository id."""
+
+
+class CheckpointError(ModelError):
+    """A checkpoint's files are missing, damaged, or do not fit together."""
+
+
+class LoraError(ModelError):
+    """A LoRA's file is missing, damaged, or does not fit the model."""
+
+
+class DownloadError(ModelError):
+    """Files could not be fetched from the Hugging Face Hub."""
+
+
+class MemoryLimitError(ModelError):
+    """A component does not fit in the memory that the user allowed."""

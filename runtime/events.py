@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 from weakref import ReferenceType
 
-from graph.node import Outputs
+from run_graph.graph.node import Outputs
 
 Held = ReferenceType[Outputs] | None
 
@@ -83,8 +83,8 @@ class NodeFinished(Event):
 class NodeReused(Event):
     """A node was not run, for its result was known.
 
-    ``origin`` says from where: an earlier run (``cache``), an identical node (``twin``), or a node of the
-    same class and literals that read the same values (``unchanged``).
+    ``origin`` says from where: an earlier run (``cache``), an identical node (``duplicate``), or a node
+    of the same class and literals that read the same values (``unchanged``).
 
     ``outputs`` is as in :class:`NodeFinished`.
     """

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from graph.sockets import SocketValue
-from runtime.generation import Generation, Reference
+from run_graph.graph.sockets import SocketValue
+from run_graph.runtime.generation import Generation, Reference
 
 if TYPE_CHECKING:
     import mlx.core as mx

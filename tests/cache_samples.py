@@ -6,11 +6,11 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from graph import Outputs
-from runtime.cache.disk import DiskCache
-from runtime.cache.folder import CacheFolder
-from runtime.generation import Generation, Reference
-from runtime.values import Conditioning, Image, Latent, Mask, ReduxTokens, Vision
+from run_graph.graph import Outputs
+from run_graph.runtime.cache.blob_store import BlobStore
+from run_graph.runtime.cache.disk import DiskCache
+from run_graph.runtime.generation import Generation, Reference
+from run_graph.runtime.values import Conditioning, Image, Latent, Mask, ReduxTokens, Vision
 
 REFERENCE = Reference(path="fox.png", mode="low", tokens=36, strength=0.5)
 GENERATION = Generation("a fox", (REFERENCE,), 2**64 - 1, 4, 3.5, 32, 16, "tiny", None, lora_scales=(0.5,))
@@ -63,7 +63,7 @@ class Number(Outputs):
 def disk(folder: Path, limit: int = 10**9, least_seconds: float = 0) -> tuple[DiskCache, list[str]]:
     """A cache, and what it tells."""
     told: list[str] = []
-    return DiskCache(CacheFolder(folder, limit), told.append, least_seconds), told
+    return DiskCache(BlobStore(folder, limit), told.append, least_seconds), told
 
 
 def files(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from graph import Context, Field, Lazy, Node, Outputs, Registry, SocketValue, Workflow
+from run_graph.graph import Context, Field, Lazy, Node, Outputs, Registry, SocketValue, Workflow
 
 
 class Image(SocketValue):

@@ -6,14 +6,14 @@ from typing import Any
 
 from conformance.integer_nodes import Add, Const, Inc, Sink
 
-from graph import Link, Node, NodeSpec, Registry, Workflow
-from runtime.cache import ResultCache
-from runtime.context import CancelToken, Surroundings
-from runtime.events import Event, Listener, NodeReused, NodeStarted, ignore
-from runtime.plan import Plan
-from runtime.session import RunResult, Session
+from run_graph.graph import Link, Node, NodeSpec, Registry, Workflow
+from run_graph.runtime.cache import ResultCache
+from run_graph.runtime.engine.context import CancelToken, RunEnvironment
+from run_graph.runtime.engine.plan import Plan
+from run_graph.runtime.engine.session import RunResult, Session
+from run_graph.runtime.events import Event, Listener, NodeReused, NodeStarted, ignore
 
-SURROUNDINGS = Surroundings([Path()], Path("output"))
+ENVIRONMENT = RunEnvironment([Path()], Path("output"))
 
 
 class Engine:
@@ -36,7 +36,7 @@ class Engine:
             on_event(event)
 
         return self.session.run(
-            workflow, targets=targets, surroundings=SURROUNDINGS, on_event=keep, token=self.token
+            workflow, targets=targets, environment=ENVIRONMENT, on_event=keep, token=self.token
         )
 
     @property
@@ -45,7 +45,7 @@ class Engine:
         return [event.node_id for event in self.events if isinstance(event, NodeStarted)]
 
     def reused(self, origin: str) -> list[str]:
-        """The ids of the nodes whose result came from ``"cache"`` or a ``"twin"``."""
+        """The ids of the nodes whose result came from ``"cache"`` or a ``"duplicate"``."""
         return [e.node_id for e in self.events if isinstance(e, NodeReused) and e.origin == origin]
 
     @property

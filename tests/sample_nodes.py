@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from graph import Context, Environment, Field, Node, Outputs, Problem, Registry, SocketValue
+from run_graph.graph import Context, Environment, Field, Node, Outputs, Problem, Registry, SocketValue
 
 
 class Image(SocketValue):

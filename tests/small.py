@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from graph import Workflow, load_workflow
+from run_graph.graph import Workflow, load_workflow
 from training.layout.spec import TinySpec
 
 WORKFLOWS = Path(__file__).parent.parent / "workflows"

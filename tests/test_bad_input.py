@@ -1,4 +1,4 @@
-"""Whatever a user gives: one clear message that names what is wrong, where, and the mend; nothing is lost."""
+"""Whatever a user gives: one clear message that names what is wrong, where, and the fix; nothing is lost."""
 
 import errno
 import json
@@ -17,13 +17,14 @@ from huggingface_hub import errors
 from PIL import Image
 from small import edit, make_project, shipped, shrunk
 
-from runtime import cli, files
-from runtime.cache import MemoryCache
-from runtime.context import Surroundings
-from runtime.errors import NodeFailed
-from runtime.events import NodeStarted
-from runtime.images import mflux_comment
-from runtime.session import Session
+from run_graph.runtime.cache import MemoryCache
+from run_graph.runtime.cli import main as cli
+from run_graph.runtime.engine.context import RunEnvironment
+from run_graph.runtime.engine.session import Session
+from run_graph.runtime.errors import NodeFailed
+from run_graph.runtime.events import NodeStarted
+from run_graph.runtime.files import outputs as files
+from run_graph.runtime.images.exif import mflux_comment
 
 BAD_INPUT, NODE_FAILED = 2, 1
 
@@ -362,7 +363,7 @@ def test_in_a_session_the_picture_that_could_not_be_saved_is_not_lost(
 ) -> None:
     session = Session(cache=MemoryCache())
     workflow = shrunk(shipped("text_to_image"), small_model)
-    surroundings = Surroundings([], tmp_path)
+    environment = RunEnvironment([], tmp_path)
 
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -370,9 +371,9 @@ def test_in_a_session_the_picture_that_could_not_be_saved_is_not_lost(
     with monkeypatch.context() as patch:
         patch.setattr(files.os, "fsync", full)
         with pytest.raises(NodeFailed, match="free some space"):
-            session.run(workflow, surroundings=surroundings)
+            session.run(workflow, environment=environment)
     events: list[Any] = []
-    session.run(workflow, surroundings=surroundings, on_event=events.append)
+    session.run(workflow, environment=environment, on_event=events.append)
     assert [event.node_id for event in events if isinstance(event, NodeStarted)] == ["save"]
     assert [path.name for path in tmp_path.iterdir()] == ["text_to_image_00001_.png"]
 
@@ -390,7 +391,7 @@ def test_the_json_of_a_refusal_is_one_line_with_every_fault(
         assert {
             "code",
             "message",
-            "mend",
+            "fix",
             "node_id",
             "class_type",
             "input",

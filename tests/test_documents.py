@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graph import Registry
-from runtime.values import Image
+from run_graph.graph import Registry
+from run_graph.runtime.values import Image
 
 ROOT = Path(__file__).parents[1]
 

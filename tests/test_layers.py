@@ -87,16 +87,16 @@ def loaded_by(code: str) -> set[str]:
 
 
 def test_the_graph_layer_loads_no_model_code() -> None:
-    loaded = loaded_by("import graph")
+    loaded = loaded_by("import run_graph.graph")
     assert "pydantic" in loaded
     assert not loaded & (HEAVY | {"runtime", "nodes", "networkx"})
 
 
 def test_the_engine_loads_no_model_code() -> None:
-    assert not loaded_by("import runtime.session") & (HEAVY | {"nodes"})
+    assert not loaded_by("import run_graph.runtime.engine.session") & (HEAVY | {"nodes"})
 
 
-QUIET = "import contextlib, io\nfrom runtime.cli import main\n"
+QUIET = "import contextlib, io\nfrom run_graph.runtime.cli.main import main\n"
 
 
 def test_the_command_lines_help_loads_no_model_code() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from runtime.models.tiny import TINY_FOLDER
+from run_graph.runtime.models.tiny import TINY_FOLDER
 from training.captions import canonical
 from training.domain import held_out, subjects, training_subjects
 from training.icons import DATA

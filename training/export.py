@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from runtime.files import digest
-from runtime.models.tiny import TINY_FOLDER
+from run_graph.runtime.files.inputs import digest
+from run_graph.runtime.models.tiny import TINY_FOLDER
 from training.layout.files import write_files, write_json
 from training.layout.shapes import SHAPES
 from training.running import averaged_weights

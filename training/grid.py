@@ -1,4 +1,4 @@
-"""Area resampling of token grids in torch: the training counterpart of `runtime.models.resample`."""
+"""Area resampling of token grids in torch: the training counterpart of `runtime.networks.token_grid`."""
 
 import torch
 from torch import Tensor

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from runtime.models.tiny import tiny_digest
+from run_graph.runtime.models.tiny import tiny_digest
 from training.captions import canonical
 from training.domain import Subject, training_subjects
 from training.drawn import run_graph, saved

@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 
-from runtime.models.tiny import tiny_digest
+from run_graph.runtime.models.tiny import tiny_digest
 from training.captions import canonical
 from training.domain import BACKGROUNDS, NOUNS, STYLES, Subject
 from training.drawn import run_graph, saved

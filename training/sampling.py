@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from runtime.models.schedule import sigmas
+from run_graph.runtime.sampling.schedules import sigmas
 from training import sizes
 from training.flow import Painter
 from training.grid import GRIDS

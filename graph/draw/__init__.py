@@ -1,17 +1,17 @@
 """Drawings of a workflow: SVG, mermaid and plain text. Drafts with faults can be drawn, too.
 
-PNG needs Pillow, which this layer does without: :func:`runtime.picture.draw_png` paints the same scene.
+PNG needs Pillow, which this layer does without: :func:`runtime.cli.draw_png.draw_png` paints the same scene.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from graph.draw.mermaid import draw_mermaid
-from graph.draw.svg import draw_svg
-from graph.draw.text import draw_text
-from graph.registry import Registry
-from graph.workflow import Workflow
+from run_graph.graph.draw.mermaid import draw_mermaid
+from run_graph.graph.draw.svg import draw_svg
+from run_graph.graph.draw.text import draw_text
+from run_graph.graph.registry import Registry
+from run_graph.graph.workflow import Workflow
 
 FORMATS: dict[str, Callable[[Workflow, Registry], str]] = {
     ".svg": draw_svg,

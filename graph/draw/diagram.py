@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graph.declaration import InputSpec, inputs_of, outputs_of
-from graph.draw.measure import plain, value_text
-from graph.links import Link
-from graph.node import Node
-from graph.registry import Registry
-from graph.sockets import ANY
-from graph.workflow import NodeSpec, Workflow
+from run_graph.graph.declaration import InputSpec, inputs_of, outputs_of
+from run_graph.graph.draw.measure import plain, value_text
+from run_graph.graph.links import Link
+from run_graph.graph.node import Node
+from run_graph.graph.registry import Registry
+from run_graph.graph.sockets import ANY
+from run_graph.graph.workflow import NodeSpec, Workflow
 
 UNKNOWN_CLASS = "unknown class"
 NO_SUCH_NODE = "no such node"

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from graph.draw.diagram import Connection, Diagram, DiagramNode, Port
-from graph.draw.layers import layer_numbers
-from graph.draw.measure import text_width
-from graph.draw.ordering import Outline, entering, leaving, ordered
-from graph.draw.placing import placed
-from graph.draw.routing import Routes, Vertex, route
+from run_graph.graph.draw.diagram import Connection, Diagram, DiagramNode, Port
+from run_graph.graph.draw.layers import layer_numbers
+from run_graph.graph.draw.measure import text_width
+from run_graph.graph.draw.ordering import Outline, entering, leaving, ordered
+from run_graph.graph.draw.placing import placed
+from run_graph.graph.draw.routing import Routes, Vertex, route
 
 TITLE_SIZE, SMALL_SIZE, TEXT_SIZE = 13.0, 10.0, 11.5
 BOLD_WIDTH = 1.14  # of bold letters, by that of others

@@ -7,7 +7,7 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
-from graph.workflow import unwrapped
+from run_graph.graph.workflow import unwrapped
 
 ELLIPSIS = "…"
 

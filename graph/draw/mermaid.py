@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graph.draw.diagram import Diagram, DiagramNode, diagram_of
-from graph.draw.layout import subtitle
-from graph.draw.measure import cut
-from graph.registry import Registry
-from graph.workflow import Workflow
+from run_graph.graph.draw.diagram import Diagram, DiagramNode, diagram_of
+from run_graph.graph.draw.layout import subtitle
+from run_graph.graph.draw.measure import cut
+from run_graph.graph.registry import Registry
+from run_graph.graph.workflow import Workflow
 
 _LONGEST_VALUE = 40
 # Letters, digits and these stand for themselves; all else is written as a numbered entity, so that no

@@ -10,7 +10,7 @@ import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from graph.draw.routing import Strand, Vertex
+from run_graph.graph.draw.routing import Strand, Vertex
 
 SWEEPS = 8
 

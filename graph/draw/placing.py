@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from graph.draw.ordering import Columns, Outline, entering, leaving, stacked
-from graph.draw.routing import Lane, Strand, Vertex
+from run_graph.graph.draw.ordering import Columns, Outline, entering, leaving, stacked
+from run_graph.graph.draw.routing import Lane, Strand, Vertex
 
 SWEEPS, STRAIGHTENINGS = 6, 4
 # A lane moves less willingly than a box, so that long links run straight; what is linked to nothing

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from graph.draw.diagram import Connection
+from run_graph.graph.draw.diagram import Connection
 
 # Beyond this many lanes the picture is unreadable anyway: long links then run behind the boxes.
 MAXIMUM_LANES = 20_000

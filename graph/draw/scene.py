@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from graph.draw import palette
-from graph.draw.diagram import DiagramNode, Port, diagram_of
-from graph.draw.layout import (
+from run_graph.graph.draw import palette
+from run_graph.graph.draw.diagram import DiagramNode, Port, diagram_of
+from run_graph.graph.draw.layout import (
     BOLD_WIDTH,
     PADDING,
     ROW_HEIGHT,
@@ -21,9 +21,9 @@ from graph.draw.layout import (
     lay_out,
     subtitle,
 )
-from graph.draw.measure import fitted, text_width
-from graph.registry import Registry
-from graph.workflow import Workflow
+from run_graph.graph.draw.measure import fitted, text_width
+from run_graph.graph.registry import Registry
+from run_graph.graph.workflow import Workflow
 
 CORNER, SOCKET_RADIUS, INDENT = 7.0, 5.0, 14.0
 

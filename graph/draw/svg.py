@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
 
-from graph.draw import palette
-from graph.draw.layout import Curve
-from graph.draw.scene import Dot, Group, Rectangle, Scene, Shape, Text, scene_of
-from graph.registry import Registry
-from graph.workflow import Workflow
+from run_graph.graph.draw import palette
+from run_graph.graph.draw.layout import Curve
+from run_graph.graph.draw.scene import Dot, Group, Rectangle, Scene, Shape, Text, scene_of
+from run_graph.graph.registry import Registry
+from run_graph.graph.workflow import Workflow
 
 _FONTS = "Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
 

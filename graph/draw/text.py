@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graph.draw.diagram import Diagram, DiagramNode, diagram_of
-from graph.draw.layers import layer_numbers
-from graph.draw.measure import cut
-from graph.registry import Registry
-from graph.workflow import Workflow
+from run_graph.graph.draw.diagram import Diagram, DiagramNode, diagram_of
+from run_graph.graph.draw.layers import layer_numbers
+from run_graph.graph.draw.measure import cut
+from run_graph.graph.registry import Registry
+from run_graph.graph.workflow import Workflow
 
 _LONGEST_VALUE = 72
 

@@ -5,6 +5,7 @@ anything runs. Its *content* is the node and the values that it read: two ways t
 same content, and the node need not run again (early cut-off).
 """
 
-from runtime.cache.memory import DEFAULT_BYTES, MemoryCache, NoCache, ResultCache, size_of
+from run_graph.runtime.cache.memory import DEFAULT_BYTES, MemoryCache, size_of
+from run_graph.runtime.cache.protocol import NoCache, ResultCache
 
 __all__ = ["DEFAULT_BYTES", "MemoryCache", "NoCache", "ResultCache", "size_of"]

@@ -14,12 +14,18 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from graph.node import Node, Outputs
-from runtime.cache.codecs import SUFFIXES, decode, encode
-from runtime.cache.folder import HALVES, KEYS, VALUES, CacheFolder, Damaged
-from runtime.cache.halves import DiskHalf, Half, NoHalf
-from runtime.cache.origin import origin
-from runtime.cache.parts import NotPlain, Parts, put_together, remember_digest, take_apart
+from run_graph.graph.node import Node, Outputs
+from run_graph.runtime.cache.blob_store import KEYS, SNAPSHOTS, VALUES, BlobStore, Damaged
+from run_graph.runtime.cache.environment import environment_digest
+from run_graph.runtime.cache.file_formats import SUFFIXES, decode, encode
+from run_graph.runtime.cache.serialization import (
+    NotSerializable,
+    Serialized,
+    deserialize,
+    remember_digest,
+    serialize,
+)
+from run_graph.runtime.cache.snapshots import DiskSnapshot, NoSnapshot, Snapshot
 
 # What took less is computed again as quickly as it is read.
 LEAST_SECONDS = 0.0005
@@ -34,7 +40,7 @@ class DiskCache:
 
     Parameters
     ----------
-    folder : CacheFolder
+    folder : BlobStore
     tell : callable
         Gets a sentence when a file is damaged, and the first time that nothing can be written. Nothing of
         that ends a run.
@@ -42,7 +48,7 @@ class DiskCache:
         What took less to compute is not held.
     """
 
-    def __init__(self, folder: CacheFolder, tell: Tell, least_seconds: float = LEAST_SECONDS) -> None:
+    def __init__(self, folder: BlobStore, tell: Tell, least_seconds: float = LEAST_SECONDS) -> None:
         self.folder = folder
         self.tell = tell
         self.least_seconds = least_seconds
@@ -63,37 +69,37 @@ class DiskCache:
         self,
         key: str,
         outputs: Outputs,
-        content: str | None = None,
+        input_digest: str | None = None,
         seconds: float = math.inf,
         node_class: type[Node] = Node,
     ) -> None:
         if not (node_class.persistent and self._writable and seconds >= self.least_seconds):
             return
-        # What an output node wrote is not written again while its run is unfinished (see `settle`), and no
-        # longer; another workflow with the same values writes its own files.
-        names = [key] if content is None or node_class.is_output else [key, content]
+        # What an output node wrote is not written again while its run is unfinished (see
+        # `run_completed`), and no longer; another workflow with the same values writes its own files.
+        names = [key] if input_digest is None or node_class.is_output else [key, input_digest]
         try:
-            parts = {name: take_apart(value) for name, value in outputs.__dict__.items()}
-        except NotPlain:
+            serialized = {name: serialize(value) for name, value in outputs.__dict__.items()}
+        except NotSerializable:
             return
         try:
-            values = {name: self._write(each, outputs.__dict__[name]) for name, each in parts.items()}
+            values = {name: self._write(each, outputs.__dict__[name]) for name, each in serialized.items()}
             for name in map(_name, names):
                 entry = {"name": name, "values": values}
                 self.folder.write_sealed(KEYS, name, json.dumps(entry).encode())
         except OSError as error:
             self._give_up(error)
 
-    def settle(self, keys: Iterable[str]) -> None:
+    def run_completed(self, keys: Iterable[str]) -> None:
         for key in keys:
             name = _name(key)
             self.folder.drop(KEYS, name)
-            self.folder.drop(HALVES, name)  # left by a run that was killed just before its end
+            self.folder.drop(SNAPSHOTS, name)  # left by a run that was killed just before its end
 
-    def half(self, content: str) -> Half:
+    def snapshot(self, input_digest: str) -> Snapshot:
         if not self._writable:
-            return NoHalf()
-        return DiskHalf(self.folder, _name(content), self.tell, self._give_up)
+            return NoSnapshot()
+        return DiskSnapshot(self.folder, _name(input_digest), self.tell, self._give_up)
 
     def _read(self, entry: Mapping[str, Any], name: str, kind: type[Outputs]) -> Outputs | None:
         if entry["name"] != name:
@@ -110,22 +116,22 @@ class DiskCache:
     def _value(self, file: str, data: bytes) -> Any:
         path = Path(file)
         try:
-            parts = decode(path.suffix, data)
-            if parts.digest() != path.stem:
+            serialized = decode(path.suffix, data)
+            if serialized.digest() != path.stem:
                 raise ValueError("its content does not have that digest")
-            return _remembered(put_together(parts), path.stem)
+            return _remembered(deserialize(serialized), path.stem)
         except (ValueError, TypeError, KeyError) as error:
             self.folder.drop(VALUES, file)
             raise Damaged(f"{self.folder.path(VALUES, file)} is damaged ({error})") from error
 
-    def _write(self, parts: Parts, value: Any) -> str:
+    def _write(self, serialized: Serialized, value: Any) -> str:
         """Write a value unless it is there; the name of its file."""
-        digest = parts.digest()
+        digest = serialized.digest()
         remember_digest(value, digest)
         for suffix in SUFFIXES:
             if self.folder.touch(VALUES, digest + suffix):
                 return digest + suffix
-        suffix, data = encode(parts)
+        suffix, data = encode(serialized)
         self.folder.write(VALUES, digest + suffix, data)
         return digest + suffix
 
@@ -148,4 +154,4 @@ def _remembered(value: Any, digest: str) -> Any:
 
 def _name(key: str) -> str:
     """The file of a key or content: what else the result depends on is in its name."""
-    return hashlib.sha256(f"{origin()}\n{key}".encode()).hexdigest()
+    return hashlib.sha256(f"{environment_digest()}\n{key}".encode()).hexdigest()

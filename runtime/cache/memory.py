@@ -7,85 +7,14 @@ import sys
 from collections import OrderedDict
 from collections.abc import Iterable
 from threading import Lock
-from typing import Protocol
 
-from graph.node import Node, Outputs
-from graph.sockets import SocketValue
-from runtime.cache.halves import Half, NoHalf
+from run_graph.graph.node import Node, Outputs
+from run_graph.graph.sockets import SocketValue
+from run_graph.runtime.cache.snapshots import NoSnapshot, Snapshot
 
 DEFAULT_BYTES = 2 * 2**30
 # About what a result's objects and its place in the cache cost, whatever its values.
 _OVERHEAD = 800
-
-
-class ResultCache(Protocol):
-    """Where an executor looks for results and leaves them."""
-
-    def get(self, key: str, kind: type[Outputs] | None = None) -> Outputs | None:
-        """The result with this key or content, if it is held.
-
-        ``kind`` is the class of the result. A cache that writes results down needs it to build them
-        again, and finds nothing without.
-        """
-        ...
-
-    def put(
-        self,
-        key: str,
-        outputs: Outputs,
-        content: str | None = None,
-        seconds: float = math.inf,
-        node_class: type[Node] = Node,
-    ) -> None:
-        """Hold a result, perhaps letting go of others.
-
-        Parameters
-        ----------
-        key : str
-        outputs : Outputs
-        content : str, optional
-            Its other name (see :mod:`runtime.cache`).
-        seconds : float
-            What computing it took: not everything is worth writing down.
-        node_class : type of Node
-            Whose result it is: those of some classes are not worth writing down, or not for long.
-        """
-        ...
-
-    def settle(self, keys: Iterable[str]) -> None:
-        """A run is complete, and its output nodes had these keys.
-
-        Until then their results are kept like all others, so that a run that was broken off goes on
-        without writing its files again. The next run of the same workflow shall write them again.
-        """
-        ...
-
-    def half(self, content: str) -> Half:
-        """Where the node with this content (or, without links, key) keeps work that may be broken off."""
-        ...
-
-
-class NoCache:
-    """Holds nothing: each value can go at its last reader."""
-
-    def get(self, key: str, kind: type[Outputs] | None = None) -> Outputs | None:
-        return None
-
-    def put(
-        self,
-        key: str,
-        outputs: Outputs,
-        content: str | None = None,
-        seconds: float = math.inf,
-        node_class: type[Node] = Node,
-    ) -> None:
-        return None
-
-    def settle(self, keys: Iterable[str]) -> None:
-        return None
-
-    def half(self, content: str) -> Half:
-        return NoHalf()
 
 
 class _Held:
@@ -135,7 +64,7 @@ class MemoryCache:
         self,
         key: str,
         outputs: Outputs,
-        content: str | None = None,
+        input_digest: str | None = None,
         seconds: float = math.inf,
         node_class: type[Node] = Node,
     ) -> None:
@@ -152,16 +81,16 @@ class MemoryCache:
                 self._results[identity] = held
                 self._bytes += held.size
             self._name(key, held)
-            if content is not None:
-                self._name(content, held)
+            if input_digest is not None:
+                self._name(input_digest, held)
             while self._bytes > self.maximum_bytes:
                 self._make_room()
 
-    def settle(self, keys: Iterable[str]) -> None:
+    def run_completed(self, keys: Iterable[str]) -> None:
         """Nothing: within a process a file that was written and still stands is not written again."""
 
-    def half(self, content: str) -> Half:
-        return NoHalf()
+    def snapshot(self, input_digest: str) -> Snapshot:
+        return NoSnapshot()
 
     def clear(self) -> None:
         """Let go of all results."""

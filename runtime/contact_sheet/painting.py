@@ -7,7 +7,7 @@ from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
-from runtime.contact_sheet.layout import Band
+from run_graph.runtime.contact_sheet.layout import Band
 
 Picture = Image.Image | None
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont

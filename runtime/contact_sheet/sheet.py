@@ -15,20 +15,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from graph.declaration import outputs_of
-from graph.faults import Fault, WorkflowError
-from graph.registry import Registry
-from graph.workflow import Workflow
-from runtime.contact_sheet.layout import Labels, arrange
-from runtime.contact_sheet.painting import paint
-from runtime.context import Surroundings
-from runtime.events import Event, NodeFinished, NodeReused
-from runtime.images import ImageError, encoded, load
-from runtime.metadata import as_text
-from runtime.provenance import describe_run
-from runtime.sweep.expansion import Sweep
-from runtime.sweep.labels import input_names
-from runtime.values import Image as ImageValue
+from run_graph.graph.declaration import outputs_of
+from run_graph.graph.faults import Fault, WorkflowError
+from run_graph.graph.registry import Registry
+from run_graph.graph.workflow import Workflow
+from run_graph.runtime.contact_sheet.layout import Labels, arrange
+from run_graph.runtime.contact_sheet.painting import paint
+from run_graph.runtime.engine.context import RunEnvironment
+from run_graph.runtime.engine.provenance import describe_run
+from run_graph.runtime.events import Event, NodeFinished, NodeReused
+from run_graph.runtime.images.codec import ImageError, encoded, load
+from run_graph.runtime.images.metadata import as_text
+from run_graph.runtime.sweep.expansion import Sweep
+from run_graph.runtime.sweep.labels import input_names
+from run_graph.runtime.values import Image as ImageValue
 
 LARGEST_PICTURE = 512  # pixels a side
 MOST_PIXELS = 48_000_000  # in all pictures of a sheet
@@ -66,8 +66,8 @@ class ContactSheet:
         wanted = list(targets) if targets else _output_nodes(sweep, registry)
         self._names, self._cells = _cells(sweep, registry, wanted)
         if not self._names:
-            mend = "Name a target that makes a picture, or leave the contact sheet out."
-            raise WorkflowError([Fault("no_pictures", "there is no picture to put on a contact sheet", mend)])
+            fix = "Name a target that makes a picture, or leave the contact sheet out."
+            raise WorkflowError([Fault("no_pictures", "there is no picture to put on a contact sheet", fix)])
         self._side = min(LARGEST_PICTURE, math.isqrt(MOST_PIXELS // len(self._cells)))
         self._wanted = {place.node_id for place in self._cells.values()}
         self._savers = _savers(sweep, registry, wanted)
@@ -94,14 +94,14 @@ class ContactSheet:
             pixels, _ = load(Path(result["path"]))
             self._pictures[place] = reduced(ImageValue(pixels), self._side)
 
-    def png(self, as_run: Workflow, surroundings: Surroundings) -> bytes:
+    def png(self, as_run: Workflow, environment: RunEnvironment) -> bytes:
         """The sheet as a PNG file that carries the swept workflow, ``as_run``.
 
         `run-graph SHEET.png` makes all its pictures again.
         """
         cells = {index: self._pictures.get(place) for index, place in self._cells.items()}
         sheet = paint(arrange(self._dimensions(), cells))
-        provenance = describe_run(as_run, surroundings, self._seconds)
+        provenance = describe_run(as_run, environment, self._seconds)
         documents = {"prompt": provenance.pop("prompt"), "run_graph": {"sweep": self._swept(), **provenance}}
         return encoded(sheet, as_text(documents))
 

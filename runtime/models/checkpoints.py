@@ -11,12 +11,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.events import Listener, ignore
-from runtime.models.components import SCHEDULER_FOLDER, TOKENIZER_FOLDERS
-from runtime.models.errors import CheckpointError, DownloadError, UnknownModelError
-from runtime.models.hub import cached, fetch
-from runtime.models.inspection import faults, read_json, tensors
-from runtime.models.tiny import TINY_FOLDER, tiny_digest
+from run_graph.runtime.errors import CheckpointError, DownloadError, UnknownModelError
+from run_graph.runtime.events import Listener, ignore
+from run_graph.runtime.models.components import SCHEDULER_FOLDER, TOKENIZER_FOLDERS
+from run_graph.runtime.models.hub import cached, fetch
+from run_graph.runtime.models.inspection import faults, read_json, tensors
+from run_graph.runtime.models.tiny import TINY_FOLDER, tiny_digest
 
 TINY = "tiny"
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runtime.events import Downloading, Listener, ignore
-from runtime.models.errors import DownloadError
-from runtime.quantities import bytes_text
+from run_graph.runtime.errors import DownloadError
+from run_graph.runtime.events import Downloading, Listener, ignore
+from run_graph.runtime.units import bytes_text
 
 ATTEMPTS = 5  # In a row without a single byte.
 _REPORT_EVERY = 0.25  # Seconds.

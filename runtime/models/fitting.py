@@ -12,7 +12,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 
-from runtime.models.errors import CheckpointError
+from run_graph.runtime.errors import CheckpointError
 
 _LISTED = 3  # How many names a message gives of a longer list.
 

@@ -6,12 +6,12 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from graph.sockets import SocketValue
+from run_graph.graph.sockets import SocketValue
 
 if TYPE_CHECKING:
-    from runtime.models.checkpoints import Checkpoint
-    from runtime.models.components import Component
-    from runtime.models.lora_files import Lora
+    from run_graph.runtime.models.checkpoints import Checkpoint
+    from run_graph.runtime.models.components import Component
+    from run_graph.runtime.models.lora_files import Lora
 
 
 @dataclass(frozen=True, repr=False)

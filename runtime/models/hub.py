@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from runtime.events import Listener, ignore
-from runtime.models.components import file_patterns
-from runtime.models.download import fetch_blobs
-from runtime.models.errors import DownloadError
-from runtime.models.inspection import faults
+from run_graph.runtime.errors import DownloadError
+from run_graph.runtime.events import Listener, ignore
+from run_graph.runtime.models.components import file_patterns
+from run_graph.runtime.models.download import fetch_blobs
+from run_graph.runtime.models.inspection import faults
 
 _OFFLINE = "HF_HUB_OFFLINE"
 

@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from runtime.models.errors import DownloadError
-from runtime.models.hub import is_offline
+from run_graph.runtime.errors import DownloadError
+from run_graph.runtime.models.hub import is_offline
 
 
 def fetch_file(repo: str, file: str | None, suffix: str) -> Path:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime.models.components import COMPONENTS, SCHEDULER_FOLDER
+from run_graph.runtime.models.components import COMPONENTS, SCHEDULER_FOLDER
 
 _LONGEST_HEADER = 100_000_000  # The format's own limit, in bytes.
 _TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "vocab.json")

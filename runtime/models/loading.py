@@ -17,14 +17,28 @@ from mflux.models.common.weights.loading.weight_loader import WeightLoader
 from mflux.models.common.weights.mapping.weight_mapper import WeightMapper
 from mlx.utils import tree_map
 
-from runtime.models import inspection
-from runtime.models.checkpoints import Checkpoint
-from runtime.models.components import Component
-from runtime.models.cpu import arrange
-from runtime.models.device import compute_dtype
-from runtime.models.errors import CheckpointError
-from runtime.models.fitting import check_names, check_shapes, layers, named, shape_for_packed, trim_blocks
-from runtime.models.mflux_modules import GROUP_SIZE, Weights, adjusted, build, definition, quantisation_rule
+from run_graph.runtime.device import compute_dtype
+from run_graph.runtime.errors import CheckpointError
+from run_graph.runtime.models import inspection
+from run_graph.runtime.models.checkpoints import Checkpoint
+from run_graph.runtime.models.components import Component
+from run_graph.runtime.models.fitting import (
+    check_names,
+    check_shapes,
+    layers,
+    named,
+    shape_for_packed,
+    trim_blocks,
+)
+from run_graph.runtime.models.mflux_modules import (
+    GROUP_SIZE,
+    Weights,
+    adjusted,
+    build,
+    definition,
+    quantisation_rule,
+)
+from run_graph.runtime.networks.cpu import use_numpy_linears
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +94,7 @@ def load_component(
         )
     elif stored is not None and quantize not in (None, stored):
         logger.warning("%s is stored with %d bits; quantize=%d is ignored.", place, stored, quantize)
-    arrange(module)
+    use_numpy_linears(module)
     return LoadedComponent(module, config, stored or quantize, _materialise(module))
 
 

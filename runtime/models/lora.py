@@ -19,10 +19,10 @@ from mflux.models.common.lora.mapping.lora_loader import LoRALoader
 from mflux.models.common.lora.mapping.lora_mapping import LoRATarget
 from mflux.models.flux.weights.flux_lora_mapping import FluxLoRAMapping
 
-from runtime.models.errors import LoraError
-from runtime.models.fitting import layers, named
-from runtime.models.lora_files import Lora
-from runtime.models.lora_matching import LoraLayout, examine, listed, module_part
+from run_graph.runtime.errors import LoraError
+from run_graph.runtime.models.fitting import layers, named
+from run_graph.runtime.models.lora_files import Lora
+from run_graph.runtime.models.lora_matching import LoraLayout, examine, listed, module_part
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +79,10 @@ def _branch(node: Any) -> Any:
         return [_branch(child) for child in node]
     if not isinstance(node, nn.Module) or not cast(Any, node).children():
         return node
-    twin = copy.copy(node)
+    branch = copy.copy(node)
     for name, child in node.items():
-        twin[name] = _branch(child)
-    return twin
+        branch[name] = _branch(child)
+    return branch
 
 
 def _apply(network: Any, lora: Lora, layout: LoraLayout, linears: Linears) -> None:

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from runtime.files import digest
-from runtime.models.errors import LoraError
-from runtime.models.hub_files import fetch_file
-from runtime.models.inspection import read_header
+from run_graph.runtime.errors import LoraError
+from run_graph.runtime.files.inputs import digest
+from run_graph.runtime.models.hub_files import fetch_file
+from run_graph.runtime.models.inspection import read_header
 
 _SUFFIX = ".safetensors"
 _REPOSITORY = re.compile(r"(?:hf:)?(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+?)(?:[:/](?P<file>[^:]+))?")

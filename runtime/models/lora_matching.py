@@ -14,8 +14,8 @@ from pathlib import Path
 from mflux.models.common.lora.mapping.lora_loader import LoRALoader, PatternMatch
 from mflux.models.flux.weights.flux_lora_mapping import FluxLoRAMapping
 
-from runtime.models.errors import LoraError
-from runtime.models.inspection import Tensor, read_header
+from run_graph.runtime.errors import LoraError
+from run_graph.runtime.models.inspection import Tensor, read_header
 
 _LISTED = 3  # How many names a message gives of a longer list.
 _DOWN, _UP = "lora_A", "lora_B"

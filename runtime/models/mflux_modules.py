@@ -17,8 +17,8 @@ from mflux.models.flux.model.siglip_vision_transformer.siglip_vision_transformer
 from mflux.models.flux.weights.flux_weight_definition import FluxReduxWeightDefinition, FluxWeightDefinition
 from mlx.utils import tree_unflatten
 
-from runtime.models.components import REDUX_COMPONENTS, Component
-from runtime.models.fitting import named
+from run_graph.runtime.models.components import REDUX_COMPONENTS, Component
+from run_graph.runtime.models.fitting import named
 
 Weights = dict[str, Any]
 

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from runtime.models.inspection import Tensor, saved_bits, tensors
+from run_graph.runtime.models.inspection import Tensor, saved_bits, tensors
 
 _GROUP_SIZE = 64  # Weights that share one scale and one offset.
 _FLOATS = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}

@@ -13,10 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from runtime.events import Event, ModelEvicted, ModelLoaded, NodeFinished, RunFinished, StageMemory
-from runtime.models.checkpoints import Checkpoint
-from runtime.models.components import QUANTIZE_BITS, Component, TokenizerKind
-from runtime.models.device import (
+from run_graph.runtime.device import (
     compute_dtype,
     limit_cache,
     memory_budget,
@@ -24,20 +21,23 @@ from runtime.models.device import (
     release_cache,
     start_peak,
 )
-from runtime.models.errors import MemoryLimitError, ModelError
-from runtime.models.lora_files import Lora
-from runtime.models.residence import Residence, needed_by
-from runtime.models.sizes import estimated_bytes
-from runtime.quantities import bytes_text
+from run_graph.runtime.errors import MemoryLimitError, ModelError
+from run_graph.runtime.events import Event, ModelEvicted, ModelLoaded, NodeFinished, RunFinished, StageMemory
+from run_graph.runtime.models.checkpoints import Checkpoint
+from run_graph.runtime.models.component_key import ComponentKey, needed_by
+from run_graph.runtime.models.components import QUANTIZE_BITS, Component, TokenizerKind
+from run_graph.runtime.models.lora_files import Lora
+from run_graph.runtime.models.sizes import estimated_bytes
+from run_graph.runtime.units import bytes_text
 
 if TYPE_CHECKING:
     from mflux.models.common.tokenizer.tokenizer import BaseTokenizer
 
-    from runtime.models.loading import LoadedComponent
-    from runtime.models.transformer import FluxTransformer
-    from runtime.services import RunView
+    from run_graph.runtime.engine.services import RunView
+    from run_graph.runtime.models.loading import LoadedComponent
+    from run_graph.runtime.networks.transformer import FluxTransformer
 
-__all__ = ["ModelStore", "Residence"]
+__all__ = ["ComponentKey", "ModelStore"]
 
 
 class ModelStore:
@@ -67,14 +67,14 @@ class ModelStore:
         self._limit = memory_limit
         self._low_ram = low_ram
         self._cache_limit = cache_limit
-        self._components: OrderedDict[Residence, LoadedComponent] = OrderedDict()  # Least recent first.
-        self._names: dict[Residence, str] = {}
-        self._transformers: dict[Residence, FluxTransformer] = {}
+        self._components: OrderedDict[ComponentKey, LoadedComponent] = OrderedDict()  # Least recent first.
+        self._names: dict[ComponentKey, str] = {}
+        self._transformers: dict[ComponentKey, FluxTransformer] = {}
         self._tokenizers: dict[tuple[str, TokenizerKind], BaseTokenizer] = {}
         self._run: RunView | None = None
         self._used_in_stage = False
         self._lock = threading.RLock()
-        self.loads: Counter[Residence] = Counter()
+        self.loads: Counter[ComponentKey] = Counter()
 
     @property
     def memory_limit(self) -> int:
@@ -104,7 +104,7 @@ class ModelStore:
         if quantize is not None and quantize not in QUANTIZE_BITS:
             allowed = ", ".join(map(str, QUANTIZE_BITS))
             raise ModelError(f"quantize is {quantize}; it must be none or one of {allowed}.")
-        key = Residence(checkpoint.identity, component, quantize, loras)
+        key = ComponentKey(checkpoint.identity, component, quantize, loras)
         with self._lock:
             self._begin_use()
             self._hold(key.base, checkpoint)
@@ -116,9 +116,9 @@ class ModelStore:
         self, checkpoint: Checkpoint, quantize: int | None = None, loras: tuple[Lora, ...] = ()
     ) -> FluxTransformer:
         """FLUX's transformer, ready to sample with; see `get`."""
-        from runtime.models.transformer import FluxTransformer
+        from run_graph.runtime.networks.transformer import FluxTransformer
 
-        key = Residence(checkpoint.identity, "transformer", quantize, loras)
+        key = ComponentKey(checkpoint.identity, "transformer", quantize, loras)
         with self._lock:
             loaded = self.get(checkpoint, "transformer", quantize, loras)
             if key not in self._transformers:
@@ -127,7 +127,7 @@ class ModelStore:
 
     def tokenizer(self, checkpoint: Checkpoint, kind: TokenizerKind) -> BaseTokenizer:
         """The checkpoint's tokenizer; small, and therefore kept until `clear`."""
-        from runtime.models.tokenizers import load_tokenizer
+        from run_graph.runtime.models.tokenizers import load_tokenizer
 
         key = (checkpoint.identity, kind)
         with self._lock:
@@ -137,7 +137,7 @@ class ModelStore:
 
     def is_resident(self, checkpoint: Checkpoint, component: Component, quantize: int | None = None) -> bool:
         """Whether `get` would answer without reading weights."""
-        return Residence(checkpoint.identity, component, quantize) in self._components
+        return ComponentKey(checkpoint.identity, component, quantize) in self._components
 
     def has_room_for(self, values: Iterable[Any]) -> bool:
         """Whether a node with these inputs can compute without anything leaving memory."""
@@ -148,7 +148,7 @@ class ModelStore:
             arriving = sum(_estimate(key, checkpoint) for key, checkpoint in absent.items() if not key.loras)
             return self.resident_bytes + arriving <= self.memory_limit
 
-    def resident(self) -> list[tuple[Residence, int]]:
+    def resident(self) -> list[tuple[ComponentKey, int]]:
         """What is held and its bytes, the least recently used first."""
         with self._lock:
             return [(key, loaded.nbytes) for key, loaded in self._components.items()]
@@ -179,7 +179,7 @@ class ModelStore:
             self._tokenizers.clear()
             return self._drop(list(self._components))
 
-    def run_begins(self, run: RunView) -> None:
+    def run_started(self, run: RunView) -> None:
         """From now on, tell this run of what comes and goes, and look at what it still needs."""
         self._run = run
         self._used_in_stage = False
@@ -211,9 +211,9 @@ class ModelStore:
             return self._cache_limit
         return 0 if self._low_ram else min(self.memory_limit // 8, 2 * 10**9)
 
-    def _hold(self, key: Residence, checkpoint: Checkpoint) -> None:
+    def _hold(self, key: ComponentKey, checkpoint: Checkpoint) -> None:
         """Have the component resident, and the one used last."""
-        from runtime.models.loading import load_component
+        from run_graph.runtime.models.loading import load_component
 
         if key not in self._components:
             checkpoint.locate_whole(key.component, on_event=self._tell)
@@ -223,8 +223,8 @@ class ModelStore:
             self._admit(key, checkpoint.name, loaded)
         self._components.move_to_end(key)
 
-    def _hold_adapted(self, key: Residence, checkpoint: Checkpoint) -> None:
-        from runtime.models.lora import adapted
+    def _hold_adapted(self, key: ComponentKey, checkpoint: Checkpoint) -> None:
+        from run_graph.runtime.models.lora import adapted
 
         if key not in self._components:
             base = self._components[key.base]
@@ -233,12 +233,12 @@ class ModelStore:
             self._admit(key, names, type(base)(module, base.config, base.bits, nbytes))
         self._components.move_to_end(key)
 
-    def _admit(self, key: Residence, name: str, loaded: LoadedComponent) -> None:
+    def _admit(self, key: ComponentKey, name: str, loaded: LoadedComponent) -> None:
         self._components[key] = loaded
         self._names[key] = name
         self._tell(ModelLoaded(name, key.component, loaded.bits, loaded.nbytes, self.resident_bytes))
 
-    def _make_room(self, key: Residence, checkpoint: Checkpoint) -> None:
+    def _make_room(self, key: ComponentKey, checkpoint: Checkpoint) -> None:
         """Evict until the component fits."""
         needed = {} if self._run is None else needed_by(self._run.pending_values())
         if self._limit is not None:
@@ -255,7 +255,7 @@ class ModelStore:
             excess -= self._components[victim].nbytes
         self._drop(victims)
 
-    def _refuse_too_large(self, needed: Mapping[Residence, Checkpoint], first: Residence) -> None:
+    def _refuse_too_large(self, needed: Mapping[ComponentKey, Checkpoint], first: ComponentKey) -> None:
         """Raise MemoryLimitError if `first`, or what the run needs later, is larger than the limit alone.
 
         What is not on this machine yet is judged when its turn comes.
@@ -272,7 +272,7 @@ class ModelStore:
                 "Raise the limit, or set quantize to a smaller number of bits."
             )
 
-    def _drop(self, keys: Iterable[Residence]) -> int:
+    def _drop(self, keys: Iterable[ComponentKey]) -> int:
         """Let go of these components; a network's adapted ones leave with it."""
         leaving = set(keys)
         leaving |= {key for key in self._components if key.base in leaving}
@@ -291,7 +291,7 @@ class ModelStore:
             self._run.emit(event)
 
 
-def _estimate(key: Residence, checkpoint: Checkpoint) -> int:
+def _estimate(key: ComponentKey, checkpoint: Checkpoint) -> int:
     """Bytes that the component will take, told from its files' headers; 0 while they are not here yet."""
     folder = checkpoint.place(key.component)
     if folder is None:

@@ -2,10 +2,10 @@
 
 import mlx.core as mx
 
-from runtime.models import clip, t5
-from runtime.models.checkpoints import Checkpoint, max_text_tokens
-from runtime.models.store import ModelStore
-from runtime.models.tokenizers import CLIP_TOKENS, token_ids
+from run_graph.runtime.models.checkpoints import Checkpoint, max_text_tokens
+from run_graph.runtime.models.store import ModelStore
+from run_graph.runtime.models.tokenizers import CLIP_TOKENS, token_ids
+from run_graph.runtime.networks import clip, t5
 
 
 def encode_prompt(

@@ -7,9 +7,9 @@ from mflux.models.common.tokenizer import TokenizerLoader
 from mflux.models.common.tokenizer.tokenizer import BaseTokenizer
 from mflux.models.flux.weights.flux_weight_definition import FluxWeightDefinition
 
-from runtime.models.checkpoints import Checkpoint
-from runtime.models.components import TOKENIZER_FOLDERS, TokenizerKind
-from runtime.models.errors import CheckpointError
+from run_graph.runtime.errors import CheckpointError
+from run_graph.runtime.models.checkpoints import Checkpoint
+from run_graph.runtime.models.components import TOKENIZER_FOLDERS, TokenizerKind
 
 CLIP_TOKENS = 77
 

@@ -20,12 +20,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from graph.declaration import inputs_of
-from graph.fingerprint import canonical
-from graph.links import Link
-from graph.registry import Registry
-from graph.workflow import NodeSpec, Workflow
-from runtime.sweep.labels import input_names, slugs, value_label
+from run_graph.graph.declaration import inputs_of
+from run_graph.graph.fingerprint import canonical
+from run_graph.graph.links import Link
+from run_graph.graph.registry import Registry
+from run_graph.graph.workflow import NodeSpec, Workflow
+from run_graph.runtime.sweep.labels import input_names, slugs, value_label
 
 PREFIX_INPUT = "filename_prefix"  # by ComfyUI's convention, where an output node states its files' name
 
@@ -179,7 +179,7 @@ def _reach(workflow: Workflow, axes: Sequence[Axis]) -> dict[str, list[int]]:
     """For each node the axes that bear on it, judged by all links that any variant has."""
     readers: defaultdict[str, set[str]] = defaultdict(set)
     for node_id, spec in workflow.nodes.items():
-        for source in spec.sources:
+        for source in spec.upstream:
             readers[source].add(node_id)
     for axis in axes:
         for value in axis.values:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from graph.links import Link
+from run_graph.graph.links import Link
 
 MAXIMUM_SLUG_BYTES = 24  # several of them, and the prefix, have to fit in a file name of 255 bytes
 

@@ -3,7 +3,7 @@
 import itertools
 from typing import Any
 
-from graph import Context, Environment, Field, Lazy, Node, Outputs, Registry
+from run_graph.graph import Context, Environment, Field, Lazy, Node, Outputs, Registry
 
 _ticks = itertools.count()
 
@@ -63,7 +63,7 @@ class Switch(Node):
     on_true: Lazy[int] = Field(description="Taken if cond is not 0.")
     on_false: Lazy[int] = Field(description="Taken if cond is 0.")
 
-    def needed(self) -> list[str]:
+    def required_lazy_inputs(self) -> list[str]:
         return ["on_true" if self.cond else "on_false"]
 
     def run(self, ctx: Context) -> Integer:

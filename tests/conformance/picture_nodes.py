@@ -5,7 +5,7 @@ from typing import Any
 
 from sample_nodes import Image, Mask, Picture, Saved
 
-from graph import (
+from run_graph.graph import (
     Context,
     Environment,
     Lazy,
@@ -61,12 +61,12 @@ class LazyMix(Node):
     image2: Lazy[Image]
     mask: Mask
 
-    def needed(self) -> list[str]:
+    def required_lazy_inputs(self) -> list[str]:
         value = self.mask.value if isinstance(self.mask, GreyMask) else 0.5
         return [name for name, wanted in (("image1", value < 1), ("image2", value > 0)) if wanted]
 
     def run(self, ctx: Context) -> Picture:
-        read = [getattr(self, name).story for name in self.needed()]
+        read = [getattr(self, name).story for name in self.required_lazy_inputs()]
         if len({story[-3:] for story in read}) > 1:
             raise ValueError("the pictures differ in size")
         return Picture(image=Image("+".join(read)))

@@ -20,16 +20,16 @@ from conformance.picture_nodes import (
     StubImage,
     StubMask,
 )
-from engine import SURROUNDINGS, Engine, workflow
+from engine import ENVIRONMENT, Engine, workflow
 
-from graph import (
+from run_graph.graph import (
     Workflow,
     WorkflowError,
     validate,
 )
-from graph.sockets import compatible
-from runtime.cache import NoCache
-from runtime.errors import NodeFailed
+from run_graph.graph.sockets import compatible
+from run_graph.runtime.cache import NoCache
+from run_graph.runtime.errors import NodeFailed
 
 
 def mix(value: float, **changes: Any) -> Workflow:
@@ -83,7 +83,7 @@ def validation(input1: Any, input2: Any = 3.0, **more: Any) -> list[Any]:
     given = workflow(
         v=(CustomValidation, {"input1": input1, "input2": input2}), s=(SaveImage, {"images": "@v"}), **more
     )
-    return validate(given, REGISTRY, env=SURROUNDINGS)
+    return validate(given, REGISTRY, env=ENVIRONMENT)
 
 
 @pytest.mark.parametrize(("value", "faulty"), [(5, True), ("foo", True), (2.0, False)])

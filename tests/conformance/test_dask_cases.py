@@ -10,8 +10,8 @@ import pytest
 from conformance.integer_nodes import REGISTRY, Add, Const, Inc, Integer
 from engine import Engine, workflow
 
-from graph import Context, Link, Node, NodeSpec, Registry, Workflow, WorkflowError
-from runtime.errors import NodeFailed
+from run_graph.graph import Context, Link, Node, NodeSpec, Registry, Workflow, WorkflowError
+from run_graph.runtime.errors import NodeFailed
 
 XYZ = workflow(x=(Const, {"value": 1}), y=(Inc, {"x": "@x"}), z=(Add, {"a": "@x", "b": "@y"}))
 

@@ -14,18 +14,18 @@ from pathlib import Path
 import pytest
 from conformance.integer_nodes import REGISTRY
 
-from graph import Workflow, validate
-from graph.faults import Fault
-from graph.validation import check, comfyui_error_type
-from runtime.context import Surroundings
-from runtime.events import Event, NodeReused, NodeStarted
-from runtime.plan import make_plan
-from runtime.session import RunResult, Session
+from run_graph.graph import Workflow, validate
+from run_graph.graph.faults import Fault
+from run_graph.graph.validation import check, comfyui_error_type
+from run_graph.runtime.engine.context import RunEnvironment
+from run_graph.runtime.engine.plan import make_plan
+from run_graph.runtime.engine.session import RunResult, Session
+from run_graph.runtime.events import Event, NodeReused, NodeStarted
 
 TRACES = json.loads(
     Path(os.environ.get("ENGINE_TRACES", Path(__file__).with_name("engine_traces.json"))).read_text()
 )
-SURROUNDINGS = Surroundings([Path()], Path("output"))
+ENVIRONMENT = RunEnvironment([Path()], Path("output"))
 
 
 class Recorder:
@@ -38,9 +38,7 @@ class Recorder:
         self, workflow: Workflow, targets: list[str] | None = None
     ) -> tuple[RunResult, list[str], list[str]]:
         events: list[Event] = []
-        result = self.session.run(
-            workflow, targets=targets, surroundings=SURROUNDINGS, on_event=events.append
-        )
+        result = self.session.run(workflow, targets=targets, environment=ENVIRONMENT, on_event=events.append)
         ran = [event.node_id for event in events if isinstance(event, NodeStarted)]
         unchanged = [e.node_id for e in events if isinstance(e, NodeReused) and e.origin == "unchanged"]
         return result, ran, unchanged
@@ -48,7 +46,7 @@ class Recorder:
 
 def same_nodes(workflow: Workflow, ran: list[str], recorded: list[str], targets: list[str] | None) -> bool:
     """Of content-identical nodes either engine runs one, not always the same one."""
-    plan = make_plan(check(workflow, REGISTRY, targets), SURROUNDINGS)
+    plan = make_plan(check(workflow, REGISTRY, targets), ENVIRONMENT)
     mine = [plan.steps[node_id].node_id for node_id in ran]
     theirs = [plan.steps[node_id].node_id for node_id in recorded]
     return len(mine) == len(set(mine)) and set(mine) == set(theirs)
@@ -85,4 +83,4 @@ def test_invalid_prompts_get_comfyuis_error_types(case: dict) -> None:
         assert {fault.node_id for fault in faults} == set(case["node_ids"])
     else:
         assert [comfyui_error_type(fault.code) for fault in faults] == [case["error_type"]]
-    assert all(isinstance(fault, Fault) and fault.mend for fault in faults)
+    assert all(isinstance(fault, Fault) and fault.fix for fault in faults)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from engine import Engine, workflow
 
-from graph import Context, Field, Node, Outputs, Registry, Workflow
-from runtime.cache import MemoryCache
-from runtime.errors import NodeFailed
+from run_graph.graph import Context, Field, Node, Outputs, Registry, Workflow
+from run_graph.runtime.cache import MemoryCache
+from run_graph.runtime.errors import NodeFailed
 
 
 class Number(Outputs):

@@ -14,7 +14,7 @@ from engine import Engine, workflow
 from sample_nodes import REGISTRY as PICTURES
 from sample_nodes import Blur, Keep, LoadPhoto, SavePhoto, Scale
 
-from graph import (
+from run_graph.graph import (
     Context,
     Graph,
     Link,
@@ -27,9 +27,9 @@ from graph import (
     parse_workflow,
     validate,
 )
-from graph.sockets import compatible
-from runtime.cache import MemoryCache
-from runtime.errors import NodeFailed
+from run_graph.graph.sockets import compatible
+from run_graph.runtime.cache import MemoryCache
+from run_graph.runtime.errors import NodeFailed
 
 
 class Fraction(Outputs):

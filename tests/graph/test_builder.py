@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 from sample_nodes import REGISTRY, Blur, Keep, LoadPhoto, SavePhoto, Scale
 
-from graph import Context, Field, Graph, Link, Node, Outputs, Registry, WorkflowError, load_workflow
-from graph import builder as builder_module
+from run_graph.graph import Context, Field, Graph, Link, Node, Outputs, Registry, WorkflowError, load_workflow
+from run_graph.graph import builder as builder_module
 
 
 class Word(Outputs):

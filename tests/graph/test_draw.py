@@ -15,14 +15,14 @@ from drawing_samples import FAULTY, REGISTRY, TWO_PICTURES, node, workflow
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph import Registry, Workflow
-from graph.draw import FORMATS, draw, draw_mermaid, draw_svg, draw_text
-from graph.draw.diagram import diagram_of
-from graph.draw.layers import layer_numbers
-from graph.draw.layout import Layout, lay_out
-from graph.draw.measure import fitted, plain, text_width, value_text
-from graph.draw.ordering import Outline, crossings, ordered
-from graph.draw.routing import Strand
+from run_graph.graph import Registry, Workflow
+from run_graph.graph.draw import FORMATS, draw, draw_mermaid, draw_svg, draw_text
+from run_graph.graph.draw.diagram import diagram_of
+from run_graph.graph.draw.layers import layer_numbers
+from run_graph.graph.draw.layout import Layout, lay_out
+from run_graph.graph.draw.measure import fitted, plain, text_width, value_text
+from run_graph.graph.draw.ordering import Outline, crossings, ordered
+from run_graph.graph.draw.routing import Strand
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = [
@@ -76,7 +76,7 @@ def test_an_unknown_suffix_is_refused_with_those_there_are() -> None:
 
 def test_drawings_are_the_same_in_every_process() -> None:
     script = (
-        "import sys; from drawing_samples import *; from graph.draw import *\n"
+        "import sys; from drawing_samples import *; from run_graph.graph.draw import *\n"
         "drawings = [draw(w, REGISTRY, s) for w in (FAULTY, TWO_PICTURES) for s in FORMATS]\n"
         "sys.stdout.buffer.write(''.join(drawings).encode())"
     )

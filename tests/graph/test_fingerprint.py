@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine import SURROUNDINGS, plan_keys, workflow
+from engine import ENVIRONMENT, plan_keys, workflow
 from sample_nodes import REGISTRY, Blur, Keep, Kept, LoadPhoto, SavePhoto, Scale
 
-from graph import Context, Environment, Field, Node, Registry, Workflow, WorkflowError
-from graph.fingerprint import canonical
-from graph.validation import check
-from runtime.plan import make_plan
+from run_graph.graph import Context, Environment, Field, Node, Registry, Workflow, WorkflowError
+from run_graph.graph.fingerprint import canonical
+from run_graph.graph.validation import check
+from run_graph.runtime.engine.plan import make_plan
 
 BASE = workflow(
     photo=(LoadPhoto, {"name": "fox.png"}),
@@ -27,7 +27,7 @@ BASE = workflow(
 def keys_of(
     given: Workflow, registry: Registry = REGISTRY, targets: Iterable[str] | None = None
 ) -> dict[str, str]:
-    return plan_keys(make_plan(check(given, registry, targets), SURROUNDINGS))
+    return plan_keys(make_plan(check(given, registry, targets), ENVIRONMENT))
 
 
 def test_keys_are_64_hexadecimal_digits() -> None:
@@ -204,11 +204,11 @@ SCRIPT = """
 import json, sys
 sys.path[:0] = json.loads(sys.argv[1])
 from sample_nodes import REGISTRY
-from graph.reading import parse_workflow
-from graph.validation import check
-from runtime.context import Surroundings
-from runtime.plan import make_plan
-plan = make_plan(check(parse_workflow(sys.stdin.read()), REGISTRY), Surroundings([], "output"))
+from run_graph.graph.formats.api import parse_workflow
+from run_graph.graph.validation import check
+from run_graph.runtime.engine.context import RunEnvironment
+from run_graph.runtime.engine.plan import make_plan
+plan = make_plan(check(parse_workflow(sys.stdin.read()), REGISTRY), RunEnvironment([], "output"))
 print(json.dumps({node_id: step.key for node_id, step in plan.steps.items()}))
 """
 

@@ -6,8 +6,8 @@ import pytest
 from pydantic import AfterValidator, ValidationError, model_validator
 from sample_nodes import Blur, Image, LoadPhoto, Mask, SavePhoto, Scale
 
-from graph import Context, Field, Lazy, Link, Node, Outputs
-from graph.declaration import inputs_of, outputs_class, outputs_of, summary_of
+from run_graph.graph import Context, Field, Lazy, Link, Node, Outputs
+from run_graph.graph.declaration import inputs_of, outputs_class, outputs_of, summary_of
 
 
 class One(Outputs):
@@ -192,7 +192,7 @@ def test_defaults_of_the_optional_methods() -> None:
     node: Any = Blur(image=Link("a"))
     assert node.fingerprint(None) is None
     assert list(node.check(None)) == []
-    assert set(node.needed()) == {"image", "radius", "edge"}
+    assert set(node.required_lazy_inputs()) == {"image", "radius", "edge"}
 
 
 def test_the_summary_is_the_docstrings_first_paragraph() -> None:

@@ -5,18 +5,18 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine import SURROUNDINGS, plan_keys
+from engine import ENVIRONMENT, plan_keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_nodes import REGISTRY
 
-from graph import Fault, Graph, Link, NodeSpec, Workflow, WorkflowError, parse_workflow, validate
-from graph.fingerprint import canonical
-from graph.links import parse_link
-from graph.reading import workflow_from
-from graph.sockets import compatible
-from graph.validation import check
-from runtime.plan import make_plan
+from run_graph.graph import Fault, Graph, Link, NodeSpec, Workflow, WorkflowError, parse_workflow, validate
+from run_graph.graph.fingerprint import canonical
+from run_graph.graph.formats.api import workflow_from
+from run_graph.graph.links import parse_link
+from run_graph.graph.sockets import compatible
+from run_graph.graph.validation import check
+from run_graph.runtime.engine.plan import make_plan
 
 SETTINGS = settings(max_examples=150, deadline=None)
 
@@ -67,26 +67,26 @@ def test_validation_reports_and_never_raises(document: dict[str, Any]) -> None:
     before = json.dumps(document)
     workflow = workflow_from(document)
     for targets in (None, list(workflow.nodes), ["nobody"]):
-        checked = check(workflow, REGISTRY, targets, SURROUNDINGS)
+        checked = check(workflow, REGISTRY, targets, ENVIRONMENT)
         for fault in checked.faults:
             assert fault.code
-            assert fault.mend
+            assert fault.fix
             assert str(fault)
         if not checked.faults:
-            make_plan(checked, SURROUNDINGS)
+            make_plan(checked, ENVIRONMENT)
     assert json.dumps(document) == before
 
 
 @SETTINGS
 @given(json_values)
 def test_any_json_document_is_a_workflow_or_a_clear_error(document: Any) -> None:
-    assert all(fault.mend for fault in faults_in(lambda: validate(workflow_from(document), REGISTRY)))
+    assert all(fault.fix for fault in faults_in(lambda: validate(workflow_from(document), REGISTRY)))
 
 
 @SETTINGS
 @given(st.text() | st.binary().map(lambda data: data.decode("latin-1")))
 def test_any_text_is_a_workflow_or_a_clear_error(text: str) -> None:
-    assert all(fault.mend for fault in faults_in(lambda: validate(parse_workflow(text), REGISTRY)))
+    assert all(fault.fix for fault in faults_in(lambda: validate(parse_workflow(text), REGISTRY)))
 
 
 @SETTINGS
@@ -100,8 +100,8 @@ def test_a_faultless_workflow_survives_the_builder(document: dict[str, Any]) -> 
     again = Graph.from_workflow(parse_workflow(graph.workflow.dumps()), REGISTRY)
     assert again == graph
     targets = list(workflow.nodes)
-    keys = plan_keys(make_plan(check(workflow, REGISTRY, targets), SURROUNDINGS))
-    assert plan_keys(make_plan(check(graph.workflow, REGISTRY, targets), SURROUNDINGS)) == keys
+    keys = plan_keys(make_plan(check(workflow, REGISTRY, targets), ENVIRONMENT))
+    assert plan_keys(make_plan(check(graph.workflow, REGISTRY, targets), ENVIRONMENT)) == keys
 
 
 @SETTINGS
@@ -123,7 +123,7 @@ def test_the_order_of_nodes_and_inputs_is_irrelevant(document: dict[str, Any], r
         (f.node_id, f.input, f.code) for f in second.faults
     }
     if targets and not first.faults:
-        assert plan_keys(make_plan(first, SURROUNDINGS)) == plan_keys(make_plan(second, SURROUNDINGS))
+        assert plan_keys(make_plan(first, ENVIRONMENT)) == plan_keys(make_plan(second, ENVIRONMENT))
 
 
 @SETTINGS

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from drawing_samples import REGISTRY, Choose, Encode, LoadImage, Save
 
-from graph import Registry, installed_nodes
-from graph.declaration import inputs_of, outputs_of
-from graph.reference import describe, list_nodes, markdown
+from run_graph.graph import Registry, installed_nodes
+from run_graph.graph.declaration import inputs_of, outputs_of
+from run_graph.graph.reference import describe, list_nodes, markdown
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,7 +75,11 @@ def test_every_installed_node_is_fully_described() -> None:
 
 def test_the_module_prints_the_markdown_of_the_installed_nodes() -> None:
     printed = subprocess.run(
-        [sys.executable, "-m", "graph.reference"], cwd=ROOT, capture_output=True, check=True, text=True
+        [sys.executable, "-m", "run_graph.graph.reference"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
     )
     assert printed.stdout == markdown(installed_nodes())
     assert not printed.stderr
@@ -83,4 +87,6 @@ def test_the_module_prints_the_markdown_of_the_installed_nodes() -> None:
 
 def test_the_checked_in_reference_is_up_to_date() -> None:
     kept = (ROOT / "docs" / "nodes.md").read_text(encoding="utf-8")
-    assert kept == markdown(installed_nodes()), "run: uv run python -m graph.reference > docs/nodes.md"
+    assert kept == markdown(installed_nodes()), (
+        "run: uv run python -m run_graph.graph.reference > docs/nodes.md"
+    )

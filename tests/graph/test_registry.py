@@ -3,8 +3,8 @@
 import pytest
 from sample_nodes import REGISTRY, Blur, LoadPhoto, SavePhoto
 
-from graph import Context, Field, Node, Outputs, Registry, installed_nodes
-from graph import registry as registry_module
+from run_graph.graph import Context, Field, Node, Outputs, Registry, installed_nodes
+from run_graph.graph import registry as registry_module
 
 
 class Nothing(Outputs):

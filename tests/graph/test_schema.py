@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from drawing_samples import REGISTRY, TWO_PICTURES, Encode, Save, node
 
-from graph import Registry, Workflow, installed_nodes, validate
-from graph.schema import node_schema, workflow_schema
+from run_graph.graph import Registry, Workflow, installed_nodes, validate
+from run_graph.graph.schema import node_schema, workflow_schema
 
 jsonschema = pytest.importorskip(
     "jsonschema", reason="checks that the schemas are valid and mean what they say"

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from sample_nodes import Image, Mask
 
-from graph import Lazy
-from graph.sockets import compatible, is_link_only, socket_type
+from run_graph.graph import Lazy
+from run_graph.graph.sockets import compatible, is_link_only, socket_type
 
 
 @pytest.mark.parametrize(

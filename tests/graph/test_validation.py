@@ -1,4 +1,4 @@
-"""Validation: every fault at once, each with its code, place, finding, expectation and mend."""
+"""Validation: every fault at once, each with its code, place, finding, expectation and fix."""
 
 import time
 from collections.abc import Iterable
@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine import SURROUNDINGS, workflow
+from engine import ENVIRONMENT, workflow
 from pydantic import model_validator
 from sample_nodes import REGISTRY, Blur, Image, Keep, Kept, LoadPhoto, SavePhoto, Scale
 
-from graph import (
+from run_graph.graph import (
     Context,
     Environment,
     Fault,
@@ -23,7 +23,7 @@ from graph import (
     Workflow,
     validate,
 )
-from graph.validation import check
+from run_graph.graph.validation import check
 
 GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
     "photo": (LoadPhoto, {"name": "fox.png"}),
@@ -38,7 +38,7 @@ def faults_of(*, env: Environment | None = None, **changes: tuple[Any, dict[str,
 
 def only_fault(**changes: tuple[Any, dict[str, Any]]) -> Fault:
     (fault,) = faults_of(**changes)
-    assert fault.mend
+    assert fault.fix
     return fault
 
 
@@ -74,7 +74,7 @@ def test_all_faults_are_reported_at_once_with_their_places() -> None:
         ("save", "prefix", "invalid_input_type"),
         ("scale", "width", "value_not_a_multiple"),
     }
-    assert all(fault.message and fault.mend and fault.class_type for fault in found)
+    assert all(fault.message and fault.fix and fault.class_type for fault in found)
 
 
 def test_a_fault_in_words_names_place_finding_expectation_mend_and_code() -> None:
@@ -85,7 +85,7 @@ def test_a_fault_in_words_names_place_finding_expectation_mend_and_code() -> Non
 
 
 @pytest.mark.parametrize(
-    ("inputs", "code", "found", "mend"),
+    ("inputs", "code", "found", "fix"),
     [
         ({"radius": -0.5}, "value_smaller_than_min", "-0.5", "Write at least 0."),
         ({"radius": "soft"}, "invalid_input_type", '"soft"', "Write FLOAT, from 0 to 10."),
@@ -107,7 +107,7 @@ def test_a_fault_in_words_names_place_finding_expectation_mend_and_code() -> Non
     ],
 )  # fmt: skip
 def test_one_fault_each_with_its_mend(
-    inputs: dict[str, Any], code: str | None, found: str | None, mend: str | None
+    inputs: dict[str, Any], code: str | None, found: str | None, fix: str | None
 ) -> None:
     given = {"image": Link("photo", 0), **inputs}
     faults = faults_of(blur=(Blur, given), keep=(Keep, {"value": 1}))
@@ -117,19 +117,19 @@ def test_one_fault_each_with_its_mend(
     (fault,) = faults
     assert (fault.node_id, fault.class_type, fault.code) == ("blur", "Blur", code)
     assert fault.found == found
-    assert mend is not None
-    assert mend in fault.mend
+    assert fix is not None
+    assert fix in fault.fix
 
 
 def test_a_missing_socket_says_which_nodes_make_it() -> None:
     fault = only_fault(blur=(Blur, {}))
     assert fault.code == "required_input_missing"
     assert fault.expected == "a link to an IMAGE output"
-    assert "made by LoadPhoto or Blur or Scale" in fault.mend
+    assert "made by LoadPhoto or Blur or Scale" in fault.fix
 
 
 @pytest.mark.parametrize(
-    ("width", "mend"),
+    ("width", "fix"),
     [
         (500, "The nearest legal values are 496 and 512."),
         ("500", "The nearest legal values are 496 and 512."),
@@ -139,12 +139,12 @@ def test_a_missing_socket_says_which_nodes_make_it() -> None:
         (10**30 + 1, "The nearest legal value is 4096."),
     ],
 )
-def test_the_nearest_legal_multiples_are_named(width: Any, mend: str) -> None:
+def test_the_nearest_legal_multiples_are_named(width: Any, fix: str) -> None:
     fault = only_fault(
         scale=(Scale, {"image": "@photo", "width": width}), save=(SavePhoto, {"image": "@scale"})
     )
     assert fault.code == "value_not_a_multiple"
-    assert fault.mend == mend
+    assert fault.fix == fix
 
 
 def test_large_multiples_are_written_out() -> None:
@@ -156,7 +156,7 @@ def test_large_multiples_are_written_out() -> None:
             return Kept(value=self.width)
 
     (fault,) = validate(workflow(w=(Wide, {"width": 1_048_577})), Registry([Wide]))
-    assert fault.mend == "The nearest legal values are 1048576 and 1048592."
+    assert fault.fix == "The nearest legal values are 1048576 and 1048592."
 
 
 def test_literals_that_convert_without_loss_are_taken() -> None:
@@ -175,18 +175,18 @@ def test_literals_that_convert_without_loss_are_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("class_type", "mend"),
+    ("class_type", "fix"),
     [
         ("LoadFoto", "Did you mean 'LoadPhoto'?"),
         ("loadphoto", "Did you mean 'LoadPhoto'?"),
         ("KSampler", "run-graph --list-nodes lists all classes."),
     ],
 )
-def test_an_unknown_class_suggests_the_nearest_name(class_type: str, mend: str) -> None:
+def test_an_unknown_class_suggests_the_nearest_name(class_type: str, fix: str) -> None:
     fault = only_fault(photo=(class_type, {"anything": 1}))
     assert fault.code == "missing_node_type"
     assert (fault.node_id, fault.class_type) == ("photo", class_type)
-    assert fault.mend == mend
+    assert fault.fix == fix
 
 
 def test_an_unknown_class_is_reported_even_where_no_target_needs_it() -> None:
@@ -214,7 +214,7 @@ def test_targets_may_be_any_nodes() -> None:
 def test_an_unknown_target_suggests_the_nearest_id() -> None:
     (fault,) = validate(workflow(**GOOD), REGISTRY, targets=["blurr"])
     assert fault.code == "target_not_found"
-    assert fault.mend == "Did you mean 'blur'?"
+    assert fault.fix == "Did you mean 'blur'?"
 
 
 def test_a_single_id_is_one_target_not_its_letters() -> None:
@@ -224,7 +224,7 @@ def test_a_single_id_is_one_target_not_its_letters() -> None:
 def test_a_workflow_without_output_node_is_told_how_to_get_one() -> None:
     (fault,) = validate(workflow(photo=GOOD["photo"]), REGISTRY)
     assert fault.code == "prompt_no_outputs"
-    assert fault.mend == "Add an output node, such as SavePhoto, or name a target."
+    assert fault.fix == "Add an output node, such as SavePhoto, or name a target."
     assert [fault.code for fault in validate(Workflow({}), Registry())] == ["prompt_no_outputs"]
 
 
@@ -259,11 +259,11 @@ def test_a_huge_cycle_is_reported_quickly_and_shortly() -> None:
 def test_a_nodes_own_check_is_asked_only_with_an_environment_and_when_types_hold() -> None:
     photo = (LoadPhoto, {"name": "missing.png"})
     assert faults_of(photo=photo) == []
-    (fault,) = faults_of(env=SURROUNDINGS, photo=photo)
+    (fault,) = faults_of(env=ENVIRONMENT, photo=photo)
     assert (fault.node_id, fault.input, fault.code) == ("photo", "name", "custom_validation_failed")
     assert fault.found == "missing.png"
-    assert fault.mend == "Name another."
-    codes = [f.code for f in faults_of(env=SURROUNDINGS, photo=(LoadPhoto, {"name": "missing.png", "x": 1}))]
+    assert fault.fix == "Name another."
+    codes = [f.code for f in faults_of(env=ENVIRONMENT, photo=(LoadPhoto, {"name": "missing.png", "x": 1}))]
     assert codes == ["unknown_input"]
 
 
@@ -280,7 +280,7 @@ class Fragile(Node):
 
 
 def test_a_check_that_raises_is_a_fault_of_that_node() -> None:
-    (fault,) = validate(workflow(f=(Fragile, {})), Registry([Fragile]), env=SURROUNDINGS)
+    (fault,) = validate(workflow(f=(Fragile, {})), Registry([Fragile]), env=ENVIRONMENT)
     assert (fault.node_id, fault.class_type, fault.code) == ("f", "Fragile", "exception_during_validation")
     assert "KeyError: 'oops'" in fault.message
 
@@ -293,7 +293,7 @@ class Forgetful(Fragile):
 
 
 def test_a_check_that_returns_no_collection_is_a_fault_of_that_node() -> None:
-    (fault,) = validate(workflow(f=(Forgetful, {})), Registry([Forgetful]), env=SURROUNDINGS)
+    (fault,) = validate(workflow(f=(Forgetful, {})), Registry([Forgetful]), env=ENVIRONMENT)
     assert (fault.node_id, fault.code) == ("f", "exception_during_validation")
 
 

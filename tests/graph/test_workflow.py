@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from graph import Link, NodeSpec, Workflow
-from graph.links import parse_link
+from run_graph.graph import Link, NodeSpec, Workflow
+from run_graph.graph.links import parse_link
 
 
 def chain(length: int, *, closed: bool = False) -> Workflow:

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from graph.node import Node
-from runtime.cache import NoCache
-from runtime.context import CancelToken, NodeContext, RunContext, Surroundings
-from runtime.events import Event, NodeProgress
-from runtime.models.store import ModelStore
-from runtime.services import Services
+from run_graph.graph.node import Node
+from run_graph.runtime.cache import NoCache
+from run_graph.runtime.engine.context import CancelToken, NodeContext, RunContext, RunEnvironment
+from run_graph.runtime.engine.services import Services
+from run_graph.runtime.events import Event, NodeProgress
+from run_graph.runtime.models.store import ModelStore
 
 PROVENANCE = {
     "prompt": {"save": {"class_type": "SaveImage", "inputs": {}}},
@@ -26,21 +26,21 @@ class Bench:
     def __init__(self, store: ModelStore, folder: Path) -> None:
         self.store = store
         self.folder = folder
-        self.surroundings = Surroundings([folder], folder / "out")
+        self.environment = RunEnvironment([folder], folder / "out")
         self.token = CancelToken()
         self.events: list[Event] = []
 
     def run(self, node: Node) -> Any:
         """The node's outputs."""
         run = RunContext(
-            lambda node_id: self.surroundings,
+            lambda node_id: self.environment,
             Services(self.store),
             NoCache(),
             self.events.append,
             self.token,
             lambda *_: PROVENANCE,
         )
-        return node.run(NodeContext("node", run, "half"))
+        return node.run(NodeContext("node", run, "snapshot"))
 
     @property
     def steps(self) -> list[tuple[int, int]]:
@@ -50,7 +50,7 @@ class Bench:
     @property
     def saved(self) -> list[str]:
         """The files in the output folder."""
-        folder = self.surroundings.output_directory
+        folder = self.environment.output_directory
         return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from graph import Node, Registry
-from graph.declaration import inputs_of, outputs_of, summary_of
-from nodes import NODES
+from run_graph.graph import Node, Registry
+from run_graph.graph.declaration import inputs_of, outputs_of, summary_of
+from run_graph.nodes import NODES
 
 # class: ({input: (socket, default, or ... if required)}, {output: socket})
 DECLARED: dict[str, tuple[dict[str, tuple[str, Any]], dict[str, str]]] = {

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from small import WORKFLOWS, shipped, with_each
 
-from graph.registry import installed_nodes
-from graph.validation import check
-from nodes import DecodeLatent, LoadFlux
-from runtime.context import Surroundings
-from runtime.errors import Cancelled
-from runtime.generation import Generation
-from runtime.values import Latent
+from run_graph.graph.registry import installed_nodes
+from run_graph.graph.validation import check
+from run_graph.nodes import DecodeLatent, LoadFlux
+from run_graph.runtime.engine.context import RunEnvironment
+from run_graph.runtime.errors import Cancelled
+from run_graph.runtime.generation import Generation
+from run_graph.runtime.values import Latent
 
 GENERATION = Generation(
     prompt="a fox",
@@ -61,5 +61,5 @@ def test_each_tile_is_a_step_at_which_the_run_can_be_stopped(
 @pytest.mark.parametrize(("tile_size", "faults"), [(0, 0), (128, 0), (512, 0), (112, 1), (16, 1)])
 def test_a_tile_that_is_all_overlap_is_a_fault(tile_size: int, faults: int) -> None:
     workflow = with_each(shipped("redux"), "DecodeLatent", tile_size=tile_size)
-    found = check(workflow, installed_nodes(), ["image"], Surroundings([WORKFLOWS], WORKFLOWS)).faults
+    found = check(workflow, installed_nodes(), ["image"], RunEnvironment([WORKFLOWS], WORKFLOWS)).faults
     assert [fault.input for fault in found] == ["tile_size"] * faults

@@ -11,14 +11,16 @@ import pytest
 from pydantic import ValidationError
 from small import SMALL
 
-from nodes import DecodeLatent, FluxSample, LoadFlux
-from runtime.context import NodeContext
-from runtime.errors import Cancelled
-from runtime.events import NodeProgress
-from runtime.generation import Reference
-from runtime.models import denoise, sampling
-from runtime.models.store import ModelStore
-from runtime.values import Conditioning, Latent
+from run_graph.nodes import DecodeLatent, FluxSample, LoadFlux
+from run_graph.runtime.engine.context import NodeContext
+from run_graph.runtime.errors import Cancelled
+from run_graph.runtime.events import NodeProgress
+from run_graph.runtime.generation import Reference
+from run_graph.runtime.models.store import ModelStore
+from run_graph.runtime.sampling import batch as sampling
+from run_graph.runtime.sampling.latents import unpack
+from run_graph.runtime.sampling.noise import initial_noise
+from run_graph.runtime.values import Conditioning, Latent
 from training.layout.make import make_checkpoint
 
 REFERENCES = (Reference("a.png", mode="low", interpolation="area", tokens=36),)
@@ -68,7 +70,7 @@ def test_the_largest_seed_is_taken(bench: Any, small_model: str) -> None:
 def test_the_noise_is_mfluxs_for_the_same_seed_and_size(bench: Any, small_model: str) -> None:
     creator = pytest.importorskip("mflux.models.flux.latent_creator.flux_latent_creator")
     theirs = creator.FluxLatentCreator.create_noise(seed=7, height=32, width=48)
-    np.testing.assert_array_equal(np.array(denoise.initial_noise(7, 48, 32)), np.array(theirs))
+    np.testing.assert_array_equal(np.array(initial_noise(7, 48, 32)), np.array(theirs))
 
 
 @pytest.mark.parametrize("size", [16, 32])
@@ -90,12 +92,12 @@ def test_levels_are_shifted_by_size_for_dev_and_not_for_schnell(
 def test_the_latent_follows_the_velocity_by_euler_steps(
     bench: Any, schnell_like: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runtime.models.transformer import FluxTransformer
+    from run_graph.runtime.networks.transformer import FluxTransformer
 
     monkeypatch.setattr(FluxTransformer, "modulations", lambda self, prepared, sigmas, start: sigmas[start:])
     monkeypatch.setattr(FluxTransformer, "step", lambda self, latents, sigma, prepared: latents * sigma)
     latent = sample(bench, schnell_like, steps=4)
-    expected = np.array(denoise.unpack(denoise.initial_noise(1, 48, 32), 48, 32))
+    expected = np.array(unpack(initial_noise(1, 48, 32), 48, 32))
     for level, following in pairwise([1, 0.75, 0.5, 0.25, 0]):
         expected = expected + (following - level) * expected * level
     np.testing.assert_allclose(array(latent), expected, rtol=1e-5)
@@ -185,13 +187,13 @@ def test_a_broken_off_batch_goes_on_to_the_same_bits(
 ) -> None:
     monkeypatch.setattr(sampling, "pictures_at_once", lambda *args: 2)
     halves: list[dict[str, Any]] = []
-    monkeypatch.setattr(NodeContext, "save_half", lambda self, **items: halves.append(items))
+    monkeypatch.setattr(NodeContext, "save_state", lambda self, **items: halves.append(items))
     unbroken = array(sample(bench, small_model, batch_size=3, **settings))
     steps = bench.steps
     assert len(halves) == len(steps) - 2  # Neither before the first step nor after the last.
     for half in list(halves):
         bench.events.clear()
-        monkeypatch.setattr(NodeContext, "half", lambda self, half=half: half)
+        monkeypatch.setattr(NodeContext, "resume_state", lambda self, state=half: state)
         np.testing.assert_array_equal(array(sample(bench, small_model, batch_size=3, **settings)), unbroken)
         assert bench.steps == steps[-len(bench.steps) :]
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from graph import Graph, Node
-from nodes import LoadImage, SaveImage
-from runtime import files
-from runtime.generation import Generation, Reference
-from runtime.session import Session
-from runtime.values import Image
+from run_graph.graph import Graph, Node
+from run_graph.nodes import LoadImage, SaveImage
+from run_graph.runtime.engine.session import Session
+from run_graph.runtime.files import outputs as files
+from run_graph.runtime.generation import Generation, Reference
+from run_graph.runtime.values import Image
 
 ORIENTATION = 0x0112
 GENERATION = Generation(
@@ -32,7 +32,7 @@ GENERATION = Generation(
 
 
 def problems(node: Node, bench: Any) -> list[str]:
-    return [problem.message for problem in node.check(bench.surroundings)]
+    return [problem.message for problem in node.check(bench.environment)]
 
 
 def picture(height: int = 16, width: int = 32, value: float = 0.5, batch: int = 1) -> Image:
@@ -72,10 +72,10 @@ def test_the_exif_orientation_is_applied(bench: Any) -> None:
 def test_the_fingerprint_follows_the_content_not_the_name(bench: Any) -> None:
     PilImage.new("RGB", (4, 4), "red").save(bench.folder / "a.png")
     (bench.folder / "b.png").write_bytes((bench.folder / "a.png").read_bytes())
-    first = LoadImage(image="a.png").fingerprint(bench.surroundings)
-    assert LoadImage(image="b.png").fingerprint(bench.surroundings) == first
+    first = LoadImage(image="a.png").fingerprint(bench.environment)
+    assert LoadImage(image="b.png").fingerprint(bench.environment) == first
     PilImage.new("RGB", (4, 4), "blue").save(bench.folder / "a.png")
-    assert LoadImage(image="a.png").fingerprint(bench.surroundings) != first
+    assert LoadImage(image="a.png").fingerprint(bench.environment) != first
 
 
 def test_a_missing_picture_is_reported_before_the_run_with_a_similar_name(bench: Any) -> None:
@@ -152,7 +152,7 @@ def test_an_output_folder_that_is_a_file_is_reported_before_the_run(bench: Any) 
 
 def test_an_output_folder_below_a_file_is_reported_before_the_run(bench: Any) -> None:
     (bench.folder / "file").touch()
-    bench.surroundings = replace(bench.surroundings, output_directory=bench.folder / "file" / "a" / "b")
+    bench.environment = replace(bench.environment, output_directory=bench.folder / "file" / "a" / "b")
     [message] = problems(SaveImage(image=picture()), bench)
     assert message.endswith(f"{bench.folder / 'file'} is a file")
 
@@ -200,7 +200,7 @@ def test_each_picture_of_a_batch_is_saved_with_its_own_seed(bench: Any) -> None:
     path = bench.run(SaveImage(image=image)).path
     assert bench.saved == [f"run-graph_0000{number}_.png" for number in (1, 2, 3)]
     assert path.endswith(bench.saved[0])
-    folder = bench.surroundings.output_directory
+    folder = bench.environment.output_directory
     infos = [PilImage.open(folder / name).info for name in bench.saved]
     assert [json.loads(info["run_graph"])["seed"] for info in infos] == [2**64 - 1, 0, 1]
 
@@ -228,7 +228,7 @@ def test_a_saved_picture_that_is_gone_is_saved_again(bench: Any) -> None:
     session = Session()
 
     def path() -> Path:
-        result = session.run(g.workflow, surroundings=bench.surroundings)
+        result = session.run(g.workflow, environment=bench.environment)
         return Path(result.value(saved.path))
 
     first = path()

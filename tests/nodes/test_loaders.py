@@ -8,14 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graph import Node
-from nodes import DecodeLatent, FluxSample, LoadFlux, LoadRedux, ReduxEncode, SiglipEncode, TextEncode
-from runtime.models.store import ModelStore
-from runtime.values import Image
+from run_graph.graph import Node
+from run_graph.nodes import (
+    DecodeLatent,
+    FluxSample,
+    LoadFlux,
+    LoadRedux,
+    ReduxEncode,
+    SiglipEncode,
+    TextEncode,
+)
+from run_graph.runtime.models.store import ModelStore
+from run_graph.runtime.values import Image
 
 
 def problems(node: Node, bench: Any) -> list[str]:
-    return [problem.message for problem in node.check(bench.surroundings)]
+    return [problem.message for problem in node.check(bench.environment)]
 
 
 def test_loading_reads_no_weights(bench: Any, small_model: str) -> None:
@@ -116,8 +124,8 @@ def test_the_fingerprint_follows_the_files_of_a_folder(bench: Any, small_model: 
     folder = bench.folder / "model"
     shutil.copytree(small_model, folder)
     node = LoadFlux(model=str(folder))
-    before = node.fingerprint(bench.surroundings)
-    assert node.fingerprint(bench.surroundings) == before
+    before = node.fingerprint(bench.environment)
+    assert node.fingerprint(bench.environment) == before
     config = folder / "transformer" / "config.json"
     config.write_text(config.read_text() + "\n")
-    assert node.fingerprint(bench.surroundings) != before
+    assert node.fingerprint(bench.environment) != before

@@ -11,20 +11,19 @@ import pytest
 from lora_samples import Sample, diffusers
 from small import shipped, shrunk
 
-from graph import Registry, Workflow
-from nodes import NODES, LoadFlux, LoadLora
-from runtime.cache import NoCache
-from runtime.context import Surroundings
-from runtime.errors import NodeFailed
-from runtime.events import Event, NodeStarted
-from runtime.models.checkpoints import Checkpoint
-from runtime.models.errors import LoraError
-from runtime.models.fitting import layers
-from runtime.models.loading import load_component
-from runtime.models.store import ModelStore
-from runtime.png_text import read_text
-from runtime.services import Services
-from runtime.session import Session
+from run_graph.graph import Registry, Workflow
+from run_graph.nodes import NODES, LoadFlux, LoadLora
+from run_graph.runtime.cache import NoCache
+from run_graph.runtime.engine.context import RunEnvironment
+from run_graph.runtime.engine.services import Services
+from run_graph.runtime.engine.session import Session
+from run_graph.runtime.errors import LoraError, NodeFailed
+from run_graph.runtime.events import Event, NodeStarted
+from run_graph.runtime.images.png_text import read_text
+from run_graph.runtime.models.checkpoints import Checkpoint
+from run_graph.runtime.models.fitting import layers
+from run_graph.runtime.models.loading import load_component
+from run_graph.runtime.models.store import ModelStore
 
 
 @pytest.fixture
@@ -50,9 +49,9 @@ def with_lora(model: str, name: str, **inputs: Any) -> dict[str, Any]:
 def run(nodes: dict[str, Any], folder: Path, store: ModelStore | None = None) -> tuple[Any, list[Event]]:
     events: list[Event] = []
     session = Session(Registry(NODES), NoCache(), Services(store or ModelStore()))
-    surroundings = Surroundings([folder], folder / "out")
+    environment = RunEnvironment([folder], folder / "out")
     workflow = Workflow.from_json(nodes)
-    return session.run(workflow, surroundings=surroundings, on_event=events.append), events
+    return session.run(workflow, environment=environment, on_event=events.append), events
 
 
 def test_loras_chain_and_the_handle_below_stays_as_it_is(bench: Any, small_model: str, lora: Path) -> None:
@@ -113,7 +112,7 @@ def test_a_lora_of_another_width_fails_before_anything_is_sampled(small_model: s
 
 def problems(model: str, name: str, folder: Path) -> list[str]:
     node = LoadLora.model_construct(flux=None, lora=name)
-    return [problem.message for problem in node.check(Surroundings([folder], folder / "out"))]
+    return [problem.message for problem in node.check(RunEnvironment([folder], folder / "out"))]
 
 
 def test_a_missing_or_broken_file_is_found_by_validation(
@@ -131,7 +130,7 @@ def test_a_missing_or_broken_file_is_found_by_validation(
 
 
 def test_the_key_follows_the_files_contents(lora: Path, tmp_path: Path) -> None:
-    environment = Surroundings([tmp_path], tmp_path / "out")
+    environment = RunEnvironment([tmp_path], tmp_path / "out")
     node = LoadLora.model_construct(flux=None, lora="style.safetensors")
     before = node.fingerprint(environment)
     same = LoadLora.model_construct(flux=None, lora=str(lora))

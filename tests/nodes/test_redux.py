@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from mlx.core import array
 
-from nodes import ConcatConditioning, LoadRedux, PatchDownsample, ReduxEncode
-from runtime.generation import Reference
-from runtime.values import Conditioning, ReduxTokens, Vision
+from run_graph.nodes import ConcatConditioning, LoadRedux, PatchDownsample, ReduxEncode
+from run_graph.runtime.generation import Reference
+from run_graph.runtime.values import Conditioning, ReduxTokens, Vision
 
 SIDE = 27
 WIDTH = 8

@@ -6,7 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from nodes import LoadFlux, TextEncode
+from run_graph.nodes import LoadFlux, TextEncode
 
 T5_TOKENS = 16  # what the small model's tokenizer states
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from engine import Engine, workflow
 
-from graph import Registry, WorkflowError, installed_nodes
-from graph.node import Node
-from nodes import TranslatePrompt
-from runtime.context import Surroundings
-from runtime.events import ModelEvicted, ModelLoaded
-from runtime.models.translate import LanguageModelError, Translator, find_language_model
-from runtime.session import Session
+from run_graph.graph import Registry, WorkflowError, installed_nodes
+from run_graph.graph.node import Node
+from run_graph.nodes import TranslatePrompt
+from run_graph.runtime.engine.context import RunEnvironment
+from run_graph.runtime.engine.session import Session
+from run_graph.runtime.events import ModelEvicted, ModelLoaded
+from run_graph.runtime.models.translation import LanguageModelError, Translator, find_language_model
 
 pytest.importorskip("mlx_lm", reason="translating needs the optional package mlx-lm")
 
@@ -121,7 +121,7 @@ def test_an_empty_text_stays_empty_and_loads_nothing(bench: Any, language_model:
 
 
 def test_each_token_is_reported_and_lets_the_run_be_stopped(bench: Any, language_model: Path) -> None:
-    from runtime.errors import Cancelled
+    from run_graph.runtime.errors import Cancelled
 
     translate(bench, language_model)
     assert [value for value, _ in bench.steps[:3]] == [1, 2, 3]
@@ -179,8 +179,8 @@ def test_another_model_in_the_same_folder_is_another_result(tmp_path: Path) -> N
 
 def fault_of(**inputs: str) -> str:
     node: Node = TranslatePrompt(text=TEXT, **inputs)
-    [problem] = node.check(Surroundings([Path()], Path("output")))
-    return f"{problem.message}. {problem.mend}"
+    [problem] = node.check(RunEnvironment([Path()], Path("output")))
+    return f"{problem.message}. {problem.fix}"
 
 
 def test_without_mlx_lm_the_command_that_installs_it_is_named(

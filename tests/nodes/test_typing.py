@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from graph import Node
-from graph.declaration import inputs_of
-from nodes import NODES
+from run_graph.graph import Node
+from run_graph.graph.declaration import inputs_of
+from run_graph.nodes import NODES
 
 
 def required(node_class: type[Node]) -> list[str]:
@@ -15,8 +15,8 @@ def required(node_class: type[Node]) -> list[str]:
 
 
 CODE = """\
-from graph import Graph
-from nodes import LoadImage, LoadRedux, ReduxEncode, SiglipEncode
+from run_graph.graph import Graph
+from run_graph.nodes import LoadImage, LoadRedux, ReduxEncode, SiglipEncode
 
 g = Graph()
 photo = g.add(LoadImage(image="fox.png"))
@@ -51,9 +51,9 @@ CONFIGURATION = """\
 [mypy]
 follow_imports = silent
 ignore_missing_imports = True
-[mypy-runtime.models.*,mlx.*,mflux.*,numpy.*,PIL.*,networkx.*,rich.*,transformers.*]
+[mypy-run_graph.runtime.models.*,mlx.*,mflux.*,numpy.*,PIL.*,networkx.*,rich.*,transformers.*]
 follow_imports = skip
-[mypy-runtime.models.handles]
+[mypy-run_graph.runtime.models.handles]
 follow_imports = silent
 """
 
@@ -97,4 +97,4 @@ def test_inputs_with_defaults_may_be_left_out(findings: list[str]) -> None:
 
 def test_an_output_has_its_values_type(findings: list[str]) -> None:
     [note] = [text for text in findings if "Revealed type" in text]
-    assert "runtime.values.Vision" in note
+    assert "run_graph.runtime.values.Vision" in note

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from nodes import LoadRedux, SiglipEncode
-from runtime.values import Image
+from run_graph.nodes import LoadRedux, SiglipEncode
+from run_graph.runtime.values import Image
 
 SIDE = 384  # SigLIP so400m-patch14-384
 

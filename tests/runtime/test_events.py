@@ -9,9 +9,9 @@ from conformance.integer_nodes import Const, Inc, Sink
 from engine import Engine, workflow
 from sample_nodes import Kept
 
-from graph import Context, Field, Node, Registry, WorkflowError
-from runtime.errors import Cancelled, NodeFailed
-from runtime.events import (
+from run_graph.graph import Context, Field, Node, Registry, WorkflowError
+from run_graph.runtime.errors import Cancelled, NodeFailed
+from run_graph.runtime.events import (
     Event,
     NodeErred,
     NodeFinished,
@@ -103,7 +103,7 @@ def test_a_twin_is_told_after_the_node_that_ran_for_it() -> None:
     engine = Engine(REGISTRY)
     engine.run(workflow(a=(Sink, {"x": 1}), b=(Sink, {"x": 1})))
     assert engine.kinds == ["run_started", "node_started", "node_finished", "node_reused", "run_finished"]
-    assert engine.events[3] == NodeReused("b", "Sink", "twin", {"value": 1})
+    assert engine.events[3] == NodeReused("b", "Sink", "duplicate", {"value": 1})
 
 
 def test_a_twin_of_a_cached_node_is_told_too() -> None:
@@ -113,7 +113,7 @@ def test_a_twin_of_a_cached_node_is_told_too() -> None:
     engine.run(given)
     assert [(e.node_id, e.origin) for e in engine.events if isinstance(e, NodeReused)] == [
         ("a", "cache"),
-        ("b", "twin"),
+        ("b", "duplicate"),
     ]
 
 

@@ -23,12 +23,12 @@ def unknown(host, *rest, **options):
     asked.append(host)
     raise OSError("no names in this test")
 socket.getaddrinfo = unknown
-from runtime.cli import main
+from run_graph.runtime.cli.main import main
 code = main(sys.argv[1:])
 print("asked", asked)
 sys.exit(code)
 """
-COMMAND = "import sys; from runtime.cli import main; sys.exit(main())"
+COMMAND = "import sys; from run_graph.runtime.cli.main import main; sys.exit(main())"
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 from small import WORKFLOWS, shipped
 
-from runtime.context import Surroundings
-from runtime.models.store import ModelStore
-from runtime.services import Services
-from runtime.session import Session
+from run_graph.runtime.engine.context import RunEnvironment
+from run_graph.runtime.engine.services import Services
+from run_graph.runtime.engine.session import Session
+from run_graph.runtime.models.store import ModelStore
 
 GOLDEN = Path(__file__).parent / "golden"
 MODES = ["lowest", "low", "medium", "high", "highest"]
@@ -32,8 +32,8 @@ class Painter:
         for place, value in inputs.items():
             node_id, _, input_name = place.partition(".")
             workflow = workflow.with_input(node_id, input_name, value)
-        surroundings = Surroundings([WORKFLOWS], Path("output"))
-        result = self._session.run(workflow, targets=["image"], surroundings=surroundings)
+        environment = RunEnvironment([WORKFLOWS], Path("output"))
+        result = self._session.run(workflow, targets=["image"], environment=environment)
         return np.asarray(result.outputs("image").image.pixels[0])  # type: ignore[attr-defined]
 
 

@@ -6,7 +6,7 @@ import pytest
 from pictures import GOLDEN, MODES, Painter, read
 from small import WORKFLOWS
 
-from runtime.models.device import compute_dtype
+from run_graph.runtime.device import compute_dtype
 from training.domain import BACKGROUNDS
 from training.pictures import background as background_colour
 from training.pictures import background_shift, frame

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from small import SHIPPED, WORKFLOWS, shipped, with_each
 
-from graph import Graph, Workflow, load_workflow
-from nodes import (
+from run_graph.graph import Graph, Workflow, load_workflow
+from run_graph.nodes import (
     ConcatConditioning,
     DecodeLatent,
     FluxSample,
@@ -26,12 +26,12 @@ from nodes import (
     SiglipEncode,
     TextEncode,
 )
-from runtime.cache import NoCache
-from runtime.context import Surroundings
-from runtime.events import Event, NodeStarted
-from runtime.models.store import ModelStore
-from runtime.services import Services
-from runtime.session import Session
+from run_graph.runtime.cache import NoCache
+from run_graph.runtime.engine.context import RunEnvironment
+from run_graph.runtime.engine.services import Services
+from run_graph.runtime.engine.session import Session
+from run_graph.runtime.events import Event, NodeStarted
+from run_graph.runtime.models.store import ModelStore
 
 MODES = {"lowest": 25, "low": 36, "medium": 81, "high": 169, "highest": 729}
 
@@ -67,9 +67,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
             workflow = shipped(name)
             if name != "redux":
                 workflow = with_each(workflow, "FluxSample", width=48, height=48, steps=2)
-            surroundings = Surroundings([WORKFLOWS], tmp_path_factory.mktemp(name))
+            environment = RunEnvironment([WORKFLOWS], tmp_path_factory.mktemp(name))
             events: list[Event] = []
-            result = session.run(workflow, surroundings=surroundings, on_event=events.append)
+            result = session.run(workflow, environment=environment, on_event=events.append)
             pictures = {node_id: Path(outputs.path) for node_id, outputs in result.by_node.items()}  # type: ignore[attr-defined]
             runs[name] = Run(pictures, events, store)
         return runs[name]

@@ -8,10 +8,10 @@ from cache_samples import disk
 from conformance.integer_nodes import REGISTRY, Add, Const, DivMod, Inc, Sink, Switch
 from engine import Engine, workflow
 
-from graph import Context, Field, Node, Outputs, Registry, SocketValue
-from runtime.cache import MemoryCache, NoCache
-from runtime.events import NodeReused
-from runtime.values import Mask
+from run_graph.graph import Context, Field, Node, Outputs, Registry, SocketValue
+from run_graph.runtime.cache import MemoryCache, NoCache
+from run_graph.runtime.events import NodeReused
+from run_graph.runtime.values import Mask
 
 PARITY = workflow(
     n=(Const, {"value": 4}),

@@ -9,10 +9,10 @@ import pytest
 from cache_samples import VALUES as SAMPLES
 from cache_samples import Kept, Number, disk, files
 
-from graph import Node
-from runtime.cache.folder import KEYS, VALUES
-from runtime.cache.parts import take_apart
-from runtime.files import SaveError
+from run_graph.graph import Node
+from run_graph.runtime.cache.blob_store import KEYS, VALUES
+from run_graph.runtime.cache.serialization import serialize
+from run_graph.runtime.files.atomic import SaveError
 
 
 class Writer(Node):
@@ -30,14 +30,14 @@ def test_another_cache_in_the_same_folder_finds_results(tmp_path: Path) -> None:
     for number, (value, _) in enumerate(SAMPLES.values()):
         found = cache.get(str(number), Kept)
         assert isinstance(found, Kept)
-        assert take_apart(found.value).digest() == take_apart(value).digest()
+        assert serialize(found.value).digest() == serialize(value).digest()
     assert cache.get("unknown", Kept) is None
     assert told == []
 
 
 def test_key_and_content_lead_to_one_value(tmp_path: Path) -> None:
     cache, _ = disk(tmp_path)
-    cache.put("key", Kept(value="x"), content="content")
+    cache.put("key", Kept(value="x"), input_digest="content")
     cache.put("other", Kept(value="x"))
     assert cache.get("key", Kept) == cache.get("content", Kept) == cache.get("other", Kept) == Kept(value="x")
     assert len(files(tmp_path / VALUES)) == 1
@@ -55,10 +55,10 @@ def test_what_cannot_be_written_down_or_is_not_worth_it_is_not_held(tmp_path: Pa
 
 def test_what_an_output_node_wrote_is_known_until_its_run_is_complete(tmp_path: Path) -> None:
     cache, _ = disk(tmp_path)
-    cache.put("save", Kept(value="a.png"), content="saves these pixels", node_class=Writer)
+    cache.put("save", Kept(value="a.png"), input_digest="saves these pixels", node_class=Writer)
     assert disk(tmp_path)[0].get("save", Kept) == Kept(value="a.png")
     assert cache.get("saves these pixels", Kept) is None
-    cache.settle(["save"])
+    cache.run_completed(["save"])
     assert cache.get("save", Kept) is None
 
 
@@ -127,7 +127,7 @@ def test_a_result_of_another_form_is_dropped(tmp_path: Path) -> None:
 def test_results_of_other_versions_are_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache, told = disk(tmp_path)
     cache.put("key", Kept(value=1))
-    monkeypatch.setattr("runtime.cache.disk.origin", lambda: "the next release")
+    monkeypatch.setattr("run_graph.runtime.cache.disk.environment_digest", lambda: "the next release")
     assert cache.get("key", Kept) is None
     assert told == []
 
@@ -190,7 +190,7 @@ def test_entries_name_digests_and_values_lie_apart(tmp_path: Path) -> None:
     cache, _ = disk(tmp_path)
     cache.put("key", Kept(value=SAMPLES["a mask"][0]))
     [entry] = files(tmp_path / KEYS)
-    digest = take_apart(SAMPLES["a mask"][0]).digest()
+    digest = serialize(SAMPLES["a mask"][0]).digest()
     told = json.loads(entry.read_bytes().partition(b"\n")[2])
     assert told == {"name": entry.name, "values": {"value": f"{digest}.safetensors"}}
     assert [path.name for path in files(tmp_path / VALUES)] == [f"{digest}.safetensors"]

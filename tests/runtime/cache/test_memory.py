@@ -3,7 +3,7 @@
 import pytest
 from sample_nodes import Image, Kept, Picture
 
-from runtime.cache import MemoryCache, NoCache, size_of
+from run_graph.runtime.cache import MemoryCache, NoCache, size_of
 
 
 def picture(nbytes: int) -> Picture:

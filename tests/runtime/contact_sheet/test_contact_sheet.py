@@ -6,18 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine import SURROUNDINGS, Engine, workflow
+from engine import ENVIRONMENT, Engine, workflow
 from PIL import Image as Pil
 
-from graph import Node, Outputs, Registry, Workflow, WorkflowError
-from runtime.contact_sheet.layout import Band, Row, arrange
-from runtime.contact_sheet.painting import label_font, paint, wrap
-from runtime.contact_sheet.sheet import ContactSheet, reduced
-from runtime.events import NodeReused
-from runtime.png_text import read_text
-from runtime.session import Session
-from runtime.sweep.expansion import Axis, Sweep, expand
-from runtime.values import Image
+from run_graph.graph import Node, Outputs, Registry, Workflow, WorkflowError
+from run_graph.runtime.contact_sheet.layout import Band, Row, arrange
+from run_graph.runtime.contact_sheet.painting import label_font, paint, wrap
+from run_graph.runtime.contact_sheet.sheet import ContactSheet, reduced
+from run_graph.runtime.engine.session import Session
+from run_graph.runtime.events import NodeReused
+from run_graph.runtime.images.png_text import read_text
+from run_graph.runtime.sweep.expansion import Axis, Sweep, expand
+from run_graph.runtime.values import Image
 
 COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
 
@@ -66,11 +66,11 @@ def saved(sweep: Sweep, folder: Path, targets: list[str] | None = None) -> Path:
     Session(REGISTRY).run(
         sweep.workflow,
         targets=sweep.targets(targets) if targets else None,
-        surroundings=SURROUNDINGS,
+        environment=ENVIRONMENT,
         on_event=sheet,
     )
     path = folder / "sheet.png"
-    path.write_bytes(sheet.png(sweep.workflow, SURROUNDINGS))
+    path.write_bytes(sheet.png(sweep.workflow, ENVIRONMENT))
     return path
 
 
@@ -207,10 +207,10 @@ def test_results_that_are_reused_are_shown_too(tmp_path: Path) -> None:
     engine = Engine(REGISTRY)
     engine.run(sweep.workflow, sweep.targets(["paint"]))
     engine.session.run(
-        sweep.workflow, targets=sweep.targets(["paint"]), surroundings=SURROUNDINGS, on_event=sheet
+        sweep.workflow, targets=sweep.targets(["paint"]), environment=ENVIRONMENT, on_event=sheet
     )
     path = tmp_path / "sheet.png"
-    path.write_bytes(sheet.png(sweep.workflow, SURROUNDINGS))
+    path.write_bytes(sheet.png(sweep.workflow, ENVIRONMENT))
     assert colours_across(path, Pil.open(path).height - 50) == [(0, 255, 0), (0, 0, 255)]
 
 
@@ -222,7 +222,7 @@ def test_a_picture_that_a_run_which_was_broken_off_has_saved_is_read_back(tmp_pa
         Pil.new("RGB", (200, 100), tuple(255 * c for c in COLOURS[colour])).save(path)
         sheet(NodeReused(show, "Show", "cache", {"path": str(path)}))
     path = tmp_path / "sheet.png"
-    path.write_bytes(sheet.png(sweep.workflow, SURROUNDINGS))
+    path.write_bytes(sheet.png(sweep.workflow, ENVIRONMENT))
     assert colours_across(path, Pil.open(path).height - 50) == [(0, 255, 0), (0, 0, 255)]
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.models.checkpoints import (
+from run_graph.runtime.errors import UnknownModelError
+from run_graph.runtime.models.checkpoints import (
     FLUX_ALIASES,
     REDUX_ALIASES,
     Checkpoint,
@@ -18,7 +19,6 @@ from runtime.models.checkpoints import (
     resolve_redux,
     shifts_sigmas,
 )
-from runtime.models.errors import UnknownModelError
 
 Copy = Callable[..., Checkpoint]
 
@@ -119,7 +119,9 @@ def test_a_folders_identity_changes_with_its_files_and_not_with_its_place(
 
 
 def test_tinys_identity_is_the_same_in_every_process() -> None:
-    program = "from runtime.models.checkpoints import resolve_flux; print(resolve_flux('tiny').identity)"
+    program = (
+        "from run_graph.runtime.models.checkpoints import resolve_flux; print(resolve_flux('tiny').identity)"
+    )
     printed = subprocess.check_output([sys.executable, "-c", program], text=True).strip()
     assert printed == resolve_flux("tiny").identity
 
@@ -153,7 +155,8 @@ def test_without_a_scheduler_the_guidance_embedder_tells(copy_of: Copy, tmp_path
 
 def test_resolving_and_checking_import_nothing_heavy() -> None:
     program = (
-        "import sys; from runtime.models.checkpoints import resolve_flux; from runtime.models.store import "
+        "import sys; from run_graph.runtime.models.checkpoints import resolve_flux; "
+        "from run_graph.runtime.models.store import "
         "ModelStore; ModelStore(); resolve_flux('dev').faults('vae'); resolve_flux('tiny').identity; "
         "print([m for m in ('mlx', 'mflux', 'PIL', 'huggingface_hub') if m in sys.modules])"
     )

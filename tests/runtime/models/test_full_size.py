@@ -8,9 +8,9 @@ import mlx.core as mx
 import pytest
 from mflux.models.common.weights.loading.weight_loader import WeightLoader
 
-from runtime.models import inspection, loading
-from runtime.models.components import COMPONENTS, Component
-from runtime.models.fitting import named
+from run_graph.runtime.models import inspection, loading
+from run_graph.runtime.models.components import COMPONENTS, Component
+from run_graph.runtime.models.fitting import named
 from training.layout import shapes
 from training.layout.spec import TinySpec
 

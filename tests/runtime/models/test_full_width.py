@@ -18,8 +18,8 @@ from mflux.models.common.config import Config, ModelConfig
 from mflux.models.flux.latent_creator.flux_latent_creator import FluxLatentCreator
 from PIL import Image
 
-from graph import Graph
-from nodes import (
+from run_graph.graph import Graph
+from run_graph.nodes import (
     ConcatConditioning,
     DecodeLatent,
     FluxSample,
@@ -31,12 +31,12 @@ from nodes import (
     SiglipEncode,
     TextEncode,
 )
-from runtime.cache import NoCache
-from runtime.models.checkpoints import Checkpoint
-from runtime.models.components import Component
-from runtime.models.store import ModelStore
-from runtime.services import Services
-from runtime.session import Session
+from run_graph.runtime.cache import NoCache
+from run_graph.runtime.engine.services import Services
+from run_graph.runtime.engine.session import Session
+from run_graph.runtime.models.checkpoints import Checkpoint
+from run_graph.runtime.models.components import Component
+from run_graph.runtime.models.store import ModelStore
 from training.layout import make
 from training.layout.spec import TinySpec
 
@@ -77,7 +77,7 @@ def repeated_noise(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
     return np.float32(make._gain(name) / np.sqrt(make._inputs(name, shape))) * values
 
 
-def save_half(tensors: dict[str, np.ndarray], path: Path, metadata: dict[str, str]) -> None:
+def save_state(tensors: dict[str, np.ndarray], path: Path, metadata: dict[str, str]) -> None:
     """Half the disk: bfloat16, as FLUX.1 is published."""
     halves = {name: mx.array(array).astype(mx.bfloat16) for name, array in tensors.items()}
     mx.save_safetensors(str(path), halves, metadata)
@@ -88,7 +88,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkpoint]
     folder = tmp_path_factory.mktemp("full-width") / "flux"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(make, "_tensor", repeated_noise)
-        patch.setattr(make, "save_file", save_half)
+        patch.setattr(make, "save_file", save_state)
         make.make_checkpoint(folder, SPEC)
     yield Checkpoint("full-width", folder=folder)
     shutil.rmtree(folder)  # Two gigabytes.

@@ -10,11 +10,17 @@ import pytest
 from hub_server import COMMIT, Hub, serving, use
 from huggingface_hub import constants, errors
 
-from runtime.events import Downloading, Event
-from runtime.models import download, hub
-from runtime.models.checkpoints import Checkpoint, max_text_tokens, resolve_flux, resolve_redux, shifts_sigmas
-from runtime.models.download import fetch_blobs
-from runtime.models.errors import DownloadError
+from run_graph.runtime.errors import DownloadError
+from run_graph.runtime.events import Downloading, Event
+from run_graph.runtime.models import download, hub
+from run_graph.runtime.models.checkpoints import (
+    Checkpoint,
+    max_text_tokens,
+    resolve_flux,
+    resolve_redux,
+    shifts_sigmas,
+)
+from run_graph.runtime.models.download import fetch_blobs
 
 RESPONSE = httpx.Response(401, request=httpx.Request("GET", "https://example.org"))
 WEIGHTS = "vae/diffusion_pytorch_model.safetensors"
@@ -250,7 +256,7 @@ def cached(small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("name", ["org/name", f"org/name@{COMMIT}"])
 def test_a_model_in_the_cache_serves_without_the_network(cached: Path, name: str) -> None:
-    from runtime.models.loading import load_component
+    from run_graph.runtime.models.loading import load_component
 
     flux, redux = resolve_flux(name), resolve_redux(name)
     assert load_component(flux, "text_encoder").nbytes > 0

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.models.checkpoints import Checkpoint
-from runtime.models.components import FLUX_PARTS, REDUX_PARTS
-from runtime.models.inspection import faults, read_header
+from run_graph.runtime.models.checkpoints import Checkpoint
+from run_graph.runtime.models.components import FLUX_PARTS, REDUX_PARTS
+from run_graph.runtime.models.inspection import faults, read_header
 
 Copy = Callable[..., Checkpoint]
 PART = "image_embedder"

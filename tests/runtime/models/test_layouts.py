@@ -14,22 +14,22 @@ from mflux.models.common.weights.saving.model_saver import ModelSaver
 from mflux.models.flux.weights.flux_weight_definition import FluxReduxSaveDefinition, FluxWeightDefinition
 from small import WORKFLOWS, shipped, with_each
 
-from graph import Workflow
-from graph.faults import WorkflowError
-from graph.registry import installed_nodes
-from graph.validation import check
-from runtime.cache import NoCache
-from runtime.context import Surroundings
-from runtime.models.checkpoints import Checkpoint
-from runtime.models.components import COMPONENTS, FLUX_COMPONENTS, QUANTIZE_BITS, Component
-from runtime.models.inspection import weight_files
-from runtime.models.loading import load_component
-from runtime.models.tokenizers import load_tokenizer
-from runtime.session import Session
+from run_graph.graph import Workflow
+from run_graph.graph.faults import WorkflowError
+from run_graph.graph.registry import installed_nodes
+from run_graph.graph.validation import check
+from run_graph.runtime.cache import NoCache
+from run_graph.runtime.engine.context import RunEnvironment
+from run_graph.runtime.engine.session import Session
+from run_graph.runtime.models.checkpoints import Checkpoint
+from run_graph.runtime.models.components import COMPONENTS, FLUX_COMPONENTS, QUANTIZE_BITS, Component
+from run_graph.runtime.models.inspection import weight_files
+from run_graph.runtime.models.loading import load_component
+from run_graph.runtime.models.tokenizers import load_tokenizer
 from training.layout.make import make_checkpoint
 from training.layout.spec import TinySpec
 
-SURROUNDINGS = Surroundings([WORKFLOWS], Path("unused"))
+ENVIRONMENT = RunEnvironment([WORKFLOWS], Path("unused"))
 
 # mflux saves no config.json: whatever is small here, what cannot be told from the weights is as in FLUX.1.
 UNCONFIGURED = TinySpec(
@@ -76,7 +76,7 @@ def redux_workflow(flux: Path, redux: Path, quantize: int | None = None) -> Work
 def make(flux: Path, redux: Path | None = None, quantize: int | None = None) -> Made:
     """Run the example workflow on a model."""
     workflow = redux_workflow(flux, redux or flux, quantize)
-    result = Session(cache=NoCache()).run(workflow, targets=["both", "image"], surroundings=SURROUNDINGS)
+    result = Session(cache=NoCache()).run(workflow, targets=["both", "image"], environment=ENVIRONMENT)
     conditioning: Any = result.outputs("both")
     image: Any = result.outputs("image")
     return Made(np.array(conditioning.conditioning.tokens), image.image.pixels)
@@ -201,7 +201,7 @@ def test_a_missing_shard_is_a_fault_of_the_loader_before_anything_runs(
     folder = rewrite(small_folder, tmp_path / "sharded", write_shards)
     missing = weight_files(folder / component)[1]
     missing.unlink()
-    faults = check(redux_workflow(folder, folder), installed_nodes(), None, SURROUNDINGS).faults
+    faults = check(redux_workflow(folder, folder), installed_nodes(), None, ENVIRONMENT).faults
     (fault,) = faults
     assert (fault.node_id, fault.input) == ("flux" if component in FLUX_COMPONENTS else "redux", "model")
     assert missing.name in fault.message

@@ -12,11 +12,11 @@ from mflux.models.common.weights.saving.model_saver import ModelSaver
 from mflux.models.flux.weights.flux_weight_definition import FluxReduxWeightDefinition, FluxWeightDefinition
 from safetensors.numpy import load_file, save_file
 
-from runtime.models.checkpoints import Checkpoint
-from runtime.models.components import COMPONENTS, QUANTIZE_BITS, Component
-from runtime.models.errors import CheckpointError
-from runtime.models.fitting import named
-from runtime.models.loading import load_component
+from run_graph.runtime.errors import CheckpointError
+from run_graph.runtime.models.checkpoints import Checkpoint
+from run_graph.runtime.models.components import COMPONENTS, QUANTIZE_BITS, Component
+from run_graph.runtime.models.fitting import named
+from run_graph.runtime.models.loading import load_component
 from training.layout.make import make_checkpoint
 from training.layout.spec import TinySpec
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from lora_samples import FORMATS, SINGLE, Sample, Sizes, diffusers, kohya, lokr, up_and_down
 
-from runtime.models.checkpoints import Checkpoint
-from runtime.models.errors import LoraError
-from runtime.models.fitting import layers
-from runtime.models.loading import load_component
-from runtime.models.lora import adapted
-from runtime.models.lora_files import Lora
-from runtime.models.store import ModelStore
-from runtime.models.transformer import FluxTransformer
+from run_graph.runtime.errors import LoraError
+from run_graph.runtime.models.checkpoints import Checkpoint
+from run_graph.runtime.models.fitting import layers
+from run_graph.runtime.models.loading import load_component
+from run_graph.runtime.models.lora import adapted
+from run_graph.runtime.models.lora_files import Lora
+from run_graph.runtime.models.store import ModelStore
+from run_graph.runtime.networks.transformer import FluxTransformer
 
 # Products of sums against sums of products in float32; outputs are of size 1.
 TOLERANCE = 1e-4

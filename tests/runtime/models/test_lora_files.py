@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.files import find_input
-from runtime.models.errors import DownloadError, LoraError
-from runtime.models.lora_files import LoraSource, lora_digest, resolve_lora
+from run_graph.runtime.errors import DownloadError, LoraError
+from run_graph.runtime.files.inputs import find_input
+from run_graph.runtime.models.lora_files import LoraSource, lora_digest, resolve_lora
 
 COMMIT = "0" * 40
 

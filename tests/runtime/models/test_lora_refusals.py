@@ -8,11 +8,11 @@ import pytest
 from lora_samples import JOINT, Sample, Sizes, diffusers, kohya, lokr
 from safetensors.numpy import save_file
 
-from runtime.models.checkpoints import Checkpoint
-from runtime.models.errors import LoraError
-from runtime.models.lora_files import Lora
-from runtime.models.lora_matching import examine
-from runtime.models.store import ModelStore
+from run_graph.runtime.errors import LoraError
+from run_graph.runtime.models.checkpoints import Checkpoint
+from run_graph.runtime.models.lora_files import Lora
+from run_graph.runtime.models.lora_matching import examine
+from run_graph.runtime.models.store import ModelStore
 
 
 @pytest.fixture

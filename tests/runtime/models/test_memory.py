@@ -9,20 +9,19 @@ import mlx.core as mx
 import pytest
 from small import WORKFLOWS, shipped, shrunk
 
-from graph import Registry, Workflow
-from nodes import NODES
-from runtime.cache import NoCache
-from runtime.context import Surroundings
-from runtime.errors import NodeFailed
-from runtime.events import Event, ModelEvicted, ModelLoaded, NodeFinished, NodeStarted, StageMemory
-from runtime.models.checkpoints import Checkpoint
-from runtime.models.components import COMPONENTS, Component
-from runtime.models.errors import MemoryLimitError
-from runtime.models.fitting import named
-from runtime.models.loading import load_component
-from runtime.models.store import ModelStore
-from runtime.services import Services
-from runtime.session import Session
+from run_graph.graph import Registry, Workflow
+from run_graph.nodes import NODES
+from run_graph.runtime.cache import NoCache
+from run_graph.runtime.engine.context import RunEnvironment
+from run_graph.runtime.engine.services import Services
+from run_graph.runtime.engine.session import Session
+from run_graph.runtime.errors import MemoryLimitError, NodeFailed
+from run_graph.runtime.events import Event, ModelEvicted, ModelLoaded, NodeFinished, NodeStarted, StageMemory
+from run_graph.runtime.models.checkpoints import Checkpoint
+from run_graph.runtime.models.components import COMPONENTS, Component
+from run_graph.runtime.models.fitting import named
+from run_graph.runtime.models.loading import load_component
+from run_graph.runtime.models.store import ModelStore
 from training.layout.make import make_checkpoint
 from training.layout.spec import TinySpec
 
@@ -68,8 +67,8 @@ def run(workflow: Workflow, store: ModelStore, output: Path) -> list[Event]:
     """The events of a run of an example with its pictures in place."""
     events: list[Event] = []
     session = Session(Registry(NODES), NoCache(), Services(store))
-    surroundings = Surroundings([WORKFLOWS], output)
-    session.run(workflow, surroundings=surroundings, on_event=events.append)
+    environment = RunEnvironment([WORKFLOWS], output)
+    session.run(workflow, environment=environment, on_event=events.append)
     return events
 
 

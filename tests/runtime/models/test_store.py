@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from runtime.events import Event, ModelLoaded, RunFinished
-from runtime.models import loading
-from runtime.models.checkpoints import Checkpoint
-from runtime.models.components import COMPONENTS, Component
-from runtime.models.errors import CheckpointError, MemoryLimitError, ModelError
-from runtime.models.handles import Flux, TextEncoders, Vae
-from runtime.models.loading import load_component
-from runtime.models.sizes import estimated_bytes
-from runtime.models.store import ModelStore
+from run_graph.runtime.errors import CheckpointError, MemoryLimitError, ModelError
+from run_graph.runtime.events import Event, ModelLoaded, RunFinished
+from run_graph.runtime.models import loading
+from run_graph.runtime.models.checkpoints import Checkpoint
+from run_graph.runtime.models.components import COMPONENTS, Component
+from run_graph.runtime.models.handles import Flux, TextEncoders, Vae
+from run_graph.runtime.models.loading import load_component
+from run_graph.runtime.models.sizes import estimated_bytes
+from run_graph.runtime.models.store import ModelStore
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_component_larger_than_the_users_limit_is_refused_with_numbers(checkpo
 def test_without_a_limit_of_the_user_even_a_larger_component_loads_alone(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.models.store.memory_budget", lambda: 1_000_000)
+    monkeypatch.setattr("run_graph.runtime.models.store.memory_budget", lambda: 1_000_000)
     store = ModelStore()
     store.get(checkpoint, "image_embedder")
     store.get(checkpoint, "transformer")
@@ -223,7 +223,7 @@ class Run:
 
 def test_what_the_run_still_needs_leaves_last(checkpoint: Checkpoint) -> None:
     store = ModelStore(size(checkpoint, "text_encoder_2", "image_encoder") + 150_000)
-    store.run_begins(Run("a value of another kind", TextEncoders(checkpoint)))
+    store.run_started(Run("a value of another kind", TextEncoders(checkpoint)))
     store.get(checkpoint, "text_encoder_2")
     store.get(checkpoint, "image_encoder")
     store.get(checkpoint, "image_embedder")
@@ -232,7 +232,7 @@ def test_what_the_run_still_needs_leaves_last(checkpoint: Checkpoint) -> None:
 
 def test_a_need_for_another_precision_keeps_nothing(checkpoint: Checkpoint) -> None:
     store = ModelStore(size(checkpoint, "text_encoder_2", "image_encoder") + 150_000)
-    store.run_begins(Run(TextEncoders(checkpoint, quantize=4)))
+    store.run_started(Run(TextEncoders(checkpoint, quantize=4)))
     store.get(checkpoint, "text_encoder_2")
     store.get(checkpoint, "image_encoder")
     store.get(checkpoint, "image_embedder")
@@ -241,7 +241,7 @@ def test_a_need_for_another_precision_keeps_nothing(checkpoint: Checkpoint) -> N
 
 def test_a_store_forgets_a_run_at_its_end(checkpoint: Checkpoint) -> None:
     store, run = ModelStore(), Run()
-    store.run_begins(run)
+    store.run_started(run)
     store.get(checkpoint, "image_embedder")
     store.observe(RunFinished("done", 1.0))
     store.clear()
@@ -250,7 +250,7 @@ def test_a_store_forgets_a_run_at_its_end(checkpoint: Checkpoint) -> None:
 
 def test_all_that_is_too_large_is_named_at_once(checkpoint: Checkpoint) -> None:
     store = ModelStore(memory_limit=1_000_000)
-    store.run_begins(Run(Flux(checkpoint), TextEncoders(checkpoint)))
+    store.run_started(Run(Flux(checkpoint), TextEncoders(checkpoint)))
     with pytest.raises(MemoryLimitError) as caught:
         store.get(checkpoint, "image_embedder")
     message = str(caught.value)

@@ -7,11 +7,11 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from runtime.models.checkpoints import Checkpoint
-from runtime.models.errors import CheckpointError
-from runtime.models.store import ModelStore
-from runtime.models.text import encode_prompt
-from runtime.models.tokenizers import load_tokenizer, token_ids
+from run_graph.runtime.errors import CheckpointError
+from run_graph.runtime.models.checkpoints import Checkpoint
+from run_graph.runtime.models.store import ModelStore
+from run_graph.runtime.models.text import encode_prompt
+from run_graph.runtime.models.tokenizers import load_tokenizer, token_ids
 
 PROMPTS = ["", " ", "a photo of a fox in the snow", "zażółć 🦊 日本 \x00 \n", "fox " * 300]
 END, PAD = 1, 0  # T5's

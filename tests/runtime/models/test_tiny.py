@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 
-from runtime.models.tiny import TINY_FOLDER, tiny_digest
+from run_graph.runtime.models.tiny import TINY_FOLDER, tiny_digest
 
 FOLDERS = {
     "transformer",
@@ -50,5 +50,5 @@ def test_its_digest_is_that_of_its_manifest() -> None:
 
 def test_naming_it_loads_neither_mlx_nor_numpy() -> None:
     heavy = "[name for name in ('mlx', 'mflux', 'numpy') if name in sys.modules]"
-    program = f"import sys, runtime.models.tiny; print({heavy})"
+    program = f"import sys, run_graph.runtime.models.tiny; print({heavy})"
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"

@@ -4,9 +4,9 @@ import pytest
 from engine import Engine, workflow
 from sample_nodes import REGISTRY, Blur, LoadPhoto, SavePhoto, Scale
 
-from graph import Field, Link, Node, Outputs, Registry, Workflow
-from runtime.sweep.expansion import Axis, Sweep, expand
-from runtime.sweep.labels import input_names, slugs, value_label
+from run_graph.graph import Field, Link, Node, Outputs, Registry, Workflow
+from run_graph.runtime.sweep.expansion import Axis, Sweep, expand
+from run_graph.runtime.sweep.labels import input_names, slugs, value_label
 
 
 class SaveAs(Node):

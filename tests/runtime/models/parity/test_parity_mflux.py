@@ -16,9 +16,10 @@ from mflux.models.flux.model.flux_transformer.transformer import Transformer
 from mflux.models.flux.model.flux_vae.vae import VAE
 from mflux.models.flux.model.redux_encoder.redux_encoder import ReduxEncoder
 
-from runtime.models import clip, denoise, redux, t5, vae
-from runtime.models.schedule import sigmas
-from runtime.models.transformer import FluxTransformer
+from run_graph.runtime.networks import clip, redux, t5, vae
+from run_graph.runtime.networks.transformer import FluxTransformer
+from run_graph.runtime.sampling.noise import initial_noise
+from run_graph.runtime.sampling.schedules import sigmas
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def test_transformer(agree):
     width, height = 48, 32
     config = Config(ModelConfig.dev(), num_inference_steps=4, width=width, height=height, guidance=3.5)
     tokens, pooled = mx.random.normal((1, 6, 4096)), mx.random.normal((1, 768))
-    latents = denoise.initial_noise(0, width, height)
+    latents = initial_noise(0, width, height)
     expected = module(2, config, latents, tokens, pooled)
 
     ours = FluxTransformer(module, {})

@@ -25,11 +25,14 @@ from transformers import (  # noqa: E402
     T5EncoderModel,
 )
 
-from runtime.models import clip, denoise, redux, siglip, t5, vae  # noqa: E402
-from runtime.models.grid import grid_for_mode  # noqa: E402
-from runtime.models.resample import resize_grid  # noqa: E402
-from runtime.models.schedule import sigmas  # noqa: E402
-from runtime.models.transformer import FluxTransformer  # noqa: E402
+from run_graph.runtime.networks import clip, redux, siglip, t5, vae  # noqa: E402
+from run_graph.runtime.networks.token_counts import grid_for_mode  # noqa: E402
+from run_graph.runtime.networks.token_grid import resize_grid  # noqa: E402
+from run_graph.runtime.networks.transformer import FluxTransformer  # noqa: E402
+from run_graph.runtime.sampling.latents import unpack  # noqa: E402
+from run_graph.runtime.sampling.noise import initial_noise  # noqa: E402
+from run_graph.runtime.sampling.samplers import denoise  # noqa: E402
+from run_graph.runtime.sampling.schedules import sigmas  # noqa: E402
 
 WIDTH, HEIGHT, STEPS, GUIDANCE, SEED = 64, 48, 4, 3.5, 11
 VISION, TEXT, POOLED = 48, 80, 40
@@ -100,7 +103,7 @@ def reference_pictures(models, inputs, n: int) -> tuple[np.ndarray, np.ndarray]:
     image_ids = FluxPipeline._prepare_latent_image_ids(1, rows, columns, "cpu", torch.float32)
     mu = np.exp(calculate_shift(rows * columns))
     levels = [*(mu / (mu + 1 / t - 1) for t in np.linspace(1, 1 / STEPS, STEPS)), 0.0]
-    latents = torch.from_numpy(np.array(denoise.initial_noise(SEED, WIDTH, HEIGHT)))
+    latents = torch.from_numpy(np.array(initial_noise(SEED, WIDTH, HEIGHT)))
     for sigma, following in pairwise(levels):
         velocity = models.transformer(
             hidden_states=latents, encoder_hidden_states=tokens, pooled_projections=pooled,
@@ -123,10 +126,10 @@ def our_pictures(components, inputs, n: int) -> tuple[mx.array, mx.array]:
 
     transformer = FluxTransformer(*components.transformer)
     prepared = transformer.prepare(tokens, pooled, GUIDANCE, height=HEIGHT, width=WIDTH)
-    noise = denoise.initial_noise(SEED, WIDTH, HEIGHT)
+    noise = initial_noise(SEED, WIDTH, HEIGHT)
     levels = sigmas(STEPS, WIDTH, HEIGHT, shift=True)
-    *_, last = denoise.denoise(transformer, prepared, noise, levels)
-    return last.latents, vae.decode(*components.vae, denoise.unpack(last.latents, WIDTH, HEIGHT))
+    *_, last = denoise(transformer, prepared, noise, levels)
+    return last.latents, vae.decode(*components.vae, unpack(last.latents, WIDTH, HEIGHT))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="parity oracle: transformers' text e
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel  # noqa: E402
 from transformers.models.t5.modeling_t5 import T5Attention  # noqa: E402
 
-from runtime.models import clip, t5  # noqa: E402
+from run_graph.runtime.networks import clip, t5  # noqa: E402
 
 
 def ids(batch: int, length: int, vocabulary: int, seed: int = 0) -> np.ndarray:

@@ -11,13 +11,13 @@ from diffusers.pipelines.flux.modeling_flux import ReduxImageEncoder  # noqa: E4
 from diffusers.pipelines.flux.pipeline_flux import FluxPipeline  # noqa: E402
 from transformers import CLIPTextModel, SiglipVisionModel, T5EncoderModel  # noqa: E402
 
-from runtime.models import clip, redux, siglip, t5, vae  # noqa: E402
-from runtime.models.checkpoints import resolve_flux  # noqa: E402
-from runtime.models.device import compute_dtype  # noqa: E402
-from runtime.models.store import ModelStore  # noqa: E402
-from runtime.models.text import encode_prompt  # noqa: E402
-from runtime.models.tiny import TINY_FOLDER  # noqa: E402
-from runtime.models.tokenizers import CLIP_TOKENS, token_ids  # noqa: E402
+from run_graph.runtime.device import compute_dtype  # noqa: E402
+from run_graph.runtime.models.checkpoints import resolve_flux  # noqa: E402
+from run_graph.runtime.models.store import ModelStore  # noqa: E402
+from run_graph.runtime.models.text import encode_prompt  # noqa: E402
+from run_graph.runtime.models.tiny import TINY_FOLDER  # noqa: E402
+from run_graph.runtime.models.tokenizers import CLIP_TOKENS, token_ids  # noqa: E402
+from run_graph.runtime.networks import clip, redux, siglip, t5, vae  # noqa: E402
 
 pytestmark = pytest.mark.skipif(
     compute_dtype() != mx.float32, reason="the store loads in bfloat16 on a GPU; parity is shown in float32"

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="parity oracle: diffusers' FluxTrans
 
 from diffusers import FluxTransformer2DModel  # noqa: E402
 
-from runtime.models.transformer import FluxTransformer  # noqa: E402
+from run_graph.runtime.networks.transformer import FluxTransformer  # noqa: E402
 
 WIDTHS = {
     "3-heads-of-64": {"num_attention_heads": 3, "attention_head_dim": 64, "axes_dims_rope": (16, 24, 24)},

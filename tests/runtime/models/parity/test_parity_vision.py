@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL  # noqa: E402
 from diffusers.pipelines.flux.modeling_flux import ReduxImageEncoder  # noqa: E402
 from transformers import SiglipVisionConfig, SiglipVisionModel  # noqa: E402
 
-from runtime.models import redux, siglip, vae  # noqa: E402
+from run_graph.runtime.networks import redux, siglip, vae  # noqa: E402
 
 SCALE, SHIFT = 0.3611, 0.1159
 

@@ -1,0 +1,1 @@
+"""Workflow files as JSON: reading what users and other programs write."""

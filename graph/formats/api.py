@@ -1,0 +1,212 @@
+"""Reading workflow files: strict JSON, ComfyUI's API format, and clear words for what is neither."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from run_graph.graph.faults import Fault, WorkflowError, shorten, suggestion
+from run_graph.graph.workflow import Workflow
+
+# A workflow of 20,000 nodes is about 4 MB; beyond this a file is something else.
+MAXIMUM_BYTES = 256 * 2**20
+# Parameters are flat or nearly so; walks over values of any depth would need care everywhere.
+MAXIMUM_DEPTH = 64
+
+
+def load_workflow(path: str | Path) -> Workflow:
+    """Read a workflow file.
+
+    Raises
+    ------
+    WorkflowError
+        If it cannot be read, is not JSON or not a workflow; names the file, the place and the fix.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAXIMUM_BYTES:
+            fault = Fault("file_too_large", "this is too large to be a workflow", "Check the path.")
+            raise WorkflowError([fault])
+        text = path.read_text(encoding="utf-8-sig")
+        return parse_workflow(text)
+    except WorkflowError as error:
+        raise error.in_file(str(path)) from None
+    except OSError as error:
+        raise WorkflowError([_unreadable(path, error)], str(path)) from None
+    except UnicodeDecodeError as error:
+        fault = Fault(
+            "not_text",
+            f"byte {error.start} is not UTF-8 text",
+            "Give a JSON workflow file, or a picture made by run-graph.",
+        )
+        raise WorkflowError([fault], str(path)) from None
+
+
+def parse_workflow(text: str) -> Workflow:
+    """Read a workflow from JSON text.
+
+    Raises
+    ------
+    WorkflowError
+        If the text is not strict JSON (duplicate keys and NaN are refused) or not a workflow.
+    """
+    try:
+        document = json.loads(
+            text,
+            object_pairs_hook=_unique_keys,
+            parse_constant=_finite,
+            parse_float=_finite,
+            parse_int=_whole,
+        )
+    except json.JSONDecodeError as error:
+        fault = Fault(
+            "invalid_json",
+            f"line {error.lineno}, column {error.colno}: {error.msg}",
+            "Is the file complete? Mend it there, or export it again.",
+        )
+        raise WorkflowError([fault]) from None
+    except RecursionError:
+        raise WorkflowError([_too_deep()]) from None
+    return workflow_from(document)
+
+
+def workflow_from(document: Any) -> Workflow:
+    """The workflow in a parsed JSON document, unwrapped from ``{"prompt": ...}`` if need be.
+
+    A top-level ``"$schema"`` (for editors) is passed over.
+
+    Raises
+    ------
+    WorkflowError
+        If the document is not an object of nodes.
+    """
+    nodes = _unwrap(document)
+    if not isinstance(nodes, Mapping):
+        raise WorkflowError(
+            [
+                Fault(
+                    "not_a_workflow",
+                    "a workflow is a JSON object of nodes",
+                    'Write {"id": {"class_type": ..., "inputs": {...}}, ...}.',
+                    found=shorten(document, 40),
+                )
+            ]
+        )
+    if isinstance(nodes.get("nodes"), list) and isinstance(nodes.get("links"), list):
+        raise WorkflowError(
+            [
+                Fault(
+                    "ui_format",
+                    "this is ComfyUI's editor format, not its API format",
+                    'In ComfyUI choose "Export (API)" and run that file.',
+                )
+            ]
+        )
+    nodes = {node_id: spec for node_id, spec in nodes.items() if node_id != "$schema"}
+    faults = [fault for node_id, spec in nodes.items() if (fault := _malformed(node_id, spec))]
+    if faults:
+        raise WorkflowError(faults)
+    return Workflow.from_json(nodes)
+
+
+def _unwrap(document: Any) -> Any:
+    """Files in the wild wrap the nodes as {"prompt": ...} or {"input": {"workflow": ...}}."""
+    if isinstance(document, Mapping):
+        if isinstance(prompt := document.get("prompt"), Mapping) and "class_type" not in prompt:
+            return prompt
+        wrapped = document.get("input")
+        if isinstance(wrapped, Mapping) and isinstance(inner := wrapped.get("workflow"), Mapping):
+            return inner
+    return document
+
+
+def _malformed(node_id: str, spec: Any) -> Fault | None:
+    if not isinstance(spec, Mapping):
+        return Fault(
+            "not_a_node",
+            "a node is an object with class_type and inputs",
+            'Write {"class_type": ..., "inputs": {...}}.',
+            node_id,
+            found=shorten(spec, 40),
+        )
+    if not isinstance(spec.get("inputs", {}), Mapping):
+        return Fault(
+            "not_a_node",
+            "inputs is an object of names and values",
+            'Write "inputs": {"name": value, ...}.',
+            node_id,
+            found=shorten(spec["inputs"], 40),
+        )
+    if any(_is_deep(value) for value in spec.get("inputs", {}).values()):
+        return _too_deep(node_id)
+    return None
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether lists and objects lie in one another beyond the maximum depth."""
+    level = [value]
+    for _ in range(MAXIMUM_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (list, dict))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _too_deep(node_id: str | None = None) -> Fault:
+    return Fault("invalid_json", "the JSON is nested too deeply", "Flatten it.", node_id)
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        [(repeated, _)] = Counter(name for name, _ in pairs).most_common(1)
+        fault = Fault(
+            "duplicate_key",
+            f"the key {repeated!r} occurs more than once in one object",
+            "Rename or remove one of them.",
+        )
+        raise WorkflowError([fault])
+    return result
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise _bad_number(f"{text} is not a finite number")
+    return number
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:  # Python's limit on the number of digits
+        raise _bad_number(f"{text[:10]}... has too many digits") from None
+
+
+def _bad_number(message: str) -> WorkflowError:
+    return WorkflowError([Fault("invalid_json", message, "Write a finite number.")])
+
+
+def _unreadable(path: Path, error: OSError) -> Fault:
+    if isinstance(error, FileNotFoundError):
+        return Fault("file_not_found", "there is no such file", _similar_file(path))
+    if isinstance(error, IsADirectoryError) or path.is_dir():
+        return Fault("not_a_file", "this is a folder", "Give a workflow file inside it.")
+    return Fault("unreadable", error.strerror or str(error), "Check the path and its permissions.")
+
+
+def _similar_file(path: Path) -> str:
+    try:
+        siblings = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        siblings = []
+    return suggestion(path.name, siblings, "Check the path.")

@@ -1,0 +1,119 @@
+"""What can be wrong with a link, and its normal form: checked by :mod:`graph.validation`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from run_graph.graph.declaration import OutputSpec, output_table, outputs_of
+from run_graph.graph.faults import Fault, suggestion
+from run_graph.graph.links import Link
+from run_graph.graph.node import Node
+from run_graph.graph.registry import Registry
+from run_graph.graph.sockets import compatible
+from run_graph.graph.workflow import Workflow
+
+
+def check_link(
+    name: str,
+    value: Link | list[Any],
+    accepted: str,
+    workflow: Workflow,
+    classes: Mapping[str, type[Node]],
+    registry: Registry,
+) -> tuple[Link, Fault | None]:
+    """A link with its slot as a number, and what is wrong with it.
+
+    Parameters
+    ----------
+    name : str
+        The input that is linked, of socket type ``accepted``.
+    value : Link or list
+        A list is a link of the wrong form.
+    classes : mapping
+        The registry's classes that the workflow's nodes have, by class_type.
+
+    Returns
+    -------
+    link, fault
+        A wrong link is returned too, so that the input does not also count as missing.
+    """
+    if isinstance(value, list):
+        return Link(""), _malformed(name, value)
+    source = workflow.nodes.get(value.node_id)
+    if source is None:
+        return value, _missing_node(name, value, workflow)
+    source_class = classes.get(source.class_type)
+    if source_class is None:
+        return value, None  # reported at the source itself
+    slot = _fitting_slot(source_class, value.slot, accepted)
+    if slot is not None:
+        return value if value.slot == slot else Link(value.node_id, slot), None
+    output = output_table(source_class).get(value.slot)
+    if output is None:
+        return value, _missing_output(name, value, source_class)
+    return Link(value.node_id, output.slot), _mismatch(name, value, source_class, output, accepted, registry)
+
+
+@cache
+def _fitting_slot(source_class: type[Node], slot: int | str, accepted: str) -> int | None:
+    """The number of an output that exists and fits an input; None otherwise."""
+    output = output_table(source_class).get(slot)
+    return output.slot if output is not None and compatible(output.socket, accepted) else None
+
+
+def _malformed(name: str, value: list[Any]) -> Fault:
+    return Fault(
+        "bad_linked_input",
+        "a list here is a link, and this is none",
+        'Write a link as ["node id", slot]; write a literal list as {"__value__": [...]}.',
+        input=name,
+        found=str(value)[:80],
+        expected='["node id", slot number or output name]',
+    )
+
+
+def _missing_node(name: str, link: Link, workflow: Workflow) -> Fault:
+    return Fault(
+        "link_to_missing_node",
+        f"the link leads to node {link.node_id!r}, which does not exist",
+        suggestion(link.node_id, workflow.nodes, "Link it to an existing node."),
+        input=name,
+        found=str(link.to_json()),
+    )
+
+
+def _missing_output(name: str, link: Link, source_class: type[Node]) -> Fault:
+    outputs = outputs_of(source_class)
+    listing = ", ".join(f"{out.slot} = {out.name} ({out.socket})" for out in outputs) or "none"
+    return Fault(
+        "link_to_missing_output",
+        f"node {link.node_id!r} ({source_class.class_type}) has no output {link.slot!r}",
+        "Link one of its outputs.",
+        input=name,
+        found=str(link.to_json()),
+        expected=listing,
+    )
+
+
+def _mismatch(
+    name: str, link: Link, source_class: type[Node], output: OutputSpec, accepted: str, registry: Registry
+) -> Fault:
+    """An output of the wrong type, and which one was probably meant."""
+    outputs = outputs_of(source_class)
+    better = next((out.name for out in outputs if compatible(out.socket, accepted)), None)
+    makers = ", ".join(registry.producing(accepted)[:3])
+    fix = (
+        f'Link its output {better!r} instead: ["{link.node_id}", "{better}"].'
+        if better
+        else f"Link it to a node that makes {accepted}{f', such as {makers}' if makers else ''}."
+    )
+    return Fault(
+        "return_type_mismatch",
+        f"output {output.name!r} of node {link.node_id!r} ({source_class.class_type}) does not fit here",
+        fix,
+        input=name,
+        found=output.socket,
+        expected=accepted,
+    )

@@ -1,0 +1,72 @@
+"""run-graph: FLUX.1 + Redux on MLX as a graph of typed nodes.
+
+``from run_graph import Graph, run`` builds and runs a workflow; the stages are in :mod:`run_graph.nodes`.
+Names are imported when they are first used, so that ``run-graph --help`` answers at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from run_graph.graph import (
+        Context,
+        Environment,
+        Fault,
+        Field,
+        Graph,
+        Lazy,
+        Link,
+        Node,
+        NodeSpec,
+        Outputs,
+        Problem,
+        Registry,
+        SocketValue,
+        Workflow,
+        WorkflowError,
+        installed_nodes,
+        load_workflow,
+        parse_workflow,
+        validate,
+    )
+    from run_graph.runtime.engine.session import Session, run
+
+    __version__: str
+
+__all__ = [
+    "Context",
+    "Environment",
+    "Fault",
+    "Field",
+    "Graph",
+    "Lazy",
+    "Link",
+    "Node",
+    "NodeSpec",
+    "Outputs",
+    "Problem",
+    "Registry",
+    "Session",
+    "SocketValue",
+    "Workflow",
+    "WorkflowError",
+    "__version__",
+    "installed_nodes",
+    "load_workflow",
+    "parse_workflow",
+    "run",
+    "validate",
+]
+
+_FROM_ENGINE = ("Session", "run")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("run-graph")
+    if name not in __all__:
+        raise AttributeError(f"module 'run_graph' has no attribute {name!r}")
+    home = "run_graph.runtime.engine.session" if name in _FROM_ENGINE else "run_graph.graph"
+    return getattr(import_module(home), name)

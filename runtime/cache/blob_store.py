@@ -1,0 +1,197 @@
+"""The files of a cache on the disk: written whole, read whole, the least recently used ones let go.
+
+::
+
+    CACHEDIR.TAG        says whose the folder is, and tells backup programs to pass it over
+    keys/<key>          which values a result is made of
+    values/<digest>.*   the values, each once
+    snapshots/<key>        work that was broken off
+    new/                files that are being written
+
+Any number of processes may use it at once: files appear under their names by one rename, and a file that
+another process has just let go is one that was never there. A file's modification time is that of its last
+use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from run_graph.runtime.files.atomic import SaveError
+from run_graph.runtime.files.temporary import remove_abandoned, temporary_file
+
+DEFAULT_LIMIT = 10 * 10**9  # bytes
+
+KEYS, VALUES, SNAPSHOTS, NEW = "keys", "values", "snapshots", "new"
+_KINDS = (KEYS, VALUES, SNAPSHOTS)
+
+_TAG_NAME = "CACHEDIR.TAG"
+_TAG = (
+    b"Signature: 8a477f597d28d172789f06886806bc55\n"
+    b"# This folder is a cache of results made by run-graph; `run-graph --cache-clear` empties it.\n"
+)
+
+# After letting go, this share of the limit is used, so that not each file drives out another.
+_TIDY = 0.9
+# Other processes fill the folder too: after writing this share of the limit, the files are counted anew.
+_COUNT_AGAIN = 0.05
+
+
+class Damaged(Exception):
+    """A file does not hold what was written; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a cache holds: number of values, of broken-off works, bytes of all files."""
+
+    values: int
+    snapshots: int
+    nbytes: int
+
+
+class BlobStore:
+    """Reads, writes and lets go.
+
+    Parameters
+    ----------
+    root : Path
+        Made when something is written.
+    limit : int
+        Most bytes of all files together.
+    """
+
+    def __init__(self, root: Path, limit: int) -> None:
+        self.root = root
+        self.limit = limit
+        self._nbytes = 0
+        self._uncounted: float = float("inf")  # bytes written since the files were counted
+
+    def read(self, kind: str, name: str) -> bytes | None:
+        """A file's bytes, and a new time of last use; None if there is none."""
+        path = self.path(kind, name)
+        try:
+            data = path.read_bytes()
+            os.utime(path)
+        except OSError:
+            return None
+        return data
+
+    def read_sealed(self, kind: str, name: str) -> bytes | None:
+        """What `write_sealed` wrote. Raises Damaged."""
+        data = self.read(kind, name)
+        if data is None:
+            return None
+        seal, _, content = data.partition(b"\n")
+        if hashlib.sha256(content).hexdigest().encode() != seal:
+            raise Damaged(f"{self.path(kind, name)} is damaged")
+        return content
+
+    def write(self, kind: str, name: str, data: bytes) -> None:
+        """Write a file whole or not at all, replacing another of that name. Raises OSError."""
+        if self._uncounted == float("inf"):
+            self._claim()
+        target = self.path(kind, name)
+        with temporary_file(self.root / NEW, data, flush=False) as new:
+            try:
+                os.replace(new, target)
+            except FileNotFoundError:  # the folder is new, or somebody has just cleared the cache
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(new, target)
+        self._nbytes += len(data)
+        self._uncounted += len(data)
+        if self._nbytes > self.limit or self._uncounted > _COUNT_AGAIN * self.limit:
+            self.let_go()
+
+    def write_sealed(self, kind: str, name: str, content: bytes) -> None:
+        """Write a file that its own digest begins."""
+        self.write(kind, name, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+
+    def touch(self, kind: str, name: str) -> bool:
+        """Note that a file is in use; whether it is there."""
+        try:
+            os.utime(self.path(kind, name))
+        except OSError:
+            return False
+        return True
+
+    def drop(self, kind: str, name: str) -> None:
+        """Remove a file, if it is there and may be removed."""
+        with contextlib.suppress(OSError):
+            self.path(kind, name).unlink()
+
+    def let_go(self) -> None:
+        """Count the files and, above the limit, remove those used longest ago."""
+        files = sorted(self._files())
+        self._nbytes, self._uncounted = sum(size for _, size, _ in files), 0
+        if self._nbytes <= self.limit:
+            return
+        for _, size, path in files:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            self._nbytes -= size
+            if self._nbytes <= _TIDY * self.limit:
+                return
+
+    def usage(self) -> Usage:
+        """Counts the files now."""
+        sizes = {kind: [size for _, size, _ in self._files(kind)] for kind in _KINDS}
+        return Usage(len(sizes[VALUES]), len(sizes[SNAPSHOTS]), sum(sum(each) for each in sizes.values()))
+
+    def clear(self) -> None:
+        """Remove everything that a cache holds.
+
+        Raises
+        ------
+        SaveError
+            If it may not be removed.
+        """
+        try:
+            for kind in (*_KINDS, NEW):
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.rmtree(self.root / kind)
+        except OSError as error:
+            raise SaveError(f"cannot clear {self.root}: {error.strerror or error}") from error
+        self._uncounted = float("inf")
+
+    def check(self) -> None:
+        """Raise SaveError if the folder is no place for a cache: a file, or a folder of other things."""
+        if not self.root.exists():
+            return
+        if not self.root.is_dir():
+            raise SaveError(f"cannot keep results in {self.root}: it is a file; name a folder")
+        if not (self.root / _TAG_NAME).exists() and any(
+            not entry.name.startswith(".") for entry in os.scandir(self.root)
+        ):
+            raise SaveError(
+                f"{self.root} holds other things than results of run-graph; name an empty folder or a new one"
+            )
+
+    def path(self, kind: str, name: str) -> Path:
+        """Where a file lies."""
+        return self.root / kind / name
+
+    def _claim(self) -> None:
+        """Make the folder, with its tag, and rid it of what a killed process was writing."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        if not (self.root / _TAG_NAME).exists():  # first, so that the folder is known for ours ever after
+            (self.root / _TAG_NAME).write_bytes(_TAG)
+        for kind in (*_KINDS, NEW):
+            (self.root / kind).mkdir(exist_ok=True)
+        remove_abandoned(self.root / NEW)
+        self.let_go()
+
+    def _files(self, *kinds: str) -> Iterator[tuple[float, int, str]]:
+        """Time of last use, bytes and path of each file."""
+        for kind in kinds or _KINDS:
+            with contextlib.suppress(OSError):
+                for entry in os.scandir(self.root / kind):
+                    with contextlib.suppress(OSError):
+                        stat = entry.stat()
+                        yield stat.st_mtime, stat.st_size, entry.path

@@ -1,0 +1,45 @@
+"""What a result depends on besides its graph: the versions of what computes, and the machine's numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from functools import cache
+from typing import Any
+
+from run_graph.graph.code_digest import source_digest
+from run_graph.runtime.versions import versions, versions_of
+
+FORMAT = 1  # of the cache's files; raised when older ones cannot be read any more
+
+# What else has a hand in numbers: resizing, tokenising, and the arrays in between.
+_PACKAGES = ("numpy", "pillow", "transformers", "tokenizers", "mlx-lm")
+_DEVICE_FACTS = ("architecture", "device_name")
+
+
+@cache
+def environment_digest() -> str:
+    """A digest that is the same in two processes exactly if they compute the same numbers.
+
+    It changes with a release of run-graph, mflux, MLX and what else computes, with run-graph's own sources,
+    and with the device and number format: float32 on a CPU, bfloat16 on a GPU. Imports MLX.
+    """
+    facts = {
+        "format": FORMAT,
+        "versions": versions() | versions_of(_PACKAGES),
+        "sources": [source_digest("run_graph.graph"), source_digest("run_graph.runtime")],
+        "machine": [platform.system(), platform.machine()],
+        "device": _device(),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _device() -> list[Any]:
+    import mlx.core as mx
+
+    from run_graph.runtime.device import compute_dtype
+
+    device = mx.default_device()
+    info = mx.device_info(device)
+    return [str(device), str(compute_dtype()), *(str(info.get(fact)) for fact in _DEVICE_FACTS)]

@@ -1,0 +1,209 @@
+"""Values taken apart into plain data and arrays, put together again, and their digests.
+
+A value that travels along links is a plain JSON value, a tuple, or a dataclass of :mod:`runtime.values`
+(or another package's that derives from :class:`runtime.values.ArrayValue`), whose fields are arrays of numpy
+or MLX and plain values. Everything else, such as a model handle, cannot be taken apart: it is not written
+down, and stands for itself only.
+
+Two values have the same digest exactly if they are the same to the bit, dtypes, shapes and what pictures
+tell of their making included; it does not depend on how a file spells them. Importing this module imports
+neither numpy nor MLX.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from run_graph.runtime.generation import Generation, Reference
+from run_graph.runtime.values import ArrayValue
+
+_NOTES = {note.__name__: note for note in (Generation, Reference)}
+_DIGESTS: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+
+class NotSerializable(TypeError):
+    """A value cannot be taken apart."""
+
+
+@dataclass(frozen=True)
+class HostArray:
+    """An array on the host.
+
+    Attributes
+    ----------
+    library : str
+        ``"numpy"`` or ``"mlx"``: what it was, and becomes again.
+    dtype : str
+        That library's name of its number format, such as ``"bfloat16"``.
+    values : numpy array
+        C-contiguous. Formats that numpy lacks are held as unsigned integers of the same width.
+    """
+
+    library: str
+    dtype: str
+    values: Any
+
+
+@dataclass(frozen=True)
+class Serialized:
+    """A value taken apart: its class (None: it is plain itself), its plain data as JSON, its arrays."""
+
+    kind: str | None
+    plain: Any
+    arrays: Mapping[str, HostArray]
+
+    def digest(self) -> str:
+        """SHA-256 in 64 hexadecimal digits."""
+        shapes = {
+            name: [array.library, array.dtype, array.values.shape] for name, array in self.arrays.items()
+        }
+        total = hashlib.sha256(json.dumps([self.kind, self.plain, shapes], sort_keys=True).encode())
+        for name in sorted(self.arrays):
+            total.update(self.arrays[name].values.reshape(-1).view("uint8"))
+        return total.hexdigest()
+
+
+def serialize(value: Any) -> Serialized:
+    """Raises NotSerializable if it cannot be done."""
+    if not isinstance(value, ArrayValue):
+        return Serialized(None, _to_json(value), {})
+    if not is_dataclass(value):
+        raise NotSerializable(f"{type(value).__name__} is no dataclass")
+    return serialize_items({each.name: getattr(value, each.name) for each in fields(value)}, type(value))
+
+
+def serialize_items(items: Mapping[str, Any], kind: type | None = None) -> Serialized:
+    """Named arrays and plain values, of a value of this class or by themselves. Raises NotSerializable."""
+    arrays = {name: _to_host(item) for name, item in items.items() if _library(item) is not None}
+    plain = {name: _to_json(item) for name, item in items.items() if name not in arrays}
+    return Serialized(None if kind is None else _name(kind), plain, arrays)
+
+
+def deserialize(serialized: Serialized) -> Any:
+    """The value; the same to the bit.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+        If the serialized are none of a value of this version.
+    """
+    if serialized.kind is None:
+        return _from_json(serialized.plain)
+    kind = next((kind for kind in _kinds(ArrayValue) if _name(kind) == serialized.kind), None)
+    if kind is None:
+        raise ValueError(f"there is no value class {serialized.kind}")
+    return kind(**deserialize_items(serialized))
+
+
+def deserialize_items(serialized: Serialized) -> dict[str, Any]:
+    """The inverse of `serialize_items`."""
+    arrays = {name: _from_host(array) for name, array in serialized.arrays.items()}
+    return {name: _from_json(item) for name, item in serialized.plain.items()} | arrays
+
+
+def digest_of(value: Any) -> str | None:
+    """What tells this value from all others, the same in every process; None if nothing does.
+
+    For numbers and other short plain values their JSON, else a SHA-256.
+    """
+    if type(value) is int and -(2**63) <= value < 2**63:
+        return repr(value)
+    try:
+        if not isinstance(value, ArrayValue):
+            text = json.dumps(_to_json(value), sort_keys=True)
+            return text if len(text) < 64 else hashlib.sha256(text.encode()).hexdigest()
+        known = _known_digest(value)
+        return remember_digest(value, serialize(value).digest()) if known is None else known
+    except (NotSerializable, ValueError, RecursionError):
+        return None
+
+
+def remember_digest(value: Any, digest: str) -> str:
+    """Note the digest of a value, which is immutable, for as long as it lives."""
+    if isinstance(value, ArrayValue):
+        with suppress(TypeError):  # a class whose values cannot be hashed
+            _DIGESTS[value] = digest
+    return digest
+
+
+def _known_digest(value: ArrayValue) -> str | None:
+    with suppress(TypeError):
+        return _DIGESTS.get(value)
+    return None
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _kinds(kind: type[ArrayValue]) -> Iterator[type[ArrayValue]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _kinds(each)
+
+
+def _library(item: Any) -> str | None:
+    if not (hasattr(item, "dtype") and hasattr(item, "shape")):
+        return None
+    package = type(item).__module__.partition(".")[0]
+    return package if package in ("numpy", "mlx") else None
+
+
+def _to_host(array: Any) -> HostArray:
+    import numpy as np
+
+    if _library(array) == "mlx":
+        import mlx.core as mx
+
+        dtype = str(array.dtype).removeprefix("mlx.core.")
+        return HostArray("mlx", dtype, np.array(array.view(mx.uint16) if dtype == "bfloat16" else array))
+    if array.dtype.hasobject:
+        raise NotSerializable("an array of objects")
+    return HostArray("numpy", array.dtype.name, np.ascontiguousarray(array).reshape(array.shape))
+
+
+def _from_host(array: HostArray) -> Any:
+    if array.library == "numpy":
+        return array.values
+    import mlx.core as mx
+
+    made = mx.array(array.values)
+    return made.view(mx.bfloat16) if array.dtype == "bfloat16" else made
+
+
+def _to_json(value: Any) -> Any:
+    """Lists stay lists; tuples, dictionaries and notes become an object with their kind as its one name."""
+    kind = type(value)
+    if value is None or kind in (bool, int, str):
+        return value
+    if kind is float:
+        if value != value or value in (float("inf"), float("-inf")):
+            raise NotSerializable("a number that JSON has no word for")
+        return value
+    if kind is list:
+        return [_to_json(item) for item in value]
+    if kind is tuple:
+        return {"tuple": [_to_json(item) for item in value]}
+    if kind is dict and all(type(name) is str for name in value):
+        return {"dict": {name: _to_json(item) for name, item in value.items()}}
+    if kind in _NOTES.values():
+        return {kind.__name__: {each.name: _to_json(getattr(value, each.name)) for each in fields(value)}}
+    raise NotSerializable(f"{kind.__name__} is no plain value")
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_json(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    [(kind, content)] = value.items()
+    if kind == "tuple":
+        return tuple(_from_json(item) for item in content)
+    members = {name: _from_json(item) for name, item in content.items()}
+    return members if kind == "dict" else _NOTES[kind](**members)

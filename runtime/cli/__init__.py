@@ -1,0 +1,1 @@
+"""The two commands: their options, what they print, and their exit codes."""

@@ -1,0 +1,160 @@
+"""Events for the eye and for programs: a line a stage with a bar while sampling, or JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING
+
+from run_graph.runtime.cli.terminal import discard_output, say
+from run_graph.runtime.events import (
+    Downloading,
+    Event,
+    Listener,
+    NodeErred,
+    NodeFinished,
+    NodeProgress,
+    NodeReused,
+    NodeStarted,
+    ignore,
+)
+from run_graph.runtime.units import bytes_text
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+@contextmanager
+def listener(titles: Mapping[str, str | None], *, quiet: bool, as_json: bool) -> Iterator[Listener]:
+    """The listener that the command line asked for.
+
+    Progress goes to standard error, and only if that is a terminal; otherwise only downloads are told there.
+    JSON lines go to standard output, and what a node prints meanwhile to standard error.
+    """
+    if as_json:
+        lines = JsonLines()
+        with redirect_stdout(sys.stderr):
+            yield lines
+    elif quiet:
+        yield ignore
+    elif not sys.stderr.isatty():
+        yield DownloadLines()
+    else:
+        with _progress() as progress:
+            yield StageLines(progress, titles)
+
+
+class JsonLines:
+    """Each event as one line of JSON. If the reader goes away the run goes on: its files are wanted still."""
+
+    def __init__(self) -> None:
+        self.stream = sys.stdout
+
+    def __call__(self, event: Event) -> None:
+        line = json.dumps(event.to_json(), ensure_ascii=False, default=str)
+        try:
+            print(line, file=self.stream, flush=True)
+        except BrokenPipeError:
+            discard_output(self.stream)
+
+
+class DownloadLines:
+    """One line for each download before it begins: how much, and how much room there is."""
+
+    def __init__(self) -> None:
+        self.running = False
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Downloading):
+            if not self.running:
+                say(download_text(event))
+            self.running = event.done_bytes < event.total_bytes
+
+
+def download_text(event: Downloading) -> str:
+    """How much is about to be downloaded, from where, and how much room there is for it."""
+    wanted = bytes_text(event.total_bytes - event.done_bytes)
+    had = f", {bytes_text(event.done_bytes)} are here already" if event.done_bytes else ""
+    room = f"{bytes_text(event.free_bytes)} free in {event.folder}"
+    return f"downloading {wanted} of {event.repository} ({room}{had})"
+
+
+class StageLines:
+    """One line for each finished stage; a bar with seconds left for the one that counts steps."""
+
+    def __init__(self, progress: Progress, titles: Mapping[str, str | None]) -> None:
+        self.progress = progress
+        self.titles = titles
+        self.tasks: dict[str, TaskID] = {}  # by node; a file may be written while the next stage computes
+        self.download: TaskID | None = None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, NodeStarted):
+            name = self._name(event.node_id, event.class_type)
+            self.tasks[event.node_id] = self.progress.add_task(name, total=None)
+        elif isinstance(event, NodeProgress) and event.node_id in self.tasks:
+            self.progress.update(self.tasks[event.node_id], completed=event.value, total=event.maximum)
+        elif isinstance(event, Downloading):
+            self._show_download(event)
+        elif isinstance(event, NodeFinished):
+            self._end(
+                event.node_id,
+                f"[green]✓[/] {self._name(event.node_id, event.class_type)} [dim]{event.seconds:.2f} s[/]",
+            )
+        elif isinstance(event, NodeReused):
+            self._end(
+                event.node_id,
+                f"[green]=[/] {self._name(event.node_id, event.class_type)} [dim]{event.origin}[/]",
+            )
+        elif isinstance(event, NodeErred):
+            self._end(event.node_id, f"[red]✗[/] {self._name(event.node_id, event.class_type)}")
+
+    def _name(self, node_id: str, class_type: str) -> str:
+        from rich.markup import escape
+
+        return f"{escape(self.titles.get(node_id) or class_type)} [dim]{escape(node_id)}[/]"
+
+    def _show_download(self, event: Downloading) -> None:
+        """A bar in megabytes below the stage's own, for as long as it lasts."""
+        if self.download is None:
+            self.progress.console.print(download_text(event), markup=False)
+            self.download = self.progress.add_task("[dim]megabytes[/]", total=event.total_bytes // 10**6)
+        self.progress.update(self.download, completed=event.done_bytes // 10**6)
+        if event.done_bytes >= event.total_bytes:
+            self._end_download()
+
+    def _end_download(self) -> None:
+        if self.download is not None:
+            self.progress.remove_task(self.download)
+            self.download = None
+
+    def _end(self, node_id: str, line: str) -> None:
+        self._end_download()
+        if node_id in self.tasks:
+            self.progress.remove_task(self.tasks.pop(node_id))
+        self.progress.console.print(line)
+
+
+def _progress() -> Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True, highlight=False),
+        transient=True,
+        speed_estimate_period=600,  # seconds; a step of a large picture may take a minute
+    )

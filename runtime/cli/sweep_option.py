@@ -1,0 +1,248 @@
+"""``--sweep node.input=v1,v2,...`` and ``--zip``: which inputs take which values."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from run_graph.graph.context import Environment
+from run_graph.graph.declaration import InputSpec
+from run_graph.graph.faults import Fault, WorkflowError
+from run_graph.graph.links import parse_link
+from run_graph.graph.registry import Registry
+from run_graph.graph.validation import check
+from run_graph.graph.workflow import Workflow
+from run_graph.runtime.cli.set_option import file_from_here, find_input_spec, read_value, split_setting
+from run_graph.runtime.engine.context import RunEnvironment
+from run_graph.runtime.formats.source import Source
+from run_graph.runtime.sweep.expansion import Axis, Choice, Sweep, expand
+from run_graph.runtime.sweep.labels import value_label
+
+MAXIMUM_VARIANTS = 10_000
+
+_OPTION = "--sweep"
+_LIMIT = f"At most {MAXIMUM_VARIANTS:,} can be run at once."
+_RANGE = re.compile(r"(-?\d{1,19})\.\.(-?\d{1,19})")
+
+
+def read_sweep(
+    source: Source, arguments: Namespace, registry: Registry, environment: RunEnvironment
+) -> Sweep:
+    """The workflow with all variants that the command line asks for.
+
+    Raises
+    ------
+    WorkflowError
+        If a ``--sweep`` cannot be read or, unless the workflow is only drawn, a value does not fit.
+    """
+    zipped = arguments.zip
+    axes = read_axes(source, arguments.sweep, registry, zipped=zipped)
+    if axes and (arguments.validate or not arguments.draw):
+        targets = arguments.target or None
+        check_axes(source.workflow, axes, registry, targets, environment, zipped=zipped)
+    return expand(source.workflow, axes, registry, zipped=zipped)
+
+
+def print_variants(sweep: Sweep, name: str = "") -> None:
+    """Before the events, as a line of JSON: each variant's settings, and which nodes are its own.
+
+    ``name`` is that of the workflow, and stands before its nodes' ids, where several run together.
+    """
+    named, prefix = ({"workflow": name}, f"{name}:") if name else ({}, "")
+    variants = [
+        {
+            "label": variant.label,
+            "settings": {
+                axis.place: axis.labels[position]
+                for axis, position in zip(sweep.axes, variant.choice, strict=True)
+            },
+            "nodes": {
+                node_id: f"{prefix}{copies[number]}"
+                for node_id, copies in sweep.copies.items()
+                if copies[number] != node_id
+            },
+        }
+        for number, variant in enumerate(sweep.variants)
+    ]
+    print(json.dumps({"event": "sweep", **named, "variants": variants}, ensure_ascii=False), flush=True)
+
+
+def read_axes(
+    source: Source, settings: Iterable[str], registry: Registry, *, zipped: bool = False
+) -> tuple[Axis, ...]:
+    """The swept inputs, in the order given.
+
+    Values are separated by commas and read as ``--set`` reads them; ``1..4`` stands for 1, 2, 3, 4 where
+    the input is a whole number. Values that hold commas are given as a JSON list:
+    ``prompt.prompt=["a, b", "c"]``.
+
+    Raises
+    ------
+    WorkflowError
+        With every setting that names no node or no input, or gives no, repeated or too many values.
+    """
+    axes: list[Axis] = []
+    faults: list[Fault] = []
+    for setting in settings:
+        try:
+            axes.append(_axis(source, setting, registry))
+        except WorkflowError as error:
+            faults += error.faults
+    faults = faults or list(_combination_faults(axes, zipped))
+    if faults:
+        raise WorkflowError(faults)
+    return tuple(axes)
+
+
+def check_axes(
+    workflow: Workflow,
+    axes: Sequence[Axis],
+    registry: Registry,
+    targets: Sequence[str] | None,
+    env: Environment,
+    *,
+    zipped: bool = False,
+) -> None:
+    """Validate every value in the workflow as it was written, before anything is copied.
+
+    Raises
+    ------
+    WorkflowError
+        With each fault once, under the ids of the file; one that a value causes names the setting.
+    """
+    found: dict[Fault, Fault] = {}
+    trials = _trials(axes, zipped)
+    for trial in trials:
+        tried = workflow
+        for axis, position in zip(axes, trial, strict=True):
+            tried = tried.with_input(axis.node_id, axis.input, axis.values[position])
+        for fault in check(tried, registry, targets, env).faults:
+            found.setdefault(fault, _naming_setting(fault, axes, trial, trials[0]))
+    if found:
+        raise WorkflowError(list(found.values()))
+
+
+def _axis(source: Source, setting: str, registry: Registry) -> Axis:
+    node_id, name, text = split_setting(_OPTION, setting)
+    spec = find_input_spec(source.workflow, registry, node_id, name, f"{_OPTION} {setting!r}")
+    values = tuple(_values(text, spec, source, setting))
+    labels = tuple(_label(value, spec) for value in values)
+    return Axis(node_id, name, values, labels)
+
+
+def _values(text: str, spec: InputSpec | None, source: Source, setting: str) -> Iterator[Any]:
+    listed = _json_list(text)
+    if listed is not None:
+        if not listed:
+            raise _refusal(setting, "lists no values", "Give one or more.")
+        yield from (_listed_value(value, spec, source) for value in listed)
+        return
+    if not text.strip():
+        raise _refusal(setting, "gives no values", 'Give some; an empty text is written [""].')
+    for part in text.split(","):
+        numbers = _range(part.strip(), setting) if spec is not None and spec.socket == "INT" else None
+        yield from [read_value(part.strip(), spec, source)] if numbers is None else numbers
+
+
+def _json_list(text: str) -> list[Any] | None:
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, list) else None
+
+
+def _listed_value(value: Any, spec: InputSpec | None, source: Source) -> Any:
+    if isinstance(value, str) and spec is not None and spec.hints.get("image_upload"):
+        return file_from_here(value, source)
+    link = parse_link(value)
+    return value if link is None else link
+
+
+def _range(text: str, setting: str) -> range | None:
+    match = _RANGE.fullmatch(text)
+    if match is None:
+        return None
+    first, last = int(match[1]), int(match[2])
+    if last < first:
+        raise _refusal(setting, f"counts down from {first} to {last}", f"Write {last}..{first}.")
+    if last - first >= MAXIMUM_VARIANTS:
+        raise _refusal(setting, f"gives {last - first + 1:,} values", _LIMIT)
+    return range(first, last + 1)
+
+
+def _label(value: Any, spec: InputSpec | None) -> str:
+    is_file = spec is not None and spec.hints.get("image_upload") and isinstance(value, str)
+    return Path(value).name if is_file else value_label(value)
+
+
+def _combination_faults(axes: Sequence[Axis], zipped: bool) -> Iterator[Fault]:
+    for position, axis in enumerate(axes):
+        if any(axis.place == earlier.place for earlier in axes[:position]):
+            yield Fault("bad_sweep", f"{_OPTION} {axis.place} is given twice", "List all values in one.")
+    lengths = [len(axis.values) for axis in axes]
+    if zipped and len(set(lengths)) > 1:
+        counts = ", ".join(f"{axis.place} has {len(axis.values)}" for axis in axes)
+        yield Fault("bad_sweep", f"--zip pairs the values one by one, but {counts}", "Give equally many.")
+        return
+    yield from _repetitions(axes, zipped)
+    count = max(lengths, default=1) if zipped else math.prod(lengths)
+    if count > MAXIMUM_VARIANTS:
+        yield Fault("bad_sweep", f"the sweep has {count:,} variants", _LIMIT)
+
+
+def _repetitions(axes: Sequence[Axis], zipped: bool) -> Iterator[Fault]:
+    """Values, or pairs of values, that occur twice: they would make the same picture again."""
+    for group in [list(axes)] if zipped and axes else [[axis] for axis in axes]:
+        seen = set()
+        for position in range(len(group[0].values)):
+            choice = tuple(axis.first_like(position) for axis in group)
+            if choice in seen:
+                again = _setting(group, [position] * len(group))
+                yield Fault("bad_sweep", f"{_OPTION} {again} is given twice", "Remove one.")
+            seen.add(choice)
+
+
+def _trials(axes: Sequence[Axis], zipped: bool) -> list[Choice]:
+    """Combinations in which each value occurs: all pairs of a zip; else each value with the first others."""
+    if zipped and axes:
+        return [(position,) * len(axes) for position in range(len(axes[0].values))]
+    first = (0,) * len(axes)
+    others = [
+        (*first[:number], position, *first[number + 1 :])
+        for number, axis in enumerate(axes)
+        for position in range(1, len(axis.values))
+    ]
+    return [first, *others]
+
+
+def _naming_setting(fault: Fault, axes: Sequence[Axis], trial: Choice, first: Choice) -> Fault:
+    """The fault, beginning with the setting that causes it, if one does."""
+    pairs = list(zip(axes, trial, strict=True))
+    guilty = [
+        (axis, position)
+        for axis, position in pairs
+        if axis.node_id == fault.node_id and fault.input in (axis.input, None)
+    ] or [pair for pair, before in zip(pairs, first, strict=True) if pair[1] != before]
+    if not guilty:
+        return fault
+    setting = _setting([axis for axis, _ in guilty], [position for _, position in guilty])
+    return replace(fault, message=f"{_OPTION} {setting}: {fault.message}")
+
+
+def _setting(axes: Sequence[Axis], positions: Sequence[int]) -> str:
+    return ", ".join(
+        f"{axis.place}={axis.labels[position]}" for axis, position in zip(axes, positions, strict=True)
+    )
+
+
+def _refusal(setting: str, what: str, fix: str) -> WorkflowError:
+    return WorkflowError([Fault("bad_sweep", f"{_OPTION} {setting!r} {what}", fix)])

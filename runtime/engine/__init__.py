@@ -1,0 +1,1 @@
+"""Running a plan: what is ready, what is known already, what runs next."""

@@ -1,0 +1,53 @@
+"""A second thread for work that computes with no model, such as compressing a PNG and writing it.
+
+MLX stays on the thread that runs everything else. What is handed in is done in that order, one piece at a
+time, so that files get their numbers as they would without the second thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+Result = TypeVar("Result")
+
+
+class BackgroundThread(Generic[Result]):
+    """Runs what is handed in beside the caller's thread; true as long as a result has not been taken."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._pending: deque[tuple[str, Future[tuple[Result, float]]]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._pending)
+
+    def submit(self, name: str, work: Callable[[], Result]) -> None:
+        """Begin, or queue, some work; ``name`` comes back with its result."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, "background")
+        self._pending.append((name, self._pool.submit(_timed, work)))
+
+    def results(self, *, wait: bool) -> Iterator[tuple[str, Callable[[], tuple[Result, float]]]]:
+        """What has finished, in order: names, and functions that return the result and its seconds, or raise.
+
+        With ``wait`` the first is waited for.
+        """
+        while self._pending and (wait or self._pending[0][1].done()):
+            self._pending[0][1].exception()  # waits; only then taken, so that Ctrl-C meanwhile loses nothing
+            name, future = self._pending.popleft()
+            wait = False
+            yield name, future.result
+
+    def close(self) -> None:
+        """End the thread, when it has done what was handed in."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+
+def _timed(work: Callable[[], Result]) -> tuple[Result, float]:
+    started = time.perf_counter()
+    return work(), time.perf_counter() - started

@@ -1,0 +1,125 @@
+"""What running nodes are given: files, services, progress and the way to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from run_graph.runtime.cache import ResultCache
+from run_graph.runtime.cache.snapshots import Snapshot
+from run_graph.runtime.engine.services import Services
+from run_graph.runtime.errors import Cancelled
+from run_graph.runtime.events import Listener, NodeProgress
+from run_graph.runtime.files.inputs import find_input
+
+Service = TypeVar("Service")
+
+
+@dataclass(frozen=True)
+class RunEnvironment:
+    """Where a run reads and writes (:class:`graph.Environment`).
+
+    Attributes
+    ----------
+    input_directories : sequence of Path
+        Where relative input names are sought, in this order.
+    output_directory : Path
+        Created when the first file is written.
+    """
+
+    input_directories: Sequence[Path]
+    output_directory: Path
+
+    def find_input(self, name: str) -> Path:
+        return find_input(name, self.input_directories)
+
+
+class CancelToken:
+    """Asks a run to stop at the next step. Safe to set from any thread or signal handler."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def cancel(self) -> None:
+        """Ask for it; the run raises `Cancelled` at its next step."""
+        self._asked = True
+
+    def raise_if_cancelled(self) -> None:
+        """Raise `Cancelled` if `cancel` was called."""
+        if self._asked:
+            raise Cancelled("the run was cancelled")
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What all nodes of a run share.
+
+    Attributes
+    ----------
+    environment_of : callable
+        Where a node reads and writes, by its id.
+    services : Services
+    cache : ResultCache
+        Asked before a node runs, and given what each node computed.
+    emit : callable
+        Gets the nodes' events.
+    token : CancelToken
+        Looked at between nodes; the nodes look at it between steps.
+    describe : callable
+        What a node may write beside its result, by its id and the seconds of the nodes that have finished.
+    seconds : dict
+        Seconds that each finished node took, by id; with those of earlier runs whose half-done work it
+        went on with.
+    """
+
+    environment_of: Callable[[str], RunEnvironment]
+    services: Services
+    cache: ResultCache
+    emit: Listener
+    token: CancelToken
+    describe: Callable[[str, Mapping[str, float]], dict[str, Any]]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class NodeContext:
+    """The context of one node's run (:class:`graph.Context`).
+
+    ``snapshot_name`` names the node's resume state in the cache; ``opened_snapshot`` is where it is, if the
+    node has asked for it.
+    """
+
+    node_id: str
+    run: RunContext
+    snapshot_name: str
+    opened_snapshot: Snapshot | None = None
+
+    @property
+    def output_directory(self) -> Path:
+        return self.run.environment_of(self.node_id).output_directory
+
+    def find_input(self, name: str) -> Path:
+        return self.run.environment_of(self.node_id).find_input(name)
+
+    def progress(self, value: int, maximum: int, preview: Any = None) -> None:
+        self.run.emit(NodeProgress(self.node_id, value, maximum, preview))
+        self.run.token.raise_if_cancelled()
+
+    def service(self, kind: type[Service]) -> Service:
+        return self.run.services.get(kind)
+
+    def resume_state(self) -> dict[str, Any] | None:
+        return self._open_snapshot().load()
+
+    def save_state(self, **items: Any) -> None:
+        self._open_snapshot().save(items)
+
+    def provenance(self) -> dict[str, Any]:
+        return self.run.describe(self.node_id, self.run.seconds)
+
+    def _open_snapshot(self) -> Snapshot:
+        if self.opened_snapshot is None:
+            self.opened_snapshot = self.run.cache.snapshot(self.snapshot_name)
+        return self.opened_snapshot

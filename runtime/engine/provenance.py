@@ -1,0 +1,48 @@
+"""What a run says of itself to those who write files: the graph as run, timings, versions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from run_graph.graph.workflow import Workflow
+from run_graph.runtime.engine.context import RunEnvironment
+from run_graph.runtime.versions import versions
+
+
+def describe_run(
+    workflow: Workflow, environment: RunEnvironment, seconds: Mapping[str, float]
+) -> dict[str, Any]:
+    """Plain JSON values for an output file's metadata.
+
+    Returns
+    -------
+    dict
+        ``prompt``: the graph as run, API format, every parameter written out;
+        ``seconds``: seconds of each stage that has finished, by node id;
+        ``versions``: of run-graph, mlx, mflux and Python;
+        ``input_directories``: where inputs were sought, as absolute paths.
+    """
+    return {
+        "prompt": workflow.to_json(),
+        "seconds": {node_id: round(value, 4) for node_id, value in seconds.items()},
+        "versions": versions(),
+        "input_directories": [os.path.abspath(folder) for folder in environment.input_directories],
+    }
+
+
+def describe_variant(
+    workflow: Workflow,
+    node_id: str,
+    originals: Mapping[str, str],
+    environment: RunEnvironment,
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """As `describe_run`, of the part of a workflow that leads to one node, under its original ids.
+
+    A picture of a sweep so tells how to make it alone.
+    """
+    needed = workflow.ancestors([node_id])
+    own_seconds = {originals[name]: value for name, value in seconds.items() if name in needed}
+    return describe_run(workflow.only(needed).renamed(originals), environment, own_seconds)

@@ -1,0 +1,222 @@
+"""A session: workflows run one after another, with models and results kept in between."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache as once
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from run_graph.graph.links import Link
+from run_graph.graph.node import Outputs
+from run_graph.graph.registry import Registry, installed_nodes
+from run_graph.graph.workflow import Workflow
+from run_graph.runtime.cache import MemoryCache, NoCache, ResultCache
+from run_graph.runtime.cache.open import disk_cache
+from run_graph.runtime.cache.tiered import TieredCache
+from run_graph.runtime.engine.context import CancelToken, RunContext, RunEnvironment
+from run_graph.runtime.engine.executor import Executor
+from run_graph.runtime.engine.gc_tuning import relaxed_gc
+from run_graph.runtime.engine.job import Job, as_run, check_jobs
+from run_graph.runtime.engine.services import Services
+from run_graph.runtime.errors import Cancelled
+from run_graph.runtime.events import Event, Listener, RunFinished, RunStarted, ignore
+
+Value = TypeVar("Value")
+
+OUTPUT_DIRECTORY = Path("output")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The outputs of the targets (:class:`graph.builder.Result`)."""
+
+    by_node: Mapping[str, Outputs]
+    seconds: float
+    as_run: Callable[[], Workflow]
+    """The graph as run, every parameter written out: made when first asked for."""
+
+    def outputs(self, node_id: str) -> Outputs:
+        """All outputs of a target node.
+
+        Raises
+        ------
+        KeyError
+            If it was no target.
+        """
+        try:
+            return self.by_node[node_id]
+        except KeyError:
+            raise KeyError(f"{node_id!r} was no target of this run; name it in targets") from None
+
+    def value(self, output: Value) -> Value:
+        """The value of an output, given its handle.
+
+        Raises
+        ------
+        TypeError
+            If ``output`` is no handle.
+        KeyError
+            If its node was no target.
+        """
+        if not isinstance(output, Link):
+            raise TypeError(f"value takes an output handle, not {type(output).__name__}")
+        values = list(self.outputs(output.node_id).__dict__.values())
+        return cast(Value, values[int(output.slot)])
+
+
+@dataclass(frozen=True)
+class _View:
+    """What services see of a run (:class:`runtime.engine.services.RunView`)."""
+
+    emit: Listener
+    pending_values: Callable[[], Iterator[Any]]
+
+
+class Session:
+    """Runs workflows; keeps models resident and results at hand from one to the next.
+
+    Parameters
+    ----------
+    registry : Registry, optional
+        Default: all installed nodes.
+    cache : ResultCache, optional
+        Default: results of this session, up to 2 GiB.
+    services : Services, optional
+        Shared objects for nodes. Default: the model store, made when first asked for.
+    """
+
+    def __init__(
+        self,
+        registry: Registry | None = None,
+        cache: ResultCache | None = None,
+        services: Services | None = None,
+    ) -> None:
+        self.registry = registry if registry is not None else installed_nodes()
+        self.cache = cache if cache is not None else MemoryCache()
+        self.services = services if services is not None else Services()
+
+    def run(
+        self,
+        workflow: Workflow,
+        *,
+        targets: Iterable[str] | None = None,
+        environment: RunEnvironment | None = None,
+        on_event: Listener = ignore,
+        token: CancelToken | None = None,
+        registry: Registry | None = None,
+        originals: Mapping[str, str] | None = None,
+    ) -> RunResult:
+        """Validate and run a workflow.
+
+        Parameters
+        ----------
+        targets : node ids, optional
+            What to compute. Default: all output nodes.
+        environment : RunEnvironment, optional
+            Default: inputs from the working directory, outputs into ``output/``.
+        on_event : callable
+            Gets every event; the last is always ``RunFinished``.
+        token : CancelToken, optional
+            Lets another thread stop the run.
+        originals : mapping, optional
+            Names that files give to the nodes, by id (of a sweep, ``Sweep.originals``). A file then tells
+            only of what it was made by; without, of the whole workflow, as ComfyUI's do.
+
+        Raises
+        ------
+        WorkflowError
+            If the workflow has faults; nothing has run.
+        NodeFailed
+            If a node raised.
+        Cancelled, KeyboardInterrupt
+            If the run was stopped.
+        """
+        place = environment or RunEnvironment([Path.cwd()], OUTPUT_DIRECTORY)
+        job = Job(workflow, place, targets, originals)
+        return self.run_together([job], on_event=on_event, token=token, registry=registry)
+
+    def run_together(
+        self,
+        jobs: Sequence[Job],
+        *,
+        on_event: Listener = ignore,
+        token: CancelToken | None = None,
+        registry: Registry | None = None,
+    ) -> RunResult:
+        """Validate several workflows and run them as one plan: what they have in common is done once.
+
+        See :meth:`run`. Nodes are called ``job:node`` in events, errors and the result.
+
+        Raises
+        ------
+        WorkflowErrors
+            If more than one workflow has faults; nothing has run.
+        """
+        with relaxed_gc(sum(len(job.workflow) for job in jobs)):
+            # A call of its own: its plan and bookkeeping are gone before the collector looks again.
+            return self._run_together(jobs, on_event, token, registry)
+
+    def _run_together(
+        self, jobs: Sequence[Job], on_event: Listener, token: CancelToken | None, registry: Registry | None
+    ) -> RunResult:
+        checked = check_jobs(jobs, registry or self.registry)
+        plan, token = checked.plan, token or CancelToken()
+        observers = self.services.observers  # which may grow meanwhile
+
+        def emit(event: Event) -> None:
+            for observer in observers:
+                observer.observe(event)
+            on_event(event)
+
+        run = RunContext(checked.environment_of, self.services, self.cache, emit, token, checked.describe)
+        executor = Executor(plan, run, self.services.has_room_for)
+        self.services.run_started(_View(emit, executor.state.pending_values))
+        started = time.perf_counter()
+        status = "failed"
+        try:
+            emit(RunStarted(len(plan.steps), plan.targets))
+            outputs = executor.run()
+            status = "done"
+        except (Cancelled, KeyboardInterrupt):
+            status = "interrupted"
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            self.services.run_ended()
+            emit(RunFinished(status, seconds))
+        return RunResult(outputs, seconds, once(partial(as_run, checked.by_name)))
+
+
+@once
+def default_session() -> Session:
+    """The session that ``Graph.run`` uses: one for the process, so that models stay loaded.
+
+    Results are at hand in memory, and on the disk for later processes.
+    """
+    return Session(cache=TieredCache(MemoryCache(), disk_cache(None, logging.getLogger(__name__).warning)))
+
+
+def run(
+    workflow: Workflow,
+    *,
+    targets: Sequence[str] | None = None,
+    registry: Registry | None = None,
+    on_event: Listener = ignore,
+    output_directory: str | Path = OUTPUT_DIRECTORY,
+    input_directories: Sequence[str | Path] = (".",),
+    cache: bool = True,
+) -> RunResult:
+    """Run a workflow in the process's own session: the engine behind :meth:`graph.Graph.run`.
+
+    With ``cache=False`` no result of an earlier run is used, and none kept.
+    """
+    environment = RunEnvironment([Path(folder) for folder in input_directories], Path(output_directory))
+    session = default_session() if cache else Session(cache=NoCache(), services=default_session().services)
+    return session.run(
+        workflow, targets=targets, environment=environment, on_event=on_event, registry=registry
+    )

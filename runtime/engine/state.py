@@ -1,0 +1,200 @@
+"""The bookkeeping of a run: who waits for whom, what is ready, which values may still be read.
+
+``demanded``
+    nodes whose result somebody asked for;
+``waiting``
+    demanded nodes, and how many of their links have no value yet;
+``ready``
+    demanded nodes whose sources all have values, ordered by :mod:`runtime.engine.policy`;
+``values``
+    results that somebody may still read;
+``readers``
+    for each node, how many links may still read it.
+
+Demand goes from the targets upwards, so that nothing above a result that is already known is touched. A
+lazy input is demanded only when its reader asks. A node that has a result gives up its inputs; a source
+that has lost its last reader is freed or, if nobody ever asked for it, gives up its own. All walks are
+loops: a chain may have any length.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from functools import cache, cached_property
+from operator import attrgetter
+from typing import Any
+
+from run_graph.graph.links import Link
+from run_graph.graph.node import Node, Outputs
+from run_graph.graph.sockets import SocketValue
+from run_graph.graph.workflow import own_copy
+from run_graph.runtime.engine.plan import Plan, Step
+from run_graph.runtime.engine.policy import Affinity, ReadyNodes
+
+Lookup = Callable[[str, Node], Outputs | None]
+HasRoom = Callable[[Iterable[Any]], bool]
+
+
+class RunState:
+    """See the module's text.
+
+    ``lookup`` finds the result of an earlier run by a node's key, or None. ``has_room`` tells whether a node
+    with these input values can compute without a model having to leave memory.
+    """
+
+    def __init__(self, plan: Plan, lookup: Lookup, has_room: HasRoom = lambda values: False) -> None:
+        self.plan = plan
+        self.lookup = lookup
+        self.has_room = has_room
+        self.steps = plan.steps
+        self.demanded: set[str] = set()
+        self.waiting: dict[str, int] = {}
+        self.ready = ReadyNodes()
+        self.values: dict[str, Outputs] = {}
+        self.targets = dict.fromkeys([plan.steps[target].node_id for target in plan.targets])
+        self._running: dict[str, dict[str, Any]] = {}  # the inputs of the nodes that run
+        self._dependents: defaultdict[str, list[str]] = defaultdict(list)
+        self._asked: defaultdict[str, list[Link]] = defaultdict(list)  # the lazy inputs that nodes asked for
+
+    @cached_property
+    def readers(self) -> dict[str, int]:  # of no use where everything is found
+        sources = [link.node_id for step in self.plan.by_key.values() for link in step.links.values()]
+        return dict(Counter(sources))
+
+    def demand(self, ids: Iterable[str]) -> dict[str, Outputs]:
+        """See to it that these nodes, and what they need, become ready. Returns what lookup found."""
+        steps, demanded, lookup = self.steps, self.demanded, self.lookup
+        found: dict[str, Outputs] = {}
+        pending = list(ids)
+        while pending:
+            node_id = pending.pop()
+            if node_id in demanded:
+                continue
+            demanded.add(node_id)
+            step = steps[node_id]
+            held = lookup(step.key, step.node)
+            if held is None:
+                pending += self._block(step, step.eager.values())
+            else:
+                self.values[node_id] = found[node_id] = held
+        if self.waiting or self.ready:  # otherwise the run is over, and nobody will read anything
+            for node_id in found:
+                self._settle(steps[node_id])
+        return found
+
+    def demand_lazy(self, node_id: str, names: Iterable[str]) -> dict[str, Outputs]:
+        """Let a node that was ready wait for some of its lazy inputs. Returns what lookup found."""
+        step = self.steps[node_id]
+        links = [step.lazy[name] for name in names]
+        self._asked[node_id] += links
+        del self._running[node_id]
+        return self.demand(self._block(step, links))
+
+    def next_ready(self) -> tuple[Step, dict[str, Any]]:
+        """Take the node that runs next, with the values of its links as far as they are known."""
+        node_id = self.ready.pop(self._has_room_for, self._awaited)
+        step = self.steps[node_id]
+        self._running[node_id] = inputs = self._known_inputs(step)
+        return step, inputs
+
+    def _has_room_for(self, *node_ids: str) -> bool:
+        inputs = [self._known_inputs(self.steps[node_id]) for node_id in node_ids]
+        return self.has_room([value for known in inputs for value in known.values()])
+
+    def _awaited(self) -> dict[Affinity, set[Affinity]]:
+        """See :meth:`runtime.engine.policy.ReadyNodes.pop`."""
+        ready = self.ready.models()
+        awaited: defaultdict[Affinity, set[Affinity]] = defaultdict(set)
+        origins: dict[str, set[Affinity]] = {}
+        for step in sorted([self.steps[node_id] for node_id in self.waiting], key=_position):
+            found: set[Affinity] = set()
+            for source in self._missing([*step.eager.values(), *self._asked.get(step.node_id, ())]):
+                found |= {ready[source]} if source in ready else origins.get(source, set())
+            origins[step.node_id] = found
+            awaited[self._models(step)] |= found
+        return awaited
+
+    def pending_values(self) -> Iterator[Any]:
+        """The values, as far as they are known, that demanded nodes without a result will read."""
+        for node_id in (*self.waiting, *self.ready.models()):
+            yield from self._known_inputs(self.steps[node_id]).values()
+        for inputs in self._running.values():
+            yield from inputs.values()
+
+    def finish(self, step: Step, outputs: Outputs) -> None:
+        """Take a node's result, wake those that wait for it, free what nobody reads any more."""
+        self.values[step.node_id] = outputs
+        del self._running[step.node_id]
+        self._settle(step)
+
+    def _block(self, step: Step, links: Iterable[Link]) -> list[str]:
+        """Let a node wait for links without values, which it returns; ready at once if there are none."""
+        missing = self._missing(links)
+        for source in missing:
+            self._dependents[source].append(step.node_id)
+        if missing:
+            self.waiting[step.node_id] = len(missing)
+        else:
+            self._make_ready(step)
+        return missing
+
+    def _missing(self, links: Iterable[Link]) -> list[str]:
+        """The sources without values; one that several links name as often."""
+        return [link.node_id for link in links if link.node_id not in self.values]
+
+    def _make_ready(self, step: Step) -> None:
+        self.ready.add(step.node_id, self._models(step), step.depth, step.position)
+
+    def _models(self, step: Step) -> Affinity:
+        """The models that a node computes with, as far as its inputs are known."""
+        if step.node.forwards_models:
+            return None
+        models: tuple[Hashable, ...] = ()
+        for _, value in self._known(step):
+            if isinstance(value, SocketValue) and (model := value.affinity) is not None:
+                models += (model,)
+        return models or None
+
+    def _known_inputs(self, step: Step) -> dict[str, Any]:
+        known: dict[str, Any] = {}
+        for name, value in self._known(step):
+            # What a node does to a list or an object must not reach the cache.
+            known[name] = own_copy(value) if isinstance(value, (list, dict)) else value
+        return known
+
+    def _known(self, step: Step) -> Iterator[tuple[str, Any]]:
+        """The linked inputs whose values are known, as the cache holds those."""
+        for name, link in step.links.items():
+            outputs = self.values.get(link.node_id)
+            if outputs is not None:
+                yield name, outputs.__dict__[_output_name(type(outputs), link.slot)]
+
+    def _settle(self, step: Step) -> None:
+        for dependent in self._dependents.pop(step.node_id, ()):
+            missing = self.waiting[dependent] = self.waiting[dependent] - 1
+            if not missing:
+                del self.waiting[dependent]
+                self._make_ready(self.steps[dependent])
+        self._give_up_inputs(step)
+
+    def _give_up_inputs(self, step: Step) -> None:
+        givers = [step]
+        for giver in givers:  # grows while it is walked
+            for link in giver.links.values():
+                source = link.node_id
+                readers = self.readers[source] = self.readers[source] - 1
+                if readers or source in self.targets:
+                    continue
+                if source in self.values:
+                    del self.values[source]
+                elif source not in self.demanded:  # only an untaken branch read it
+                    givers.append(self.steps[source])
+
+
+_position = attrgetter("position")
+
+
+@cache
+def _output_name(outputs_class: type[Outputs], slot: int) -> str:
+    return list(outputs_class.model_fields)[slot]

@@ -1,0 +1,1 @@
+"""Files in and out: finding inputs, naming outputs, writing them whole."""

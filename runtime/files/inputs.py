@@ -1,0 +1,58 @@
+"""Finding and identifying input files."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+
+class InputNotFoundError(FileNotFoundError):
+    """A named input file is in none of the folders searched; the message names them."""
+
+
+def find_input(name: str, folders: Sequence[Path]) -> Path:
+    """The file called `name` in the first of `folders` that has it.
+
+    Parameters
+    ----------
+    name : str
+        A path relative to the folders, or an absolute one; ``~`` is the home folder.
+    folders : sequence of Path
+        Where to look, in order.
+
+    Raises
+    ------
+    InputNotFoundError
+        Naming every place searched, and files of similar names.
+    """
+    wanted = os.path.expanduser(name)
+    candidates = (
+        [Path(folder) / wanted for folder in folders] if not os.path.isabs(wanted) else [Path(wanted)]
+    )
+    for candidate in candidates:
+        if name and os.path.isfile(candidate):
+            return candidate
+    looked = list(dict.fromkeys(str(candidate.parent) for candidate in candidates))
+    message = f"no file {name!r}; looked in {', '.join(looked)}"
+    if close := _similar(os.path.basename(wanted), looked):
+        message += f"; did you mean {' or '.join(repr(other) for other in close)}?"
+    raise InputNotFoundError(message)
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file's content, in 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _similar(name: str, folders: Iterable[str]) -> list[str]:
+    """Up to three file names in `folders` that look like `name`."""
+    present: list[str] = []
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            present += sorted(entry for entry in os.listdir(folder) if not entry.startswith("."))
+    return difflib.get_close_matches(name, dict.fromkeys(present), n=3)

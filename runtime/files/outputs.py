@@ -1,0 +1,122 @@
+"""Where output files go: numbered names in the output folder, never over a file that is there."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+
+from run_graph.runtime.files.atomic import SaveError, flush_folder, publish, refusals_explained
+from run_graph.runtime.files.temporary import temporary_file
+
+
+def refuse_overwriting(workflow: str | Path, target: str | Path, option: str) -> None:
+    """Raise SaveError if the file that ``option`` names, ``target``, is the workflow's own."""
+    if os.path.exists(target) and os.path.samefile(target, workflow):
+        raise SaveError(f"{option} {target} would overwrite the workflow itself; name another file")
+
+
+def save_numbered(folder: Path, prefix: str, suffix: str, data: bytes) -> Path:
+    """Write `data` as ``<prefix>_<counter>_<suffix>`` in `folder`, never over an existing file.
+
+    The counter has five digits or more and is one above the highest of the files that begin with
+    ``<prefix>_``, whatever their suffix, which is ComfyUI's rule. Two processes that save at once get two
+    numbers.
+
+    Parameters
+    ----------
+    folder : Path
+        The output folder; made if missing.
+    prefix : str
+        File name without counter; may name subfolders with ``/`` or ``\\``. Tokens such as ``%year%`` are
+        the caller's to expand with `runtime.files.prefix_tokens.expand_tokens`.
+    suffix : str
+        Such as ``.png``.
+    data : bytes
+        The whole content.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    SaveError
+        If the prefix is empty or leaves `folder`, or the system refuses the write.
+    """
+    parent, name = _split_prefix(folder, prefix)
+    with (
+        refusals_explained(parent / f"{name}_*{suffix}", len(data)),
+        temporary_file(parent, data) as temporary,
+    ):
+        counter = _next_counter(parent, name)
+        while not publish(temporary, target := parent / f"{name}_{counter:05}_{suffix}"):
+            counter += 1
+        flush_folder(parent)
+    return target
+
+
+def numbered_files(folder: Path, prefix: str, suffix: str) -> list[Path]:
+    """The files that `save_numbered` has written with this prefix and suffix. Raises SaveError as it does."""
+    parent, name = _split_prefix(folder, prefix)
+    return sorted(parent.glob(f"{glob.escape(name)}_*_{suffix}"))
+
+
+def prefix_fault(prefix: str) -> str | None:
+    """What is wrong with a file name prefix, with the fix; None if nothing is."""
+    parts = _parts(prefix)
+    if not parts:
+        return f"file name prefix {prefix!r} names no file; write a name such as 'picture'"
+    if prefix.startswith(("/", "\\")) or ".." in parts or os.path.splitdrive(prefix)[0]:
+        return f"file name prefix {prefix!r} leaves the output folder; write a relative name without '..'"
+    if "\0" in prefix:
+        return f"file name prefix {prefix!r} holds a NUL character; remove it"
+    return None
+
+
+def prefix_folder(folder: Path, prefix: str) -> Path:
+    """The folder that `save_numbered` writes into; raises SaveError as it does."""
+    return _split_prefix(folder, prefix)[0]
+
+
+def folder_fault(folder: Path) -> str | None:
+    """What keeps files from being written into `folder`, which need not exist yet; None if nothing does."""
+    place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.exists(place))
+    if not place.is_dir():
+        return f"cannot write into {folder}: {place} is a file"
+    if not os.access(place, os.W_OK | os.X_OK):
+        return f"cannot write into {folder}: writing in {place} is not permitted"
+    return None
+
+
+def _parts(prefix: str) -> list[str]:
+    """The folders and the name in a prefix; Windows separators count, since workflows travel."""
+    return [part for part in prefix.replace("\\", "/").split("/") if part not in ("", ".")]
+
+
+def _split_prefix(folder: Path, prefix: str) -> tuple[Path, str]:
+    """The folder that a prefix leads to and the name within it."""
+    if fault := prefix_fault(prefix):
+        raise SaveError(fault)
+    *subfolders, name = _parts(prefix)
+    root = Path(os.path.realpath(folder))
+    parent = Path(os.path.realpath(root.joinpath(*subfolders)))
+    if not parent.is_relative_to(root):
+        raise SaveError(f"file name prefix {prefix!r} leaves the output folder {root} by a symbolic link")
+    return Path(folder).joinpath(*subfolders), name
+
+
+def _next_counter(folder: Path, name: str) -> int:
+    """One above the highest number that follows ``<name>_`` in the folder's file names."""
+    start = os.path.normcase(f"{name}_")
+    names = (os.path.normcase(entry) for entry in os.listdir(folder))
+    return 1 + max(
+        (_leading_number(entry[len(start) :]) for entry in names if entry.startswith(start)), default=0
+    )
+
+
+def _leading_number(rest: str) -> int:
+    """The number before the first ``_`` or ``.`` of a file name's rest; 0 if that is no number."""
+    digits = rest.replace(".", "_").split("_", 1)[0]
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 16 else 0

@@ -1,0 +1,1 @@
+"""Where a workflow comes from: JSON, a picture, or mflux's settings."""

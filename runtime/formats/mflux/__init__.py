@@ -1,0 +1,1 @@
+"""mflux's recorded settings, and the workflow that they mean."""

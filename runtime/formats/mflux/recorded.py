@@ -1,0 +1,214 @@
+"""Settings out of files: mflux's sidecars and EXIF comments, the branch's, and run-graph's own.
+
+Keys are those of mflux's ``GeneratedImage`` (0.10 and 0.24). What only mflux's other commands record
+(an initial picture, a mask, a control net, ...) is refused by name: the picture could not come out the
+same.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from run_graph.runtime.formats.mflux.errors import CommandError
+from run_graph.runtime.formats.mflux.models import base_of, canonical
+from run_graph.runtime.formats.mflux.settings import PerPicture, Settings
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+_OTHER_VARIANTS = {
+    "image_path": "an initial picture (image-to-image)",
+    "image_paths": "initial pictures (editing)",
+    "controlnet_image_path": "a ControlNet",
+    "masked_image_path": "a mask (fill)",
+    "depth_image_path": "a depth map",
+    "negative_prompt": "a negative prompt",
+    "pid_decode": "another decoder (PiD)",
+    "step_cache_ratio": "skipped steps (--step-cache-ratio)",
+    "compute_precision": "another precision (--compute-precision)",
+}
+# What run-graph records as null for a picture whose token grid was left as it is.
+_UNREDUCED = {"redux_mode": "highest", "interpolation_mode": "area"}
+_LINEAR = (None, "linear", "LinearScheduler")
+_OWN_KEY = "versions"  # Only run-graph's metadata has it.
+_PATH_CALL = re.compile(r"""\b(?:Posix|Windows)?Path\(('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\)""")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Settings from a file, and the folders in which the pictures that they name are sought, in order."""
+
+    settings: Settings
+    folders: tuple[Path, ...] = ()
+
+
+def read_recorded(path: Path) -> Recorded:
+    """The settings in a JSON sidecar or in a picture.
+
+    Raises
+    ------
+    CommandError
+        If the file cannot be read, holds no settings, or was made in a way that run-graph has not.
+    """
+    path = path.expanduser()
+    document = _from_picture(path) if path.suffix.lower() in PICTURE_SUFFIXES else _from_sidecar(path)
+    try:
+        return Recorded(settings_from(document), (*folders_of(document, path.parent), path.parent))
+    except CommandError as error:
+        raise CommandError(f"{path}: {error}") from None
+
+
+def folders_of(document: Mapping[str, Any], start: Path) -> list[Path]:
+    """Where run-graph sought the pictures, recorded relative to the file's own folder."""
+    folders = document.get("input_directories")
+    return (
+        [start / folder for folder in folders if isinstance(folder, str)] if isinstance(folders, list) else []
+    )
+
+
+def settings_from(document: Mapping[str, Any]) -> Settings:
+    """The settings in mflux's or run-graph's metadata.
+
+    A Redux picture without a recorded mode is mflux's plain Redux, which is mode `highest`.
+
+    Raises
+    ------
+    CommandError
+        If it was made in a way that run-graph has not, or a value is not of its type; names the key.
+    """
+    _refuse_other_variants(document)
+    paths = _paths(document.get("redux_image_paths"))
+    modes = _per_picture(document, "redux_mode")
+    return Settings(
+        prompt=_typed(document, "prompt", str),
+        model=_model(document),
+        base_model=_base_model(document),
+        quantize=_typed(document, "quantize", int),
+        seeds=None if (seed := _typed(document, "seed", int)) is None else (seed,),
+        steps=_typed(document, "steps", int),
+        guidance=_typed(document, "guidance", float),
+        width=_typed(document, "width", int),
+        height=_typed(document, "height", int),
+        redux_model=_redux_model(document),
+        redux_image_paths=paths,
+        redux_image_strengths=_numbers(document, "redux_image_strengths"),
+        redux_mode=("highest" if modes is None else modes) if paths else None,
+        interpolation_mode=_per_picture(document, "interpolation_mode"),
+        redux_fit=_per_picture(document, "redux_fit"),
+        redux_resample=_per_picture(document, "redux_resample"),
+        lora_paths=_paths(document.get("lora_paths")),
+        lora_scales=_numbers(document, "lora_scales"),
+    )
+
+
+def _from_sidecar(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path} cannot be read: {error}") from error
+    except ValueError as error:
+        raise CommandError(f"{path} is no JSON ({error}); give a sidecar or a picture") from error
+    if not isinstance(document, dict) or "seed" not in document:
+        raise CommandError(f"{path} holds no settings of a picture; run-graph FILE.json runs a workflow")
+    return document
+
+
+def _from_picture(path: Path) -> dict[str, Any]:
+    from run_graph.runtime.images.codec import ImageError
+    from run_graph.runtime.images.exif import read_mflux_comment
+
+    try:
+        comment = read_mflux_comment(path)
+    except ImageError as error:
+        raise CommandError(str(error)) from error
+    if comment is None:
+        raise CommandError(f"{path} carries no settings; give one saved with them by mflux or run-graph")
+    return comment
+
+
+def _refuse_other_variants(document: Mapping[str, Any]) -> None:
+    for key, meaning in _OTHER_VARIANTS.items():
+        if document.get(key):
+            raise CommandError(f"the picture was made with {meaning} ({key}), which run-graph does not do")
+    if document.get("scheduler") not in _LINEAR:
+        raise CommandError(f"the picture was made with the scheduler {document['scheduler']!r}, not 'linear'")
+    if _OWN_KEY in document or not document.get("model"):
+        return
+    if not any(base_of(str(document.get(key))) for key in ("model", "base_model")):
+        raise CommandError(f"the picture was made with {document['model']}, and run-graph draws with FLUX.1")
+
+
+def _model(document: Mapping[str, Any]) -> str | None:
+    """The weights' source where mflux 0.24 recorded one, else the model's name."""
+    name = _typed(document, "model_path", str) or _typed(document, "model", str)
+    return None if name is None else canonical(name)
+
+
+def _base_model(document: Mapping[str, Any]) -> str | None:
+    """mflux 0.24 records the resolved entry beside a weights' source; older versions the string "None"."""
+    base = _typed(document, "base_model", str)
+    if base in (None, "None") and document.get("model_path"):
+        base = _typed(document, "model", str)
+    return None if base in (None, "None") else base_of(str(base))
+
+
+def _redux_model(document: Mapping[str, Any]) -> str | None:
+    """Only run-graph records it."""
+    name = document.get("redux_model")
+    if isinstance(name, list):
+        raise CommandError("the picture was made with several Redux models (redux_model); run its graph")
+    return None if name is None else _text(name, "redux_model")
+
+
+def _paths(value: Any) -> tuple[str, ...] | None:
+    """A list of paths; mflux 0.10 recorded the text of a Python list."""
+    if isinstance(value, str):
+        try:
+            value = ast.literal_eval(_PATH_CALL.sub(r"\1", value))
+        except (ValueError, SyntaxError):
+            raise CommandError(f"the recorded paths {value!r} are no list; name the files anew") from None
+    if value is None:
+        return None
+    if not isinstance(value, (list, tuple)) or not all(isinstance(path, str) for path in value):
+        raise CommandError(f"the recorded paths {value!r} are no list of names; name the files anew")
+    return tuple(value)
+
+
+def _per_picture(document: Mapping[str, Any], key: str) -> PerPicture | None:
+    value = document.get(key)
+    if isinstance(value, list):
+        return tuple(_UNREDUCED.get(key) if each is None else _text(each, key) for each in value)
+    return None if value is None else _text(value, key)
+
+
+def _text(value: Any, key: str) -> str:
+    if not isinstance(value, str):
+        raise CommandError(f"the recorded {key} is {value!r}, which is no text")
+    return value
+
+
+def _numbers(document: Mapping[str, Any], key: str) -> tuple[float, ...] | None:
+    value = document.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, Sequence) or not all(_is_number(number) for number in value):
+        raise CommandError(f"the recorded {key} is {value!r}, which is no list of numbers")
+    return tuple(float(number) for number in value)
+
+
+def _typed(document: Mapping[str, Any], key: str, kind: type) -> Any:
+    value = document.get(key)
+    if value is None or (isinstance(value, kind) and not isinstance(value, bool)):
+        return value
+    if kind is float and _is_number(value):
+        return float(value)
+    raise CommandError(f"the recorded {key} is {value!r}, which is no {kind.__name__}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

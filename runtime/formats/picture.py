@@ -1,0 +1,55 @@
+"""The workflow that a picture carries."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from run_graph.graph.faults import Fault, WorkflowError
+from run_graph.graph.formats.api import parse_workflow
+from run_graph.graph.workflow import Workflow
+
+
+def read_embedded_workflow(path: Path) -> tuple[Workflow, list[Path]]:
+    """The workflow in a picture's metadata, and where its inputs were sought.
+
+    Of a picture that carries mflux's settings only, the workflow that these settings mean.
+
+    Returns
+    -------
+    workflow, folders
+        ``folders``: the picture's own, then those that the run used, found relative to it.
+
+    Raises
+    ------
+    WorkflowError
+        If the picture carries no workflow.
+    """
+    from run_graph.runtime.images.codec import ImageError
+    from run_graph.runtime.images.exif import read_mflux_comment
+    from run_graph.runtime.images.png_text import PngTextError, read_text
+
+    try:
+        text = read_text(path)
+        if "prompt" in text:
+            workflow = parse_workflow(text["prompt"])
+            return workflow, [path.parent, *_recorded_folders(text.get("run_graph", ""), path.parent)]
+        comment = read_mflux_comment(path)
+        if comment is not None:
+            from run_graph.runtime.formats.mflux.embedded import workflow_of_settings
+
+            return workflow_of_settings(comment, path)
+    except (ImageError, PngTextError, OSError) as error:
+        raise WorkflowError([Fault("unreadable", str(error), "Give a picture made by run-graph.")]) from None
+    except WorkflowError as error:
+        raise error.in_file(str(path)) from None
+    fix = "Give a picture that run-graph, mflux or ComfyUI saved with its metadata."
+    raise WorkflowError([Fault("no_workflow", "the picture carries no workflow", fix)], str(path))
+
+
+def _recorded_folders(settings: str, start: Path) -> list[Path]:
+    try:
+        folders = json.loads(settings)["input_directories"]
+        return [start / folder for folder in folders if isinstance(folder, str)]
+    except (ValueError, KeyError, TypeError):
+        return []  # a picture that ComfyUI made

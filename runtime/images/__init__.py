@@ -1,0 +1,1 @@
+"""Pictures as bytes, and what they say about themselves."""

@@ -1,0 +1,60 @@
+"""Generation settings in a picture's EXIF comment, in mflux's dialect."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import ExifTags, Image
+
+from run_graph.runtime.images.codec import opened
+
+# EXIF is a TIFF structure: a header, then directories of 18 bytes when they hold one field. PIL would write
+# the comment as type BYTE, which mflux's reader does not take; EXIF (CIPA DC-008) has it as UNDEFINED.
+_TIFF_HEADER = struct.pack(">2sHI", b"MM", 42, 8)
+
+
+_EXIF_OFFSET = len(_TIFF_HEADER) + 18
+
+
+_COMMENT_OFFSET = _EXIF_OFFSET + 18
+
+
+_LONG, _UNDEFINED = 4, 7
+
+
+_COMMENT_PREFIX = b"ASCII\0\0\0"  # EXIF names a UserComment's character code in its first 8 bytes
+
+
+def mflux_comment(metadata: Mapping[str, Any]) -> bytes:
+    """EXIF data that holds `metadata` as mflux writes it: JSON in the UserComment field."""
+    comment = _COMMENT_PREFIX + json.dumps(dict(metadata)).encode()
+    first = struct.pack(">HHHIII", 1, ExifTags.IFD.Exif, _LONG, 1, _EXIF_OFFSET, 0)
+    field = (ExifTags.Base.UserComment, _UNDEFINED, len(comment), _COMMENT_OFFSET)
+    second = struct.pack(">HHHIII", 1, *field, 0)
+    return b"Exif\0\0" + _TIFF_HEADER + first + second + comment
+
+
+def read_mflux_comment(path: Path) -> dict[str, Any] | None:
+    """The generation settings that mflux left in a picture's EXIF UserComment; None if there are none.
+
+    Raises
+    ------
+    ImageError
+        If `path` is no readable picture.
+    """
+    with opened(path) as image:
+        data = image.info.get("exif")
+    if not isinstance(data, bytes):
+        return None
+    exif = Image.Exif()
+    try:
+        exif.load(data)
+        comment = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
+        settings = json.loads(bytes(comment).removeprefix(_COMMENT_PREFIX))
+    except Exception:  # another program's EXIF: a comment in words, or data that PIL cannot follow
+        return None
+    return settings if isinstance(settings, dict) else None

@@ -1,0 +1,95 @@
+"""What a saved picture tells of itself; :mod:`runtime.formats.picture` reads it back."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from run_graph.runtime.generation import Generation
+from run_graph.runtime.values import Image
+
+Settings = dict[str, Any]
+
+
+def picture_metadata(
+    image: Image, provenance: Mapping[str, Any], folder: Path, index: int = 0
+) -> dict[str, Settings]:
+    """The two documents that go into a PNG.
+
+    Parameters
+    ----------
+    image : Image
+        The picture, which knows how it was made.
+    provenance : mapping
+        What :meth:`graph.Context.provenance` says of the run.
+    folder : Path
+        Where the file will lie. Input folders are written relative to it, so that a project can be moved
+        as a whole, and the file tells little about the rest of the disk.
+    index : int
+        Which picture of the batch: each tells its own seed.
+
+    Returns
+    -------
+    dict
+        ``prompt``: the graph as run, ComfyUI's API format. ``run_graph``: settings under mflux's names
+        where mflux has one (seed, steps, guidance, redux_image_paths, ...), tokens per reference,
+        versions, seconds of each finished stage, and the input folders.
+    """
+    settings: Settings = {} if image.generation is None else _generation(image.generation.of_picture(index))
+    settings["versions"] = provenance["versions"]
+    settings["seconds"] = provenance["seconds"]
+    settings["input_directories"] = [_relative(place, folder) for place in provenance["input_directories"]]
+    return {"prompt": provenance["prompt"], "run_graph": settings}
+
+
+def as_text(documents: Mapping[str, Settings]) -> dict[str, str]:
+    """PNG text chunks: keyword to JSON."""
+    return {keyword: json.dumps(document) for keyword, document in documents.items()}
+
+
+def _generation(generation: Generation) -> Settings:
+    references = generation.references
+    return {
+        "prompt": generation.prompt,
+        "seed": generation.seed,
+        "steps": generation.steps,
+        "guidance": generation.guidance,
+        "width": generation.width,
+        "height": generation.height,
+        "model": generation.model,
+        "base_model": generation.base_model,
+        "quantize": generation.quantize,
+        "lora_paths": list(generation.lora_paths),
+        "lora_scales": list(generation.lora_scales),
+        "step_reuse": generation.step_reuse,
+        "redux_model": _common([reference.redux_model for reference in references]),
+        "redux_mode": _common([_mode(reference.mode, reference.factor) for reference in references]),
+        "interpolation_mode": _common([reference.interpolation for reference in references]),
+        "redux_fit": _common([reference.fit for reference in references]),
+        "redux_resample": _common([reference.resample for reference in references]),
+        "redux_image_paths": [reference.path for reference in references],
+        "redux_image_strengths": [reference.strength for reference in references],
+        "redux_tokens": [reference.tokens for reference in references],
+    }
+
+
+def _mode(mode: str | None, factor: float | None) -> str | None:
+    return mode if factor is None else f"factor {factor:g}"
+
+
+def _common(values: list[str | None]) -> Any:
+    """One value if all references share it (mflux's form), else one for each reference."""
+    if not values:
+        return None
+    return values[0] if len(set(values)) == 1 else values
+
+
+def _relative(folder: str, start: Path) -> str:
+    """The way from ``start`` to ``folder``; real paths, since ``..`` behind a link leads elsewhere."""
+    try:
+        return os.path.relpath(os.path.realpath(folder), os.path.realpath(start))
+    except ValueError:  # another drive on Windows
+        return folder

@@ -1,0 +1,180 @@
+"""Translating a text with a small language model, run by mlx-lm, which is an optional package.
+
+The model stays in memory while one translation follows another, and leaves when any other stage begins:
+it is never held beside FLUX's networks. Importing this module imports neither mlx nor mlx-lm.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from run_graph.runtime.device import release_cache
+from run_graph.runtime.engine.services import RunView
+from run_graph.runtime.errors import ModelError
+from run_graph.runtime.events import Event, ModelEvicted, ModelLoaded, NodeStarted, RunFinished
+
+DEFAULT_MODEL = "mlx-community/Qwen2.5-1.5B-Instruct-4bit"
+COMPONENT = "language_model"
+STAGE = "TranslatePrompt"
+
+_PATH_STARTS = ("./", "../", "/", "~")
+_SPARE_TOKENS, _TOKENS_PER_TOKEN = 64, 4  # the longest answer, by the length of the text
+
+
+class LanguageModelError(ModelError):
+    """A text cannot be translated: a package, a model or its files are missing, or it gave no answer."""
+
+
+def find_language_model(name: str) -> Path:
+    """The folder of a language model that is on this machine. Nothing is downloaded.
+
+    Parameters
+    ----------
+    name : str
+        A folder in mlx-lm's layout (config.json, safetensors, tokenizer), or a Hugging Face repository
+        that is in the local cache.
+
+    Raises
+    ------
+    LanguageModelError
+        If mlx-lm is not installed, or there is no such model; the message gives the command that mends it.
+    """
+    if importlib.util.find_spec("mlx_lm") is None:
+        raise LanguageModelError(
+            "translating needs the package mlx-lm, which is not installed. Install it with the command "
+            "`uv sync --extra translate`, or run with `uv run --extra translate run-graph ...`"
+        )
+    path = Path(name).expanduser()
+    if name.startswith(_PATH_STARTS) or path.is_dir():
+        if not (path / "config.json").is_file():
+            raise LanguageModelError(f"{path} is no folder of a language model: it has no config.json")
+        return path.resolve()
+    folder = _cached(name)
+    if folder is None or not any(folder.glob("*.safetensors")):
+        raise LanguageModelError(
+            f"the language model {name!r} is not on this machine. Fetch it with the command "
+            f"`hf download {name}`, or name a local folder"
+        )
+    return folder
+
+
+def language_model_identity(folder: Path) -> str:
+    """A string that changes when the model's files may have changed: names, sizes, modification times."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            stat = path.stat()
+            digest.update(f"{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+class Translator:
+    """Holds the language model that translated last (a service that follows runs)."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._model: Any = None
+        self._tokenizer: Any = None
+        self._nbytes = 0
+        self._run: RunView | None = None
+        self.loads = 0
+
+    def translate(
+        self, folder: Path, text: str, source: str, target: str, on_token: Callable[[int, int], None]
+    ) -> str:
+        """The text in another language, the likeliest token at each step (so always the same).
+
+        Parameters
+        ----------
+        folder : Path
+            From `find_language_model`.
+        source, target : str
+            Languages in English words; an empty `source` is left to the model.
+        on_token : callable
+            Told after each token how many there are, and how many there may be.
+
+        Raises
+        ------
+        LanguageModelError
+            If the model cannot be read, or answers nothing.
+        """
+        from mlx_lm import stream_generate
+
+        self._load(folder)
+        limit = _SPARE_TOKENS + _TOKENS_PER_TOKEN * len(self._tokenizer.encode(text))
+        prompt = _question(self._tokenizer, text, source, target)
+        answer = ""
+        for response in stream_generate(self._model, self._tokenizer, prompt, max_tokens=limit):
+            answer += response.text
+            on_token(response.generation_tokens, limit)
+        if not answer.strip():
+            raise LanguageModelError(f"the language model in {folder} answered nothing; name another model")
+        return answer.strip()
+
+    def run_started(self, run: RunView) -> None:
+        """Tell this run of what comes and goes."""
+        self._run = run
+
+    def observe(self, event: Event) -> None:
+        """Let the model go when a stage of another kind begins, or the run is over."""
+        if isinstance(event, NodeStarted) and event.class_type != STAGE:
+            self.release()
+        elif isinstance(event, RunFinished):
+            self.release()
+            self._run = None
+
+    def release(self) -> None:
+        """Give the model's memory back."""
+        if self._folder is None:
+            return
+        folder, nbytes = self._folder, self._nbytes
+        self._folder = self._model = self._tokenizer = None
+        release_cache()
+        self._tell(ModelEvicted(str(folder), COMPONENT, nbytes, 0))
+
+    def _load(self, folder: Path) -> None:
+        if self._folder == folder:
+            return
+        self.release()
+        from mlx.utils import tree_flatten
+        from mlx_lm import load
+
+        try:
+            self._model, self._tokenizer, *_ = load(str(folder))
+        except Exception as error:  # whatever mlx-lm or transformers make of damaged or foreign files
+            raise LanguageModelError(f"{folder} cannot be read as a language model: {error}") from error
+        self._folder = folder
+        weights: Any = tree_flatten(self._model.parameters())
+        self._nbytes = sum(weight.nbytes for _, weight in weights)
+        self.loads += 1
+        self._tell(ModelLoaded(str(folder), COMPONENT, None, self._nbytes, self._nbytes))
+
+    def _tell(self, event: Event) -> None:
+        if self._run is not None:
+            self._run.emit(event)
+
+
+def _question(tokenizer: Any, text: str, source: str, target: str) -> Any:
+    """Token ids that ask for the translation: in the model's chat format, or plainly if it has none."""
+    origin = f" from {source}" if source.strip() else ""
+    request = f"Translate this text{origin} into {target}. Answer with the translation only.\n\n{text}"
+    if not tokenizer.has_chat_template:
+        return tokenizer.encode(f"{request}\n\n")
+    messages = [{"role": "user", "content": request}]
+    # Models that think aloud before they answer are asked not to; others ignore the setting.
+    return tokenizer.apply_chat_template(messages, add_generation_prompt=True, enable_thinking=False)
+
+
+def _cached(repo: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        config = try_to_load_from_cache(repo, "config.json")
+    except HFValidationError:
+        return None
+    return Path(config).parent if isinstance(config, str) else None

@@ -1,0 +1,1 @@
+"""Forward passes over weights in memory: no files, no memory policy."""

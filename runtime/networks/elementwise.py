@@ -1,0 +1,95 @@
+"""Elementwise functions shared by the networks: activations and adaptive-norm arithmetic.
+
+On a GPU each is one fused kernel (`mx.compile`). On MLX's CPU backend it stays a chain of ordinary
+operations: compiling there runs a C++ compiler for about a second per function and saves no time.
+"""
+
+import math
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import mlx.core as mx
+
+from run_graph.runtime.errors import CheckpointError
+from run_graph.runtime.networks import cpu
+
+Activation = Callable[[mx.array], mx.array]
+ArrayFunction = TypeVar("ArrayFunction", bound=Callable[..., mx.array])
+
+
+def fused(function: ArrayFunction, *, shapeless: bool = True) -> ArrayFunction:
+    """Compile `function` where MLX's default device is a GPU.
+
+    `shapeless` compiles once for all shapes; functions that slice or reshape cannot be compiled so.
+    """
+    if mx.default_device().type == mx.DeviceType.gpu:
+        return cast(ArrayFunction, mx.compile(function, shapeless=shapeless))
+    return function
+
+
+def gelu_tanh(x: mx.array) -> mx.array:
+    """GELU's tanh approximation (Hendrycks & Gimpel, arXiv 1606.08415)."""
+    on_host = cpu.gelu_tanh(x)
+    return _gelu_tanh(x) if on_host is None else on_host
+
+
+@fused
+def _gelu_tanh(x: mx.array) -> mx.array:
+    # x * x * x: the general power function costs half as much time again.
+    return 0.5 * x * (1 + mx.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
+
+
+@fused
+def gelu(x: mx.array) -> mx.array:
+    """GELU with the exact Gaussian cumulative distribution."""
+    return 0.5 * x * (1 + mx.erf(x / math.sqrt(2)))
+
+
+@fused
+def quick_gelu(x: mx.array) -> mx.array:
+    """GELU's sigmoid approximation, as CLIP was trained with."""
+    return x * mx.sigmoid(1.702 * x)
+
+
+@fused
+def silu(x: mx.array) -> mx.array:
+    return x * mx.sigmoid(x)
+
+
+@fused
+def modulate(x: mx.array, shift: mx.array, scale: mx.array) -> mx.array:
+    """Adaptive norm's affine part, `x (1 + scale) + shift`: x (B, N, D), shift and scale (B, 1, D)."""
+    return x * (1 + scale) + shift
+
+
+@fused
+def gated_add(x: mx.array, gate: mx.array, update: mx.array) -> mx.array:
+    """Residual update `x + gate * update`: x and update (B, N, D), gate (B, 1, D)."""
+    return x + gate * update
+
+
+_ACTIVATIONS: dict[str, Activation] = {
+    "gelu": gelu,
+    "gelu_new": gelu_tanh,
+    "gelu_pytorch_tanh": gelu_tanh,
+    "quick_gelu": quick_gelu,
+    "silu": silu,
+}
+
+
+def activation(name: str) -> Activation:
+    """The activation that a transformers `config.json` calls `name`.
+
+    Raises
+    ------
+    CheckpointError
+        If the name is none of those that the networks of FLUX.1 + Redux use.
+    """
+    try:
+        return _ACTIVATIONS[name]
+    except KeyError:
+        known = ", ".join(_ACTIVATIONS)
+        raise CheckpointError(
+            f"config.json asks for the activation {name!r}, which is none of {known}. "
+            "The checkpoint is of another kind of model, or its config.json is damaged."
+        ) from None

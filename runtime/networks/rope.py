@@ -1,0 +1,58 @@
+"""Rotary position embedding (RoFormer, arXiv 2104.09864) over FLUX's three position axes.
+
+A token's position is (0, 0, 0) on the text side and (0, row, column) on the image side. Each axis turns
+its own share of a head's channels, in adjacent pairs: channels 2i and 2i + 1 are one complex number.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import mlx.core as mx
+import numpy as np
+
+from run_graph.runtime.networks.elementwise import fused
+
+THETA = 10_000.0
+
+
+def positions(text_tokens: int, rows: int, columns: int) -> np.ndarray:
+    """Positions of the sequence [text | image, row-major]: (text_tokens + rows * columns, 3) float64."""
+    image = np.zeros((rows, columns, 3))
+    image[..., 1] = np.arange(rows)[:, None]
+    image[..., 2] = np.arange(columns)[None, :]
+    return np.concatenate([np.zeros((text_tokens, 3)), image.reshape(-1, 3)])
+
+
+def rotations(position: np.ndarray, axes: Sequence[int]) -> tuple[mx.array, mx.array]:
+    """Cosine and sine of every pair's angle.
+
+    The angle of an axis's pair i is position / THETA ** (2 i / channels of the axis). It is computed in
+    float64, as the reference does, and once per picture: it depends on no step and no layer.
+
+    Parameters
+    ----------
+    position
+        (N, len(axes)).
+    axes
+        Channels of a head that belong to each axis, all even; their sum is the head's width d.
+
+    Returns
+    -------
+    tuple of mx.array
+        cos and sin, (N, d / 2) float32 each.
+    """
+    angles = [
+        position[:, axis, None] * THETA ** (-np.arange(0, channels, 2) / channels)
+        for axis, channels in enumerate(axes)
+    ]
+    angle = np.concatenate(angles, axis=1)
+    return mx.array(np.cos(angle).astype(np.float32)), mx.array(np.sin(angle).astype(np.float32))
+
+
+@partial(fused, shapeless=False)
+def rotate(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
+    """Turn queries or keys x (B, heads, N, d) by cos, sin (N, d / 2); float32 inside, x's dtype outside."""
+    pairs = x.astype(mx.float32).reshape(*x.shape[:-1], -1, 2)
+    real, imaginary = pairs[..., 0], pairs[..., 1]
+    turned = mx.stack([real * cos - imaginary * sin, real * sin + imaginary * cos], axis=-1)
+    return turned.reshape(x.shape).astype(x.dtype)

@@ -1,0 +1,74 @@
+"""Results of other code have other keys."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from engine import ENVIRONMENT, workflow
+
+from run_graph.graph import Registry
+from run_graph.graph.code_digest import _digest, _sources, source_digest
+from run_graph.graph.validation import check
+from run_graph.runtime.engine.plan import make_plan
+
+NODE = """
+from run_graph.graph import Context, Node, Outputs
+
+class Half(Outputs):
+    value: float
+
+class Halve(Node):
+    value: float
+
+    def run(self, ctx: Context) -> Half:
+        return Half(value=self.value / 2)
+"""
+
+
+def key(folder: Path, package: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The key of a node of a package in that folder, as a process that imports it now would say."""
+    monkeypatch.syspath_prepend(folder)
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    _digest.cache_clear()
+    halve = __import__(f"{package}.nodes", fromlist=["Halve"]).Halve
+    registry = Registry([halve])
+    return make_plan(check(workflow(h=(halve, {"value": 1.0})), registry, ["h"]), ENVIRONMENT).steps["h"].key
+
+
+def package(folder: Path, helper: str) -> Path:
+    (folder / "halves").mkdir(parents=True)
+    (folder / "halves" / "__init__.py").write_text("")
+    (folder / "halves" / "nodes.py").write_text(NODE)
+    (folder / "halves" / "helper.py").write_text(helper)
+    return folder
+
+
+def test_any_file_of_the_nodes_package_counts_its_place_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, copy = package(tmp_path / "1", "x = 1\n"), package(tmp_path / "2", "x = 1\n")
+    changed = package(tmp_path / "3", "x = 2\n")
+    keys = [key(folder, "halves", monkeypatch) for folder in (one, copy, changed)]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_single_module_is_its_file() -> None:
+    assert source_digest(__name__) == source_digest(__name__)
+    assert (
+        source_digest("run_graph.graph.node")
+        == source_digest("run_graph.graph.links")
+        != source_digest("run_graph.runtime.engine.plan")
+    )
+
+
+def test_the_links_of_a_checkout_are_followed() -> None:
+    names = {name for name, _ in _sources("run_graph.nodes")}
+    assert {"__init__.py", "flux.py", "redux.py"} <= names
+
+
+def test_code_without_a_file_is_known_in_this_process_only() -> None:
+    first = source_digest("typed_in_at_a_prompt")
+    assert source_digest("typed_in_at_a_prompt") == first
+    _digest.cache_clear()
+    assert source_digest("typed_in_at_a_prompt") != first

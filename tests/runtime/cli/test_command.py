@@ -1,0 +1,377 @@
+"""The command: what it prints, where, its exit codes, and what it leaves behind when it is stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from small import edit
+
+from run_graph.runtime.cli import main as cli
+
+HEAVY = ("mlx", "mflux", "torch", "transformers", "huggingface_hub")
+START = [sys.executable, "-c", "import sys; from run_graph.runtime.cli.main import main; sys.exit(main())"]
+
+
+def modules_after(*commands: list[str], cwd: Path) -> set[str]:
+    """The top-level modules that a process has imported after running these commands."""
+    code = (
+        "import json, sys\n"
+        "from run_graph.runtime.cli.main import main\n"
+        "for argv in json.loads(sys.argv[1]):\n"
+        "    try: code = main(argv)\n"
+        "    except SystemExit as error: code = error.code\n"
+        "    assert code == 0, code\n"
+        "print('MODULES', *{name.split('.')[0] for name in sys.modules})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(commands)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split("MODULES", 1)[1].split())
+
+
+def pixels(path: str | Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+# -- starting ---------------------------------------------------------------------------------------
+
+
+def test_help_imports_neither_model_code_nor_pydantic(project: Path) -> None:
+    loaded = modules_after(["--help"], cwd=project.parent)
+    assert not loaded & {*HEAVY, "pydantic", "networkx", "numpy", "PIL", "rich"}
+
+
+def test_questions_about_a_workflow_load_no_model_code(project: Path) -> None:
+    name = str(project)
+    loaded = modules_after(
+        [name, "--validate"],
+        [name, "--draw", "a.svg"],
+        [name, "--draw", "a.mmd"],
+        [name, "--draw", "a.txt"],
+        [name, "--draw", "a.png"],
+        ["--list-nodes"],
+        ["--describe", "FluxSample"],
+        ["--schema"],
+        cwd=project.parent,
+    )
+    assert not loaded & set(HEAVY)
+    assert all((project.parent / f"a.{suffix}").stat().st_size for suffix in ("svg", "mmd", "txt", "png"))
+
+
+def test_without_a_file_the_command_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([])
+    assert caught.value.code == 2
+    assert "name a workflow file" in capsys.readouterr().err
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("run-graph 0.")
+
+
+# -- questions --------------------------------------------------------------------------------------
+
+
+def test_validate_says_what_would_run_and_runs_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["redux.json", "--validate"]) == 0
+    assert capsys.readouterr().out == "redux.json: valid, 11 nodes lead to save\n"
+    assert not Path("output").exists()
+
+
+def test_validate_reports_all_faults_at_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def spoil(nodes: dict[str, Any]) -> None:
+        nodes["sample"]["inputs"]["steps"] = 0
+        nodes["smaller"]["inputs"]["mode"] = "medum"
+        nodes["photo"]["inputs"]["image"] = "nowhere.png"
+
+    edit(project, spoil)
+    assert cli.main(["redux.json", "--validate"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("run-graph: redux.json: 3 faults\n")
+    for part in ("node 'sample' (FluxSample), input 'steps'", "Did you mean 'medium'?", "'nowhere.png'"):
+        assert part in captured.err
+
+
+def test_validate_as_json_is_one_line_with_the_faults(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["redux.json", "--validate", "--json"]) == 0
+    assert lines(capsys.readouterr().out) == [{"event": "valid", "nodes": 11, "targets": ["save"]}]
+    assert cli.main(["redux.json", "--validate", "--json", "--set", "sample.steps=0"]) == 2
+    [line] = lines(capsys.readouterr().out)
+    assert (line["event"], line["file"]) == ("invalid", "redux.json")
+    [fault] = line["faults"]
+    assert (fault["code"], fault["node_id"], fault["input"]) == ("value_smaller_than_min", "sample", "steps")
+
+
+def test_all_node_classes_are_listed_and_each_can_be_described(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--list-nodes"]) == 0
+    listing = capsys.readouterr().out
+    assert cli.main(["--describe", "PatchDownsample"]) == 0
+    description = capsys.readouterr().out
+    assert "PatchDownsample" in listing
+    assert "SaveImage" in listing
+    for part in ("tokens", "interpolation", "nearest-exact", "medium", "REDUX_TOKENS"):
+        assert part in description
+
+
+def test_an_unknown_class_is_suggested(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--describe", "fluxsampel"]) == 2
+    assert "there is no node class 'fluxsampel'. Did you mean 'FluxSample'?" in capsys.readouterr().err
+
+
+def test_the_schema_is_json_and_knows_every_class(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--schema"]) == 0
+    text = capsys.readouterr().out
+    assert json.loads(text)
+    assert all(f'"{name}"' in text for name in ("LoadImage", "FluxSample", "SaveImage"))
+
+
+def test_drawing_replaces_an_older_drawing_and_shows_settings(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("a.txt").write_text("old")
+    assert cli.main(["redux.json", "--draw", "a.txt", "--set", "sample.seed=424242"]) == 0
+    assert capsys.readouterr().out == "a.txt\n"
+    assert "424242" in Path("a.txt").read_text(encoding="utf-8")
+
+
+def test_a_drawing_as_json_is_a_line_of_json(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["redux.json", "--draw", "a.txt", "--json"]) == 0
+    assert lines(capsys.readouterr().out) == [{"event": "drawing", "path": "a.txt"}]
+
+
+def test_a_draft_with_faults_can_be_drawn(project: Path) -> None:
+    edit(project, lambda nodes: nodes["vision"]["inputs"].pop("image"))
+    assert cli.main(["redux.json", "--draw", "a.svg"]) == 0
+    assert Path("a.svg").read_text(encoding="utf-8").lstrip().startswith("<")
+
+
+# -- running ----------------------------------------------------------------------------------------
+
+
+def test_a_run_prints_the_path_of_the_picture_and_nothing_else(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["redux.json"]) == 0
+    captured = capfd.readouterr()
+    assert captured.out == f"output{os.sep}redux_00001_.png\n"
+    assert captured.err == ""  # no terminal: no progress
+    assert pixels("output/redux_00001_.png").shape == (32, 32, 3)
+
+
+def test_quiet_prints_nothing(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["redux.json", "--quiet", "--output", "elsewhere"]) == 0
+    assert capfd.readouterr() == ("", "")
+    assert [path.name for path in Path("elsewhere").iterdir()] == ["redux_00001_.png"]
+
+
+def test_json_prints_every_event_as_a_line_and_the_last_is_run_finished(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["redux.json", "--json"]) == 0
+    captured = capfd.readouterr()
+    events = lines(captured.out)
+    assert captured.err == ""
+    assert events[0] == {"event": "run_started", "nodes": 11, "targets": ["save"]}
+    assert (events[-1]["event"], events[-1]["status"]) == ("run_finished", "done")
+    started = [event["node_id"] for event in events if event["event"] == "node_started"]
+    finished = [event["node_id"] for event in events if event["event"] == "node_finished"]
+    assert started == finished
+    assert len(set(started)) == 11
+    steps = [event["value"] for event in events if event["event"] == "node_progress"]
+    assert steps == [0, 1, 2]
+    [saved] = [
+        event["result"] for event in events if event.get("class_type") == "SaveImage" and "result" in event
+    ]
+    assert saved == {"path": f"output{os.sep}redux_00001_.png"}
+
+
+def test_a_target_runs_with_its_ancestors_alone(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["redux.json", "--target", "smaller", "--target", "photo", "--json"]) == 0
+    started = {e["node_id"] for e in lines(capfd.readouterr().out) if e["event"] == "node_started"}
+    assert started == {"photo", "redux", "vision", "tokens", "smaller"}
+    assert not Path("output").exists()
+
+
+def test_settings_change_the_run(project: Path) -> None:
+    settings = ["--set", "sample.seed=5", "--set", "sample.width=48", "--set", "save.filename_prefix=x/y"]
+    assert cli.main(["redux.json", "--quiet", *settings]) == 0
+    image = Image.open("output/x/y_00001_.png")
+    assert image.size == (48, 32)
+    assert json.loads(image.info["run_graph"])["seed"] == 5
+
+
+@pytest.mark.parametrize("prefix", ["fox", "a/b/fox"])
+def test_a_picture_runs_again_and_gives_the_same_pixels(project: Path, prefix: str) -> None:
+    assert cli.main(["redux.json", "--quiet", "--set", f"save.filename_prefix={prefix}"]) == 0
+    elsewhere = project.parent / "elsewhere"
+    elsewhere.mkdir()
+    os.chdir(elsewhere)
+    first = project.parent / "output" / f"{prefix}_00001_.png"
+    assert cli.main([str(first), "--quiet"]) == 0
+    again = Path("output") / f"{prefix}_00001_.png"
+    np.testing.assert_array_equal(pixels(again), pixels(first))
+    assert cli.main([str(first), "--quiet", "--set", "sample.seed=99"]) == 0
+    assert not np.array_equal(pixels(Path("output") / f"{prefix}_00002_.png"), pixels(first))
+
+
+def test_a_picture_of_a_moved_project_finds_its_inputs(project: Path, tmp_path_factory: Any) -> None:
+    assert cli.main(["redux.json", "--quiet"]) == 0
+    moved = tmp_path_factory.mktemp("moved") / "project"
+    os.chdir("/")
+    project.parent.rename(moved)
+    picture = moved / "output" / "redux_00001_.png"
+    assert cli.main([str(picture), "--quiet", "--output", str(moved / "again")]) == 0
+    np.testing.assert_array_equal(pixels(moved / "again" / "redux_00001_.png"), pixels(picture))
+
+
+def test_a_failing_node_is_named_with_its_inputs_and_the_cause(
+    project: Path, small_model: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from run_graph.runtime.networks import siglip
+
+    def broken(*_: object) -> None:
+        raise ValueError("the tower is crooked")
+
+    monkeypatch.setattr(siglip, "encode", broken)
+    assert cli.main(["redux.json", "--json"]) == 1
+    captured = capfd.readouterr()
+    assert captured.err.splitlines() == [
+        "run-graph: redux.json: node 'vision' (SiglipEncode) failed: the tower is crooked",
+        f"  siglip = Siglip of {small_model!r}",
+        "  image = Image 1 x 96 x 96 x 3",
+        '  fit = "crop"',
+        '  resample = "bicubic"',
+    ]
+    *_, failed, finished = lines(captured.out)
+    assert (failed["event"], failed["node_id"], failed["message"]) == (
+        "node_failed",
+        "vision",
+        "the tower is crooked",
+    )
+    assert (finished["event"], finished["status"]) == ("run_finished", "failed")
+
+
+def test_the_traceback_of_a_failing_node_is_shown_on_request(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from run_graph.runtime.networks import siglip
+
+    monkeypatch.setattr(siglip, "encode", lambda *_: 1 / 0)
+    assert cli.main(["redux.json", "--traceback"]) == 1
+    message = capfd.readouterr().err
+    assert message.startswith("Traceback")
+    assert "ZeroDivisionError: division by zero" in message
+    assert "run-graph: redux.json: node 'vision'" in message
+
+
+# -- stopping ---------------------------------------------------------------------------------------
+
+
+def interrupt(process: subprocess.Popen[str], at_step: int) -> tuple[float, list[str]]:
+    """Send Ctrl-C when a step is reported; seconds until the process is gone, and what it printed."""
+    printed = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        printed.append(line)
+        if json.loads(line).get("value") == at_step:
+            break
+    process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    printed += process.stdout.readlines()
+    process.wait(timeout=20)
+    return time.monotonic() - started, printed
+
+
+def test_ctrl_c_while_sampling_stops_within_a_step_and_leaves_nothing(project: Path) -> None:
+    process = subprocess.Popen(
+        [*START, "redux.json", "--json", "--set", "sample.steps=10000"],
+        cwd=project.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    seconds, printed = interrupt(process, at_step=3)
+    assert process.stderr is not None
+    assert (process.returncode, process.stderr.read()) == (130, "run-graph: interrupted\n")
+    events = [json.loads(line) for line in printed]
+    assert (events[-1]["event"], events[-1]["status"]) == ("run_finished", "interrupted")
+    assert max(event.get("value", 0) for event in events) < 500
+    assert seconds < 5
+    assert not (project.parent / "output").exists()
+    assert sorted(path.name for path in project.parent.iterdir()) == ["images", "redux.json"]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "command.installed_nodes",
+        "files.read_source",
+        "files.apply_settings",
+        "command.check",
+    ],
+)
+def test_ctrl_c_at_any_other_time_gives_the_same_message(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"run_graph.runtime.cli.{place}", interrupted)
+    assert cli.main(["redux.json", "--validate"]) == 130
+    assert capsys.readouterr() == ("", "run-graph: interrupted\n")
+
+
+def test_ctrl_c_while_importing_gives_the_same_message(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupting:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "run_graph.runtime.cli.command":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "run_graph.runtime.cli.command")
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    assert cli.main(["redux.json"]) == 130
+    assert capsys.readouterr() == ("", "run-graph: interrupted\n")
+
+
+def test_a_reader_that_goes_away_does_not_stop_the_run(project: Path) -> None:
+    process = subprocess.Popen(
+        [*START, "redux.json", "--json"],
+        cwd=project.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0
+    assert process.stderr.read() == ""
+    assert (project.parent / "output" / "redux_00001_.png").exists()

@@ -1,0 +1,77 @@
+"""How the command tells of downloads."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TextColumn
+
+from run_graph.runtime.cli.progress import DownloadLines, StageLines, download_text, listener
+from run_graph.runtime.events import Downloading, NodeFinished, NodeStarted
+
+GB = 10**9
+
+
+def state(done: int, total: int = 10 * GB) -> Downloading:
+    return Downloading("org/name", done, total, free_bytes=412 * GB, folder="/cache")
+
+
+def test_the_line_says_how_much_and_how_much_room_there_is() -> None:
+    assert download_text(state(0)) == "downloading 10.0 GB of org/name (412.0 GB free in /cache)"
+
+
+def test_a_download_that_goes_on_says_what_is_here_already() -> None:
+    assert download_text(state(3 * GB)) == (
+        "downloading 7.0 GB of org/name (412.0 GB free in /cache, 3.0 GB are here already)"
+    )
+
+
+def test_one_line_for_each_download(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = DownloadLines()
+    for done in (0, 4 * GB, 10 * GB):
+        lines(state(done))
+    lines(state(0, 2 * GB))
+    assert capsys.readouterr().err.splitlines() == [
+        "run-graph: downloading 10.0 GB of org/name (412.0 GB free in /cache)",
+        "run-graph: downloading 2.0 GB of org/name (412.0 GB free in /cache)",
+    ]
+
+
+def test_a_terminal_shows_a_bar_for_as_long_as_the_download_lasts() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, width=120)
+    with Progress(TextColumn("{task.description}"), MofNCompleteColumn(), console=console) as progress:
+        lines = StageLines(progress, {})
+        lines(NodeStarted("prompt", "TextEncode"))
+        lines(state(0))
+        lines(state(4 * GB))
+        assert [(task.completed, task.total) for task in progress.tasks[1:]] == [(4000, 10000)]
+        lines(state(10 * GB))
+        assert len(progress.tasks) == 1
+        lines(state(0))
+        lines(NodeFinished("prompt", "TextEncode", 1.0, {}))
+        assert progress.tasks == []
+    assert screen.getvalue().count("downloading 10.0 GB of org/name (412.0 GB free in /cache)") == 2
+
+
+def test_json_lines_carry_the_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    with listener({}, quiet=False, as_json=True) as on_event:
+        on_event(state(1))
+    assert json.loads(capsys.readouterr().out) == {
+        "event": "downloading",
+        "repository": "org/name",
+        "done_bytes": 1,
+        "total_bytes": 10 * GB,
+        "free_bytes": 412 * GB,
+        "folder": "/cache",
+    }
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_without_a_terminal_only_quiet_silences_the_line(
+    quiet: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with listener({}, quiet=quiet, as_json=False) as on_event:
+        on_event(state(0))
+    assert ("downloading" in capsys.readouterr().err) is not quiet

@@ -1,0 +1,157 @@
+"""``--sweep``: how values are read, and which faults are told."""
+
+from pathlib import Path
+
+import pytest
+from engine import ENVIRONMENT, workflow
+from sample_nodes import REGISTRY, Blur, LoadPhoto, SavePhoto, Scale
+
+from run_graph.graph import Link, Workflow, WorkflowError, installed_nodes
+from run_graph.runtime.cli.sweep_option import check_axes, read_axes
+from run_graph.runtime.formats.source import Source
+from run_graph.runtime.sweep.expansion import Axis
+
+
+def photos(**blur: object) -> Workflow:
+    return workflow(
+        photo=(LoadPhoto, {"name": "cat"}),
+        blur=(Blur, {"image": "@photo", **blur}),
+        scale=(Scale, {"image": "@blur"}),
+        save=(SavePhoto, {"image": "@scale"}),
+    )
+
+
+def read(*settings: str, zipped: bool = False) -> tuple[Axis, ...]:
+    return read_axes(Source(photos(), []), settings, REGISTRY, zipped=zipped)
+
+
+def values(setting: str) -> tuple[object, ...]:
+    return read(setting)[0].values
+
+
+def faults_of(*settings: str, zipped: bool = False, base: Workflow | None = None) -> list[str]:
+    """The messages of the faults that reading, then checking the values, finds."""
+    base = base or photos()
+    try:
+        axes = read_axes(Source(base, []), settings, REGISTRY, zipped=zipped)
+        check_axes(base, axes, REGISTRY, None, ENVIRONMENT, zipped=zipped)
+    except WorkflowError as error:
+        return [str(fault) for fault in error.faults]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("scale.width=16,32", (16, 32)),
+        ("scale.width=16", (16,)),
+        ("blur.radius=0.5,1,2e-1", (0.5, 1, 0.2)),
+        ("blur.edge=clamp, wrap", ("clamp", "wrap")),
+        ("photo.name=cat,a dog", ("cat", "a dog")),
+        ("photo.name=1..3", ("1..3",)),
+        ("photo.name=,cat", ("", "cat")),
+        ("scale.width=14..16,32", (14, 15, 16, 32)),
+        ("scale.width=-1..1", (-1, 0, 1)),
+        ('photo.name=["a, b","c"]', ("a, b", "c")),
+        ("photo.name=[cat", ("[cat",)),
+        ("scale.width=[16, 32]", (16, 32)),
+        ('blur.image=[["photo","image"],["photo",0]]', (Link("photo", "image"), Link("photo", 0))),
+    ],
+)
+def test_values_are_read_as_the_input_wants_them(setting: str, expected: tuple[object, ...]) -> None:
+    assert values(setting) == expected
+    assert [type(value) for value in values(setting)] == [type(value) for value in expected]
+
+
+def test_a_picture_is_sought_from_here_and_labelled_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    for name in ("cat.png", "here/cat.png"):
+        (tmp_path / name).write_bytes(name.encode())
+    monkeypatch.chdir(tmp_path / "here")
+    source = Source(
+        Workflow.from_json({"photo": {"class_type": "LoadImage", "inputs": {}}}),
+        [tmp_path, tmp_path / "here"],
+    )
+    for setting in ("photo.image=cat.png", 'photo.image=["cat.png"]'):
+        [axis] = read_axes(source, [setting], installed_nodes())
+        assert axis.values == (str(tmp_path / "here" / "cat.png"),)
+        assert axis.labels == ("cat.png",)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("blur.radius", "'blur.radius' is not of the form NODE.INPUT=VALUE"),
+        ("blurr.radius=1", "there is no node 'blurr'. Did you mean 'blur'?"),
+        ("blur.radios=1", "Blur has no input 'radios'. Did you mean 'radius'?"),
+        ("blur.radius=", "gives no values"),
+        ("blur.radius=[]", "lists no values"),
+        ("scale.width=3..1", "counts down from 3 to 1. Write 1..3."),
+        ("scale.width=1..99999999", "gives 99,999,999 values"),
+        ("scale.width=16,32,16", "--sweep scale.width=16 is given twice"),
+    ],
+)
+def test_a_setting_that_cannot_be_read_is_named(setting: str, words: str) -> None:
+    [message] = faults_of(setting)
+    assert "--sweep" in message
+    assert words in message
+
+
+def test_all_unreadable_settings_are_told_at_once() -> None:
+    assert len(faults_of("blurr.radius=1", "blur.radios=1", "scale.width=")) == 3
+
+
+def test_an_input_swept_twice_is_refused() -> None:
+    [message] = faults_of("blur.radius=1", "blur.radius=2")
+    assert "blur.radius is given twice" in message
+
+
+def test_too_many_combinations_are_refused_with_their_number() -> None:
+    [message] = faults_of("scale.width=1..200", "blur.radius=" + ",".join(map(str, range(100))))
+    assert "20,000 variants" in message
+
+
+def test_a_zip_wants_equally_many_values() -> None:
+    [message] = faults_of("blur.radius=1,2", "scale.width=16,32,64", zipped=True)
+    assert "blur.radius has 2, scale.width has 3" in message
+
+
+def test_a_zip_may_repeat_values_but_not_pairs() -> None:
+    assert faults_of("blur.radius=1,1", "scale.width=16,32", zipped=True) == []
+    [message] = faults_of("blur.radius=1,1", "scale.width=16,16", zipped=True)
+    assert "blur.radius=1, scale.width=16 is given twice" in message
+
+
+def test_true_and_1_are_two_values() -> None:
+    assert read("blur.radius=1,true")[0].values == (1, True)
+
+
+def test_an_illegal_value_names_the_setting_and_the_node_in_the_file() -> None:
+    [first, second] = faults_of("blur.radius=1,11", "scale.width=16,20,32")
+    assert first.startswith(
+        "node 'blur' (Blur), input 'radius': --sweep blur.radius=11: the value is too large"
+    )
+    assert second.startswith("node 'scale' (Scale), input 'width': --sweep scale.width=20: ")
+
+
+def test_an_illegal_first_value_names_its_setting_only() -> None:
+    [message] = faults_of("blur.edge=clmp,wrap", "scale.width=16,32")
+    assert "--sweep blur.edge=clmp: " in message
+    assert "scale.width" not in message
+
+
+def test_a_fault_of_the_file_itself_is_told_once_and_names_no_setting() -> None:
+    [message] = faults_of("scale.width=16,32,64", base=photos(edge="sideways"))
+    assert message.startswith("node 'blur' (Blur), input 'edge': the value is not one of those allowed")
+
+
+def test_a_link_to_nowhere_names_the_setting() -> None:
+    [message] = faults_of('save.image=[["scale",0],["scael",0]]')
+    assert "--sweep save.image=scael.0: the link leads to node 'scael'" in message
+
+
+def test_a_zip_is_checked_pair_by_pair() -> None:
+    [message] = faults_of("blur.radius=1,11", "scale.width=16,32", zipped=True)
+    assert "--sweep blur.radius=11: " in message

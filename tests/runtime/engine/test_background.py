@@ -1,0 +1,177 @@
+"""Files are written on a second thread while the next stage computes; nothing else changes."""
+
+import threading
+from collections.abc import Hashable
+from typing import Any
+
+import pytest
+from engine import Engine, workflow
+
+from run_graph.graph import Context, Field, Node, Outputs, Registry, SocketValue, Workflow
+from run_graph.runtime.cache import MemoryCache
+from run_graph.runtime.errors import Cancelled, NodeFailed
+from run_graph.runtime.events import Event, NodeErred, NodeFinished, NodeProgress, NodeStarted
+
+WAIT = 20  # seconds that a node waits for another before it gives up
+
+
+class Model(SocketValue):
+    """A light handle."""
+
+    socket_type = "MODEL"
+
+    @property
+    def affinity(self) -> Hashable:
+        return "model"
+
+
+class Loaded(Outputs):
+    model: Model
+
+
+class Load(Node):
+    """A handle."""
+
+    def run(self, ctx: Context) -> Loaded:
+        return Loaded(model=Model())
+
+
+class Value(Outputs):
+    value: int
+
+
+class Meeting:
+    """Lets two nodes wait for each other, and remembers which thread each ran on."""
+
+    computing = threading.Event()
+    written = threading.Event()
+    threads: dict[str, threading.Thread]
+
+
+class Compute(Node):
+    """A stage with a model. The second one waits until the first one's file is written."""
+
+    model: Model
+    value: int = Field(description="Its number.")
+    fails: bool = False
+
+    def run(self, ctx: Context) -> Value:
+        Meeting.threads[ctx.node_id] = threading.current_thread()
+        if self.value == 2:
+            Meeting.computing.set()
+            assert Meeting.written.wait(WAIT)
+            ctx.progress(1, 1)
+        if self.fails:
+            raise ValueError("no such colour")
+        return Value(value=self.value)
+
+
+class Write(Node):
+    """Writes a file. The first one waits until the second stage computes."""
+
+    is_output = True
+    runs_in_background = True
+
+    value: int = Field(description="What is written.")
+    fails: bool = False
+
+    def run(self, ctx: Context) -> Value:
+        Meeting.threads[ctx.node_id] = threading.current_thread()
+        if self.value == 1:
+            assert Meeting.computing.wait(WAIT)
+            ctx.progress(1, 1)
+            Meeting.written.set()
+        if self.fails:
+            raise OSError("the disk is full")
+        return Value(value=self.value * 10)
+
+
+REGISTRY = Registry([Load, Compute, Write])
+
+
+@pytest.fixture(autouse=True)
+def _meeting() -> None:
+    Meeting.written.clear()
+    Meeting.computing.clear()
+    Meeting.threads = {}
+
+
+def pictures(count: int, *, write_fails: int = 0, compute_fails: int = 0) -> Workflow:
+    nodes: dict[str, Any] = {"model": (Load, {})}
+    for i in range(1, count + 1):
+        nodes[f"compute{i}"] = (Compute, {"model": "@model", "value": i, "fails": i == compute_fails})
+        nodes[f"write{i}"] = (Write, {"value": f"@compute{i}", "fails": i == write_fails})
+    return workflow(**nodes)
+
+
+def told(engine: Engine, kind: type[Event]) -> list[str]:
+    return [event.node_id for event in engine.events if isinstance(event, kind)]  # type: ignore[attr-defined]
+
+
+def test_a_file_is_written_while_the_next_stage_computes() -> None:
+    engine = Engine(REGISTRY)
+    result = engine.run(pictures(3))
+    assert [outputs.__dict__["value"] for outputs in result.by_node.values()] == [10, 20, 30]
+    main = threading.current_thread()
+    assert {node_id for node_id, thread in Meeting.threads.items() if thread is not main} == {
+        "write1",
+        "write2",
+    }  # beside the last there is nothing to do
+    assert engine.kinds[-1] == "run_finished"
+    assert sorted(told(engine, NodeFinished)) == sorted(engine.ran)
+
+
+def test_all_events_are_told_on_the_callers_thread_in_an_order_that_makes_sense() -> None:
+    engine = Engine(REGISTRY)
+    threads: set[threading.Thread] = set()
+    engine.run(pictures(2), on_event=lambda event: threads.add(threading.current_thread()))
+    assert threads == {threading.current_thread()}
+    for node_id in ("write1", "compute2"):
+        kinds = [event.kind for event in engine.events if getattr(event, "node_id", "") == node_id]
+        assert kinds == ["node_started", "node_progress", "node_finished"]
+    assert told(engine, NodeProgress) == ["compute2", "write1"]
+
+
+def test_what_was_written_is_in_the_cache() -> None:
+    engine = Engine(REGISTRY, MemoryCache())
+    engine.run(pictures(2))
+    engine.run(pictures(2))
+    assert engine.ran == []
+    assert set(engine.reused("cache")) >= {"write1", "write2"}
+
+
+def test_a_file_that_cannot_be_written_ends_the_run_and_is_named() -> None:
+    engine = Engine(REGISTRY)
+    with pytest.raises(NodeFailed, match=r"node 'write1' \(Write\) failed: the disk is full") as caught:
+        engine.run(pictures(3, write_fails=1))
+    assert caught.value.inputs["value"] == "1"
+    assert told(engine, NodeErred) == ["write1"]
+    assert "compute3" not in engine.ran
+    assert engine.kinds[-1] == "run_finished"
+
+
+def test_a_stage_that_fails_leaves_the_file_before_it_written() -> None:
+    engine = Engine(REGISTRY)
+    with pytest.raises(NodeFailed, match="no such colour"):
+        engine.run(pictures(3, compute_fails=2))
+    assert "write1" in told(engine, NodeFinished)
+    assert told(engine, NodeErred) == ["compute2"]
+
+
+def test_a_run_that_is_cancelled_leaves_the_file_before_it_written() -> None:
+    engine = Engine(REGISTRY)
+
+    def cancel(event: Event) -> None:
+        if isinstance(event, NodeProgress) and event.node_id == "compute2":
+            engine.token.cancel()
+
+    with pytest.raises(Cancelled):
+        engine.run(pictures(3), on_event=cancel)
+    assert "write1" in told(engine, NodeFinished)
+    assert "compute3" not in told(engine, NodeStarted)
+
+
+def test_no_thread_stays_behind() -> None:
+    before = threading.active_count()
+    Engine(REGISTRY).run(pictures(2))
+    assert threading.active_count() == before

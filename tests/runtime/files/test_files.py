@@ -1,0 +1,294 @@
+"""Files are found by name, numbered without collisions, and written completely or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from run_graph.runtime.files import outputs as files
+from run_graph.runtime.files.atomic import SaveError, write_atomically
+from run_graph.runtime.files.inputs import InputNotFoundError, digest, find_input
+from run_graph.runtime.files.outputs import prefix_fault, save_numbered
+from run_graph.runtime.files.prefix_tokens import expand_tokens
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+# -- writing ----------------------------------------------------------------------------------------
+
+
+def test_writing_makes_the_folders_and_leaves_only_the_file(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a" / "b.json", b"{}", overwrite=False)
+    assert (tmp_path / "a" / "b.json").read_bytes() == b"{}"
+    assert names(tmp_path / "a") == ["b.json"]
+
+
+def test_overwriting_replaces_the_whole_content(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_atomically(path, b"a long first version", overwrite=True)
+    write_atomically(path, b"short", overwrite=True)
+    assert path.read_bytes() == b"short"
+
+
+def test_an_existing_file_is_kept_unless_overwriting_is_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"old")
+    with pytest.raises(SaveError, match=r"a\.json exists already; choose another name"):
+        write_atomically(path, b"new", overwrite=False)
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_overwriting_writes_through_a_symbolic_link(tmp_path: Path) -> None:
+    (tmp_path / "real.json").write_bytes(b"old")
+    (tmp_path / "link.json").symlink_to("real.json")
+    write_atomically(tmp_path / "link.json", b"new", overwrite=True)
+    assert (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "real.json").read_bytes() == b"new"
+
+
+def test_a_written_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    write_atomically(tmp_path / "ours", b"", overwrite=False)
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), MemoryError()])
+def test_an_interrupted_write_leaves_the_old_content_and_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"old")
+
+    def interrupted(handle: int) -> None:
+        raise failure
+
+    monkeypatch.setattr(files.os, "fsync", interrupted)
+    with pytest.raises(type(failure)):
+        write_atomically(path, b"new", overwrite=True)
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_a_full_disk_is_reported_with_the_bytes_needed_and_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(SaveError, match=r"fox_.*it needs 1,234 bytes and [\d,]+ bytes are free"):
+        save_numbered(tmp_path, "fox", ".png", bytes(1234))
+    assert names(tmp_path) == []
+
+
+def test_a_read_only_folder_is_reported_with_the_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "mkdir", denied)
+    with pytest.raises(SaveError, match=r"Permission denied; choose a folder that you may write to"):
+        save_numbered(tmp_path, "fox", ".png", b"")
+
+
+def test_an_output_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "output").write_bytes(b"")
+    with pytest.raises(SaveError, match=r"cannot write .*output"):
+        save_numbered(tmp_path / "output", "fox", ".png", b"")
+
+
+def test_a_name_longer_than_the_file_system_allows_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(SaveError, match="too long; shorten"):
+        save_numbered(tmp_path, "x" * 300, ".png", b"")
+    assert names(tmp_path) == []
+
+
+# -- numbering --------------------------------------------------------------------------------------
+
+
+def test_numbers_start_at_one_and_go_up(tmp_path: Path) -> None:
+    saved = [save_numbered(tmp_path / "output", "fox", ".png", bytes([i])) for i in range(3)]
+    assert [path.name for path in saved] == ["fox_00001_.png", "fox_00002_.png", "fox_00003_.png"]
+    assert [path.read_bytes() for path in saved] == [b"\0", b"\1", b"\2"]
+
+
+@pytest.mark.parametrize(
+    ("existing", "counter"),
+    [
+        (["fox_00041_.png"], "00042"),
+        (["fox_7.jpg"], "00008"),
+        (["fox_99999_.png"], "100000"),
+        (["fox_00001_.png", "fox_00003_.png"], "00004"),
+        (["fox_red_00009_.png", "foxes_00009_.png", "fox_.png", "fox_²_.png"], "00001"),
+    ],
+)
+def test_the_number_is_one_above_the_highest_with_the_prefix(
+    tmp_path: Path, existing: list[str], counter: str
+) -> None:
+    for name in existing:
+        (tmp_path / name).touch()
+    assert save_numbered(tmp_path, "fox", ".png", b"").name == f"fox_{counter}_.png"
+
+
+RACING_SAVER = """
+import os, pathlib, sys
+from run_graph.runtime.files.outputs import save_numbered
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(10):
+    save_numbered(pathlib.Path(sys.argv[1]), "fox", ".png", str(os.getpid()).encode())
+"""
+
+
+def test_processes_that_save_at_once_never_take_each_others_number(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", RACING_SAVER, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    savers = [subprocess.Popen(command, **pipes) for _ in range(4)]
+    assert [saver.stdout.readline() for saver in savers] == ["ready\n"] * 4
+    for saver in savers:
+        saver.stdin.write("\n")
+        saver.stdin.flush()
+    for saver in savers:
+        saver.communicate(timeout=30)
+    assert names(tmp_path) == [f"fox_{n:05}_.png" for n in range(1, 41)]
+    contents = [path.read_bytes() for path in tmp_path.iterdir()]
+    assert all(contents.count(str(saver.pid).encode()) == 10 for saver in savers)
+
+
+def test_a_number_taken_after_counting_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fox_00001_.png").write_bytes(b"theirs")
+    monkeypatch.setattr(files, "_next_counter", lambda folder, name: 1)
+    assert save_numbered(tmp_path, "fox", ".png", b"ours").name == "fox_00002_.png"
+    assert (tmp_path / "fox_00001_.png").read_bytes() == b"theirs"
+
+
+def test_without_hard_links_nothing_is_overwritten_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(source: object, target: object) -> None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    (tmp_path / "fox_00001_.png").write_bytes(b"theirs")
+    monkeypatch.setattr(files.os, "link", unsupported)
+    monkeypatch.setattr(files, "_next_counter", lambda folder, name: 1)
+    saved = save_numbered(tmp_path, "fox", ".png", b"ours")
+    assert (saved.name, saved.read_bytes()) == ("fox_00002_.png", b"ours")
+    assert names(tmp_path) == ["fox_00001_.png", "fox_00002_.png"]
+    assert (tmp_path / "fox_00001_.png").read_bytes() == b"theirs"
+
+
+def test_a_dangling_link_at_the_destination_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "fox_00001_.png").symlink_to(tmp_path / "elsewhere")
+    save_numbered(tmp_path / "out", "fox", ".png", b"ours")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+# -- prefixes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prefix", ["a/b/fox", "a\\b\\fox", "./a//b/fox"])
+def test_a_prefix_may_name_subfolders(tmp_path: Path, prefix: str) -> None:
+    assert save_numbered(tmp_path, prefix, ".png", b"") == tmp_path / "a" / "b" / "fox_00001_.png"
+
+
+@pytest.mark.parametrize("prefix", ["../fox", "a/../../fox", "a\\..\\fox", "/tmp/fox", "\\fox", ".."])
+def test_a_prefix_that_leaves_the_output_folder_is_refused(tmp_path: Path, prefix: str) -> None:
+    assert prefix_fault(prefix)
+    with pytest.raises(SaveError, match="leaves the output folder"):
+        save_numbered(tmp_path / "out", prefix, ".png", b"")
+    assert names(tmp_path) == []
+
+
+def test_a_prefix_that_leaves_by_a_symbolic_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "outside")
+    with pytest.raises(SaveError, match="by a symbolic link"):
+        save_numbered(tmp_path / "out", "link/fox", ".png", b"")
+    assert names(tmp_path / "outside") == []
+
+
+def test_an_output_folder_that_is_itself_a_link_is_fine(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "real")
+    assert save_numbered(tmp_path / "out", "a/fox", ".png", b"") == tmp_path / "out" / "a" / "fox_00001_.png"
+
+
+@pytest.mark.parametrize("prefix", ["", ".", "/", "./."])
+def test_a_prefix_without_a_name_is_refused(tmp_path: Path, prefix: str) -> None:
+    with pytest.raises(SaveError, match="names no file"):
+        save_numbered(tmp_path, prefix, ".png", b"")
+
+
+def test_a_nul_in_a_prefix_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SaveError, match="NUL"):
+        save_numbered(tmp_path, "fo\0x", ".png", b"")
+
+
+@pytest.mark.parametrize("prefix", ["fox", "a/fox", "..fox", "fox...", "狐"])
+def test_ordinary_prefixes_have_no_fault(tmp_path: Path, prefix: str) -> None:
+    assert prefix_fault(prefix) is None
+    assert save_numbered(tmp_path, prefix, ".png", b"").exists()
+
+
+def test_tokens_become_size_and_local_time() -> None:
+    now = datetime(2026, 3, 4, 5, 6, 7)
+    prefix = "%year%-%month%-%day%/%hour%%minute%%second%_%width%x%height%"
+    assert expand_tokens(prefix, width=640, height=48, now=now) == "2026-03-04/050607_640x48"
+
+
+def test_unknown_tokens_and_lone_percent_signs_stay() -> None:
+    prefix = "100%_%date:yyyy%_%WIDTH%_%widthx%"
+    assert expand_tokens(prefix, width=1, height=1) == prefix
+
+
+# -- inputs -----------------------------------------------------------------------------------------
+
+
+def test_the_first_folder_that_has_the_file_wins(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "fox.png").touch()
+    assert find_input("fox.png", [tmp_path / "b", tmp_path / "a"]) == tmp_path / "b" / "fox.png"
+
+
+def test_a_name_may_be_in_a_subfolder_or_absolute(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "fox.png").touch()
+    assert find_input("sub/fox.png", [tmp_path]) == tmp_path / "sub" / "fox.png"
+    assert find_input(str(tmp_path / "sub" / "fox.png"), []) == tmp_path / "sub" / "fox.png"
+
+
+def test_a_missing_file_is_reported_with_the_folders_and_close_names(tmp_path: Path) -> None:
+    (tmp_path / "fox.png").touch()
+    (tmp_path / "tea.png").touch()
+    with pytest.raises(InputNotFoundError) as caught:
+        find_input("foks.png", [tmp_path, tmp_path / "absent"])
+    assert str(caught.value) == (
+        f"no file 'foks.png'; looked in {tmp_path}, {tmp_path / 'absent'}; did you mean 'fox.png'?"
+    )
+
+
+@pytest.mark.parametrize("name", ["", ".", "x" * 5000, "fo\0x"])
+def test_names_that_can_be_no_file_are_merely_missing(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputNotFoundError, match="no file"):
+        find_input(name, [tmp_path])
+
+
+def test_a_digest_is_the_sha256_of_the_content(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"abc" * 100_000)
+    assert digest(tmp_path / "x") == hashlib.sha256(b"abc" * 100_000).hexdigest()

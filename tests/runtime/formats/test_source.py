@@ -1,0 +1,100 @@
+"""A workflow comes from a JSON file or from a picture; what carries none is named with the fix."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image, PngImagePlugin
+from small import shipped
+
+from run_graph.graph import WorkflowError
+from run_graph.runtime.formats.source import read_source
+from run_graph.runtime.images.exif import mflux_comment
+
+
+def picture(folder: Path, name: str = "a.png", text: dict[str, str] | None = None, **options: object) -> Path:
+    chunks = PngImagePlugin.PngInfo()
+    for keyword, value in (text or {}).items():
+        chunks.add_text(keyword, value)
+    if name.endswith(".png"):
+        options["pnginfo"] = chunks
+    Image.new("RGB", (8, 8)).save(folder / name, **options)
+    return folder / name
+
+
+def fault(path: Path) -> str:
+    with pytest.raises(WorkflowError) as caught:
+        read_source(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    return str(caught.value)
+
+
+def test_inputs_are_sought_beside_a_workflow_file_and_then_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.json").write_text(shipped("redux").dumps())
+    source = read_source(Path("sub/a.json"))
+    assert source.workflow == shipped("redux")
+    assert [folder.resolve() for folder in source.folders] == [tmp_path / "sub", tmp_path]
+
+
+def test_inputs_of_a_picture_are_sought_beside_it_and_then_where_its_run_found_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    text = {"prompt": shipped("redux").dumps(), "run_graph": '{"input_directories": ["../in", 7]}'}
+    source = read_source(picture(tmp_path, text=text))
+    assert source.workflow == shipped("redux")
+    assert list(source.folders) == [tmp_path, tmp_path / "../in", Path("/")]
+
+
+@pytest.mark.parametrize("settings", [None, "", "nonsense", "[]", '{"input_directories": 3}'])
+def test_a_picture_by_comfyui_needs_no_settings_of_ours(tmp_path: Path, settings: str | None) -> None:
+    text = {"prompt": shipped("redux").dumps()}
+    if settings is not None:
+        text["run_graph"] = settings
+    assert read_source(picture(tmp_path, text=text)).workflow == shipped("redux")
+
+
+def test_the_suffix_may_be_in_capitals(tmp_path: Path) -> None:
+    path = picture(tmp_path, text={"prompt": shipped("redux").dumps()})
+    assert read_source(path.rename(tmp_path / "A.PNG")).workflow == shipped("redux")
+
+
+def test_a_picture_without_a_workflow_is_named_with_the_mend(tmp_path: Path) -> None:
+    message = fault(picture(tmp_path))
+    assert "the picture carries no workflow. Give a picture that run-graph" in message
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_mfluxs_settings_become_the_workflow_that_they_mean(tmp_path: Path, name: str) -> None:
+    path = picture(tmp_path, name, exif=mflux_comment({"prompt": "a fox", "seed": 7}))
+    inputs = [spec.inputs for spec in read_source(path).workflow.nodes.values()]
+    assert [found["prompt"] for found in inputs if "prompt" in found] == ["a fox"]
+    assert [found["seed"] for found in inputs if "seed" in found] == [7]
+
+
+def test_a_damaged_workflow_in_a_picture_is_named_with_the_place(tmp_path: Path) -> None:
+    message = fault(picture(tmp_path, text={"prompt": '{"a": '}))
+    assert "line 1, column" in message
+
+
+def test_comfyuis_editor_format_in_a_picture_is_recognised(tmp_path: Path) -> None:
+    assert "editor format" in fault(picture(tmp_path, text={"prompt": '{"nodes": [], "links": []}'}))
+
+
+def test_a_picture_that_is_cut_short_is_named(tmp_path: Path) -> None:
+    path = picture(tmp_path)
+    path.write_bytes(path.read_bytes()[:20])
+    assert fault(path)
+
+
+def test_text_that_calls_itself_a_picture_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("hello")
+    assert "not a picture" in fault(tmp_path / "a.png")
+
+
+def test_a_missing_picture_is_a_missing_file(tmp_path: Path) -> None:
+    picture(tmp_path, "fox.png")
+    assert "there is no such file. Did you mean 'fox.png'?" in fault(tmp_path / "fxo.png")

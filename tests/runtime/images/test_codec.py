@@ -1,0 +1,334 @@
+"""Pictures of every kind load as they are meant to be seen; what cannot load is named in one line."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+import time
+import tracemalloc
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from run_graph.runtime.images import codec as images
+from run_graph.runtime.images.codec import ImageError
+from run_graph.runtime.images.exif import mflux_comment, read_mflux_comment
+from run_graph.runtime.images.png_text import read_text
+
+ORIENTATION = 0x0112
+
+
+def colours(height: int = 4, width: int = 6) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def saved(tmp_path: Path, image: Image.Image, name: str = "a.png", **options: object) -> Path:
+    image.save(tmp_path / name, **options)
+    return tmp_path / name
+
+
+def load_8_bit(path: Path) -> np.ndarray:
+    """The loaded pixels as ``(H, W, 3)`` whole steps."""
+    steps = images.load(path)[0][0] * 255
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
+    return np.round(steps).astype(int)
+
+
+# -- loading ----------------------------------------------------------------------------------------
+
+
+def test_an_opaque_picture_loads_exactly_with_an_empty_mask_of_its_size(tmp_path: Path) -> None:
+    pixels, mask = images.load(saved(tmp_path, Image.fromarray(colours())))
+    assert pixels.dtype == mask.dtype == np.float32
+    np.testing.assert_array_equal(pixels, (colours() / np.float32(255))[None])
+    np.testing.assert_array_equal(mask, np.zeros((1, 4, 6)))
+
+
+def test_transparency_is_laid_over_white_and_inverted_into_the_mask(tmp_path: Path) -> None:
+    rgba = np.array([[[255, 0, 0, 0], [255, 0, 0, 51], [255, 0, 0, 255]]], np.uint8)
+    path = saved(tmp_path, Image.fromarray(rgba))
+    np.testing.assert_array_equal(load_8_bit(path), [[[255, 255, 255], [255, 204, 204], [255, 0, 0]]])
+    np.testing.assert_allclose(images.load(path)[1], [[[1, 0.8, 0]]], atol=1e-7)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_a_transparent_picture_equals_mfluxs_reading_of_it(tmp_path: Path, mode: str) -> None:
+    image_util = pytest.importorskip("mflux.utils.image_util")
+    rgba = np.concatenate([colours(), colours()[..., :1]], axis=-1)
+    image = Image.fromarray(rgba)
+    image = image.quantize() if mode == "P" else image.convert(mode)
+    path = saved(tmp_path, image)
+    np.testing.assert_array_equal(load_8_bit(path), np.asarray(image_util.ImageUtil.load_image(path)))
+
+
+# What turns the stored pixels into the upright picture (EXIF 2.32, tag Orientation).
+UPRIGHT = {
+    1: lambda stored: stored,
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
+    8: lambda stored: np.rot90(stored),
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_the_exif_orientation_is_applied_to_pixels_and_mask(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    path = saved(tmp_path, Image.fromarray(colours()), exif=exif)
+    expected = UPRIGHT[orientation](colours())
+    np.testing.assert_array_equal(load_8_bit(path), expected)
+    assert images.load(path)[1].shape == (1, *expected.shape[:2])
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [("1", "png"), ("L", "png"), ("P", "gif"), ("CMYK", "tiff"), ("YCbCr", "jpg"), ("CMYK", "jpg")],
+)
+def test_other_modes_load_as_pil_converts_them(tmp_path: Path, mode: str, suffix: str) -> None:
+    path = saved(tmp_path, Image.fromarray(colours()).convert(mode), f"a.{suffix}")
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(load_8_bit(path), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_16_bit_grey_keeps_its_precision(tmp_path: Path, suffix: str) -> None:
+    grey = np.array([[0, 1, 256, 32768, 65535]], np.uint16)
+    pixels, mask = images.load(saved(tmp_path, Image.fromarray(grey), f"a.{suffix}"))
+    np.testing.assert_allclose(pixels, np.repeat(grey[None, :, :, None] / 65535, 3, axis=3), atol=1e-7)
+    assert mask.shape == (1, 1, 5)
+
+
+@pytest.mark.parametrize(("values", "expected"), [([0, 0.25, 1], [0, 0.25, 1]), ([0, 51, 255], [0, 0.2, 1])])
+def test_floats_count_as_unit_range_or_as_bytes(
+    tmp_path: Path, values: list[float], expected: list[float]
+) -> None:
+    path = saved(tmp_path, Image.fromarray(np.array([values], np.float32)), "a.tiff")
+    np.testing.assert_allclose(images.load(path)[0][0, 0, :, 0], expected, atol=1e-7)
+
+
+def test_an_animation_gives_its_first_frame(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    path = saved(tmp_path, frames[0], "a.gif", save_all=True, append_images=frames[1:])
+    assert (load_8_bit(path) == [255, 0, 0]).all()
+
+
+@pytest.mark.parametrize("name", ["sunset.png", "teapot.png"])
+def test_the_pictures_that_the_workflows_use_are_small_opaque_and_load(name: str) -> None:
+    path = Path(__file__).parents[3] / "workflows" / "images" / name
+    assert path.stat().st_size < 200_000
+    pixels, mask = images.load(path)
+    assert pixels.std() > 0.1
+    assert not mask.any()
+
+
+@pytest.mark.parametrize("suffix", ["avif", "bmp", "ico", "jp2", "mpo", "ppm", "qoi", "tiff", "webp"])
+def test_the_usual_formats_are_read(tmp_path: Path, suffix: str) -> None:
+    flat = Image.new("RGB", (32, 32), (200, 100, 50))
+    path = saved(tmp_path, flat, f"a.{suffix}")
+    np.testing.assert_allclose(load_8_bit(path), np.asarray(flat), atol=4)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_damaged_exif_does_not_keep_the_picture_from_loading(tmp_path: Path) -> None:
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + bytes(range(40))
+    path = saved(tmp_path, Image.fromarray(colours()), exif=exif)
+    np.testing.assert_array_equal(load_8_bit(path), colours())
+
+
+# -- refusing ---------------------------------------------------------------------------------------
+
+
+def huge_png(width: int, height: int) -> bytes:
+    """A PNG of that size on paper, and next to nothing in it."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [header, b"IDAT" + zlib.compress(bytes(1000))]
+    framed = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+
+
+def faulty(tmp_path: Path, kind: str) -> Path:
+    """A path that cannot be loaded, in the way that `kind` says."""
+    path = tmp_path / f"{kind}.png"
+    png = io.BytesIO()
+    Image.fromarray(colours(100, 100)).save(png, "PNG")
+    content = {
+        "empty": b"",
+        "text": b"hello, I am no picture at all",
+        "truncated": png.getvalue()[: len(png.getvalue()) // 2],
+        "signature": png.getvalue()[:8],
+        "flipped": png.getvalue()[:60] + b"\0" * 40 + png.getvalue()[100:],
+        "huge": huge_png(60_000, 60_000),
+        "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
+    }
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind != "missing":
+        path.write_bytes(content[kind])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing", "no such file; check the name"),
+        ("folder", "a folder, not a picture"),
+        ("pipe", "not an ordinary file"),
+        ("empty", "the file is empty"),
+        ("text", "not a picture in a known format; export it"),
+        ("postscript", "not a picture in a known format; export it"),
+        ("signature", "damaged, or not a picture"),
+        ("truncated", "cannot be decoded .*; export it again"),
+        ("flipped", "cannot be decoded .*; export it again"),
+        ("huge", "exceeds the limit of 178,956,970 pixels; scale the picture down"),
+    ],
+)
+def test_what_is_no_picture_is_named_in_one_line_with_the_mend(
+    tmp_path: Path, kind: str, message: str
+) -> None:
+    path = faulty(tmp_path, kind)
+    with pytest.raises(ImageError, match=message) as caught:
+        images.load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "empty", "text", "signature", "huge"])
+def test_the_cheap_check_gives_the_same_line_as_loading(tmp_path: Path, kind: str) -> None:
+    path = faulty(tmp_path, kind)
+    with pytest.raises(ImageError) as caught:
+        images.load(path)
+    assert images.check(path) == str(caught.value)
+
+
+def test_the_cheap_check_finds_nothing_in_a_good_picture(tmp_path: Path) -> None:
+    assert images.check(saved(tmp_path, Image.fromarray(colours()))) is None
+
+
+def test_a_file_that_may_not_be_read_is_named_with_the_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path = saved(tmp_path, Image.fromarray(colours()))
+    monkeypatch.setattr(images.Image, "open", denied)
+    with pytest.raises(ImageError, match="change the file's permissions"):
+        images.load(path)
+
+
+@pytest.mark.parametrize("side", [13_500, 60_000])
+def test_a_picture_above_the_limit_is_refused_at_once_and_without_its_memory(
+    tmp_path: Path, side: int
+) -> None:
+    path = tmp_path / "huge.png"
+    path.write_bytes(huge_png(side, side))
+    tracemalloc.start()
+    began = time.perf_counter()
+    with pytest.raises(ImageError, match="exceeds the limit"):
+        images.load(path)
+    assert time.perf_counter() - began < 1
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_random_damage_never_escapes_as_another_exception(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "damaged"
+    for suffix in ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"):
+        buffer = io.BytesIO()
+        Image.fromarray(colours(20, 20)).save(buffer, suffix)
+        for _ in range(30):
+            data = bytearray(buffer.getvalue())
+            for position in rng.integers(0, len(data), 5):
+                data[position] = rng.integers(0, 256)
+            path.write_bytes(data)
+            try:
+                pixels, mask = images.load(path)
+            except ImageError:
+                continue
+            assert pixels.shape[:3] == mask.shape
+
+
+# -- writing ----------------------------------------------------------------------------------------
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def test_a_png_written_and_loaded_is_the_same_picture_rounded_to_8_bits(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).random((5, 7, 3), np.float32)
+    loaded = images.load(write(tmp_path / "a.png", images.to_png(pixels, {})))[0][0]
+    np.testing.assert_allclose(loaded, pixels, atol=0.5 / 255 + 1e-6)
+
+
+def test_samples_are_rounded_and_clipped_not_truncated(tmp_path: Path) -> None:
+    values = np.array([-1, 0.4, 0.6, 254.6, 255.4, 999]) / 255
+    data = images.to_png(np.repeat(values[None, :, None], 3, axis=2), {})
+    assert load_8_bit(write(tmp_path / "a.png", data))[0, :, 0].tolist() == [0, 0, 1, 255, 255, 255]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_values_that_are_no_numbers_are_refused(bad: float) -> None:
+    with pytest.raises(ImageError, match="no numbers"):
+        images.to_png(np.full((2, 2, 3), bad), {})
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 2, 3), (2, 2), (2, 2, 4), (0, 2, 3)])
+def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ImageError, match=r"\(height, width, 3\)"):
+        images.to_png(np.zeros(shape), {})
+
+
+def test_text_is_kept_latin_or_not_and_pil_reads_the_same(tmp_path: Path) -> None:
+    text = {"prompt": json.dumps({"a": 1}), "workflow": "a café\n" * 1000, "note": "狐 🦊"}
+    path = write(tmp_path / "a.png", images.to_png(np.zeros((2, 2, 3)), text))
+    assert read_text(path) == text
+    with Image.open(path) as image:
+        assert image.text == text
+
+
+def test_mfluxs_own_reader_reads_the_comment_that_we_write(tmp_path: Path) -> None:
+    reader = pytest.importorskip("mflux.utils.metadata_reader")
+    settings = {"seed": 42, "prompt": "a fox 狐", "guidance": 3.5}
+    data = images.to_png(np.zeros((2, 2, 3)), {"prompt": "{}"}, exif=mflux_comment(settings))
+    path = write(tmp_path / "a.png", data)
+    assert reader.MetadataReader.read_exif_metadata(path) == settings
+    assert read_mflux_comment(path) == settings
+    assert read_text(path) == {"prompt": "{}"}
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_the_comment_of_a_picture_saved_by_mflux_is_read(tmp_path: Path, suffix: str) -> None:
+    image_util = pytest.importorskip("mflux.utils.image_util")
+    settings = {"seed": 42, "prompt": "a fox 狐", "steps": 4, "model_config": "dev"}
+    path = tmp_path / f"a.{suffix}"
+    image_util.ImageUtil.save_image(Image.fromarray(colours()), path, metadata=settings)
+    assert read_mflux_comment(path) == settings
+
+
+@pytest.mark.parametrize(
+    "comment", [b"", b"ASCII\0\0\0a holiday", b"ASCII\0\0\0[1]", b"\xff\xfe", b"[" * 9999]
+)
+def test_a_comment_of_another_program_is_no_settings(tmp_path: Path, comment: bytes) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9286] = comment
+    assert read_mflux_comment(saved(tmp_path, Image.fromarray(colours()), exif=exif)) is None
+
+
+def test_a_picture_without_exif_has_no_settings(tmp_path: Path) -> None:
+    assert read_mflux_comment(saved(tmp_path, Image.fromarray(colours()))) is None

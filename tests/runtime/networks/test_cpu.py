@@ -1,0 +1,85 @@
+"""Arranging products for the CPU changes their speed alone."""
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+import pytest
+
+from run_graph.runtime.networks import cpu
+
+
+@pytest.fixture(params=[True, False], ids=["cpu", "gpu"])
+def on_cpu(request, monkeypatch):
+    monkeypatch.setattr(cpu, "on_cpu", lambda: request.param)
+    return request.param
+
+
+@pytest.mark.parametrize(("channels", "outputs"), [(16, 32), (32, 3)])
+def test_convolution_equals_mlx(channels, outputs, on_cpu):
+    layer = nn.Conv2d(channels, outputs, kernel_size=3, padding=1)
+    x = mx.random.normal((2, 5, 7, channels), key=mx.random.key(0))
+    result = cpu.convolve(layer, x)
+    assert result.shape == (2, 5, 7, outputs)
+    np.testing.assert_allclose(np.array(result), np.array(layer(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_an_arranged_layer_keeps_its_weights_and_its_results(on_cpu, bias):
+    mx.random.seed(0)
+    module = nn.Sequential(nn.Linear(64, 128), nn.Linear(128, 64, bias=bias))
+    x, weight = mx.random.normal((2, 3, 64)), module.layers[0].weight
+    before = np.array(module(x))
+    cpu.use_numpy_linears(module)
+    assert isinstance(module.layers[0], cpu.HostLinear) == on_cpu
+    assert module.layers[0].weight is weight
+    np.testing.assert_allclose(np.array(module(x)), before, atol=1e-5)
+
+
+def test_an_arranged_layer_computes_in_half_precision_as_mlx_does(monkeypatch):
+    monkeypatch.setattr(cpu, "on_cpu", lambda: True)
+    module = nn.Sequential(nn.Linear(64, 32))
+    module.set_dtype(mx.bfloat16)
+    x = mx.random.normal((3, 64), key=mx.random.key(0)).astype(mx.bfloat16)
+    before = module(x)
+    cpu.use_numpy_linears(module)
+    assert module(x).dtype == mx.bfloat16
+    assert mx.array_equal(module(x), before).item()
+
+
+def test_arranging_leaves_quantised_layers_alone(monkeypatch):
+    monkeypatch.setattr(cpu, "on_cpu", lambda: True)
+    module = nn.Sequential(nn.Linear(64, 128))
+    nn.quantize(module, bits=4)
+    packed = module.layers[0].weight
+    cpu.use_numpy_linears(module)
+    assert module.layers[0].weight is packed
+    assert type(module.layers[0]) is nn.QuantizedLinear
+
+
+@pytest.mark.parametrize("mask_shape", [None, (300, 310), (2, 1, 1, 310), (1, 3, 300, 310)])
+def test_attention_equals_mlx(on_cpu, mask_shape):
+    keys = mx.random.split(mx.random.key(1), 4)
+    q = 3 * mx.random.normal((2, 300, 3, 8), key=keys[0]).transpose(0, 2, 1, 3)
+    k, v = (mx.random.normal((2, 3, 310, 8), key=key) for key in keys[1:3])
+    mask = None if mask_shape is None else mx.random.normal(mask_shape, key=keys[3])
+    result = cpu.attention(q, k, v, 0.7, mask)
+    if not on_cpu:
+        assert result is None
+        return
+    expected = mx.fast.scaled_dot_product_attention(q, k, v, scale=0.7, mask=mask)
+    np.testing.assert_allclose(np.array(result), np.array(expected), atol=1e-5)
+
+
+def test_attention_of_large_logits_does_not_overflow(monkeypatch):
+    monkeypatch.setattr(cpu, "on_cpu", lambda: True)
+    q = mx.full((1, 1, 4, 8), 100.0)
+    result = cpu.attention(q, q, q, 1.0, None)
+    assert mx.allclose(result, q).item()
+
+
+def test_causal_and_half_precision_attention_is_left_to_mlx(monkeypatch):
+    monkeypatch.setattr(cpu, "on_cpu", lambda: True)
+    q = mx.ones((1, 1, 4, 8))
+    assert cpu.attention(q, q, q, 1.0, "causal") is None
+    q = q.astype(mx.bfloat16)
+    assert cpu.attention(q, q, q, 1.0, None) is None
