@@ -7,9 +7,9 @@ leave it as it is. (Nothing enforces that: it would double what an event costs, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 from weakref import ReferenceType
 
 from run_graph.graph.node import Outputs
@@ -182,6 +182,18 @@ class RunFinished(Event):
 
 
 Listener = Callable[[Event], None]
+
+
+class RunView(Protocol):
+    """What a service may see of the run that it serves."""
+
+    def emit(self, event: Event) -> None:
+        """Add an event to the run's stream."""
+        ...
+
+    def pending_values(self) -> Iterator[Any]:
+        """The values that nodes which have not finished will read, as far as they are computed."""
+        ...
 
 
 def _without_outputs(event: NodeFinished | NodeReused) -> dict[str, Any]:

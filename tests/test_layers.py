@@ -1,4 +1,4 @@
-"""Dependencies point one way: graph <- runtime <- nodes; and what loads quickly stays quick."""
+"""Dependencies point one way, between layers and between the rooms of runtime/; quick things load quickly."""
 
 import ast
 import subprocess
@@ -11,16 +11,55 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"mlx", "mflux", "PIL", "torch", "transformers", "diffusers", "numpy"}
-PACKAGES = ["graph", "runtime", "nodes"]
+PACKAGES = ("graph", "runtime", "nodes")
+
+# Each room may import those of the rows above it, and no other of its own row. "vocabulary" is what lies
+# loose in runtime/: the words that all rooms speak.
+ROWS = [
+    {"graph"},
+    {"vocabulary"},
+    {"cache", "files", "images"},
+    {"networks"},
+    {"sampling", "models"},
+    {"engine"},
+    {"formats", "sweep"},
+    {"contact_sheet"},
+    {"cli"},
+    {"nodes"},
+    {"training", "benchmarks"},
+]
+# Within a row: the cache writes its files as all files are written.
+WITHIN_A_ROW = {("cache", "files"), ("sampling", "models")}
+VOCABULARY = {"__init__", "device", "errors", "events", "generation", "units", "values", "versions"}
 
 
-def modules(package: str) -> dict[str, Path]:
-    """Dotted names of a package's modules and where they lie."""
+def modules() -> dict[str, Path]:
+    """Dotted names of the product's modules and where they are."""
     found = {}
-    for path in (ROOT / package).rglob("*.py"):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(("run_graph", *(parts[:-1] if parts[-1] == "__init__" else parts)))] = path
     return found
+
+
+def room(module: str) -> str:
+    """The room of a module; "" for what is not the product's."""
+    top, *inner = module.split(".")
+    if top in {"training", "benchmarks"}:
+        return top
+    if top in PACKAGES:
+        return f"{top} without run_graph"
+    if top != "run_graph":
+        return ""
+    if inner[0] != "runtime":
+        return inner[0]
+    is_folder = len(inner) > 1 and (ROOT / "runtime" / inner[1]).is_dir()
+    return inner[1] if is_folder else "vocabulary"
+
+
+def row(name: str) -> int:
+    return next(number for number, rooms in enumerate(ROWS) if name in rooms)
 
 
 def imported(path: Path, *, everywhere: bool) -> Iterator[str]:
@@ -46,54 +85,83 @@ def at_import_time(tree: ast.AST) -> Iterator[ast.AST]:
         yield from at_import_time(node)
 
 
-@pytest.mark.parametrize(
-    ("package", "forbidden"),
-    [
-        ("graph", {"runtime", "nodes", "training", "mlx", "mflux", "PIL"}),
-        ("runtime", {"nodes", "training"}),
-        ("nodes", {"training"}),
-    ],
-)
-def test_no_module_imports_upwards(package: str, forbidden: set[str]) -> None:
+def arrows() -> Iterator[tuple[str, str, str]]:
+    """Each import from one room into another: the importing module and both rooms."""
+    for name, path in modules().items():
+        for target in imported(path, everywhere=True):
+            source, sink = room(name), room(target)
+            if sink and sink != source:
+                yield name, source, sink
+
+
+def test_every_file_lies_in_a_known_room() -> None:
+    rooms = {room(name) for name in modules()}
+    assert rooms == set().union(*ROWS) - {"training", "benchmarks"}
+    assert {path.stem for path in (ROOT / "runtime").glob("*.py")} == VOCABULARY
+
+
+def test_imports_run_down_the_rows_only() -> None:
     offences = [
-        f"{name} imports {target}"
-        for name, path in modules(package).items()
-        for target in imported(path, everywhere=True)
-        if target.split(".")[0] in forbidden
+        f"{name} ({source}) imports {sink}"
+        for name, source, sink in arrows()
+        if sink not in set().union(*ROWS) or (row(sink) >= row(source) and (source, sink) not in WITHIN_A_ROW)
     ]
     assert offences == []
 
 
+def test_rooms_do_not_import_each_other_in_a_circle() -> None:
+    graph: nx.DiGraph[str] = nx.DiGraph((source, sink) for _, source, sink in arrows())
+    assert {"graph", "engine", "cli"} <= set(graph)
+    assert sorted(nx.simple_cycles(graph)) == []
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_modules_do_not_import_each_other_in_a_circle(package: str) -> None:
-    names = modules(package)
+    names = {name: path for name, path in modules().items() if name.split(".")[1] == package}
     graph: nx.DiGraph[str] = nx.DiGraph()
     for name, path in names.items():
         for target in imported(path, everywhere=False):
             while target and target not in names:
                 target = target.rpartition(".")[0]
-            if target and target != package:  # the package's own __init__ gathers the others
+            if target and target != f"run_graph.{package}":  # the package's own __init__ gathers the others
                 graph.add_edge(name, target)
+    assert len(graph) > 5
     assert sorted(nx.simple_cycles(graph)) == []
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_bare_import_of_a_folder_is_refused(package: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {package}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert f"import run_graph.{package} instead of {package}" in done.stderr
+
+
 def loaded_by(code: str) -> set[str]:
-    """The top-level modules that a fresh interpreter has loaded after running ``code``."""
-    script = f"{code}\nimport sys\nprint('\\nLOADED', *{{name.partition('.')[0] for name in sys.modules}})"
+    """What a fresh interpreter has loaded after running ``code``: top-level packages, and our layers."""
+    script = f"{code}\nimport sys\nprint('\\nLOADED', *sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    return set(done.stdout.rpartition("LOADED")[2].split())
+    names = done.stdout.rpartition("LOADED")[2].split()
+    return {".".join(name.split(".")[: 2 if name.startswith("run_graph.") else 1]) for name in names}
 
 
 def test_the_graph_layer_loads_no_model_code() -> None:
     loaded = loaded_by("import run_graph.graph")
-    assert "pydantic" in loaded
-    assert not loaded & (HEAVY | {"runtime", "nodes", "networkx"})
+    assert {"pydantic", "run_graph.graph"} <= loaded
+    assert not loaded & (HEAVY | {"run_graph.runtime", "run_graph.nodes", "networkx"})
 
 
 def test_the_engine_loads_no_model_code() -> None:
-    assert not loaded_by("import run_graph.runtime.engine.session") & (HEAVY | {"nodes"})
+    loaded = loaded_by("import run_graph.runtime.engine.session")
+    assert "run_graph.runtime" in loaded
+    assert not loaded & (HEAVY | {"run_graph.nodes"})
+
+
+def test_the_package_itself_loads_nothing() -> None:
+    assert not loaded_by("import run_graph") & (HEAVY | {"pydantic", "run_graph.graph", "run_graph.runtime"})
 
 
 QUIET = "import contextlib, io\nfrom run_graph.runtime.cli.main import main\n"

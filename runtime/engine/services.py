@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
-from run_graph.runtime.events import Event
+from run_graph.runtime.events import Event, RunView
 
 Service = TypeVar("Service")
-
-
-class RunView(Protocol):
-    """What a service may see of the run that it serves."""
-
-    def emit(self, event: Event) -> None:
-        """Add an event to the run's stream."""
-        ...
-
-    def pending_values(self) -> Iterator[Any]:
-        """The values that nodes which have not finished will read, as far as they are computed."""
-        ...
 
 
 @runtime_checkable

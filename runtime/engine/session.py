@@ -71,7 +71,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class _View:
-    """What services see of a run (:class:`runtime.engine.services.RunView`)."""
+    """What services see of a run (:class:`runtime.events.RunView`)."""
 
     emit: Listener
     pending_values: Callable[[], Iterator[Any]]

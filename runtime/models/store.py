@@ -33,7 +33,7 @@ from run_graph.runtime.units import bytes_text
 if TYPE_CHECKING:
     from mflux.models.common.tokenizer.tokenizer import BaseTokenizer
 
-    from run_graph.runtime.engine.services import RunView
+    from run_graph.runtime.events import RunView
     from run_graph.runtime.models.loading import LoadedComponent
     from run_graph.runtime.networks.transformer import FluxTransformer
 

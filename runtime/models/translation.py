@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from run_graph.runtime.device import release_cache
-from run_graph.runtime.engine.services import RunView
 from run_graph.runtime.errors import ModelError
-from run_graph.runtime.events import Event, ModelEvicted, ModelLoaded, NodeStarted, RunFinished
+from run_graph.runtime.events import Event, ModelEvicted, ModelLoaded, NodeStarted, RunFinished, RunView
 
 DEFAULT_MODEL = "mlx-community/Qwen2.5-1.5B-Instruct-4bit"
 COMPONENT = "language_model"
