@@ -132,6 +132,19 @@ def lazy_inputs_of(node_class: type[Node]) -> frozenset[str]:
 
 
 @cache
+def parameters_of(node_class: type[Node]) -> Mapping[str, InputSpec]:
+    """The inputs of a node class that take literals, by name, in the order of their declaration."""
+    return MappingProxyType(
+        {name: spec for name, spec in inputs_of(node_class).items() if not spec.link_only}
+    )
+
+
+def parameter_values(node: Node) -> dict[str, Any]:
+    """The values of a node's parameters by name; links where it has not run."""
+    return {name: getattr(node, name) for name in parameters_of(type(node))}
+
+
+@cache
 def output_table(node_class: type[Node]) -> Mapping[int | str, OutputSpec]:
     """The outputs of a node class by slot number and by name: all ways in which a link may name them."""
     table: dict[int | str, OutputSpec] = {}

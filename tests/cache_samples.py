@@ -13,7 +13,9 @@ from run_graph.runtime.generation import Generation, Reference
 from run_graph.runtime.values import Conditioning, Image, Latent, Mask, ReduxTokens, Vision
 
 REFERENCE = Reference(path="fox.png", mode="low", tokens=36, strength=0.5)
-GENERATION = Generation("a fox", (REFERENCE,), 2**64 - 1, 4, 3.5, 32, 16, "tiny", None, lora_scales=(0.5,))
+GENERATION = Generation(
+    "a fox", (REFERENCE,), "tiny", None, lora_scales=(0.5,), parameters={"seed": 2**64 - 1, "guidance": 3.5}
+)
 
 
 def colours(*shape: int) -> np.ndarray:

@@ -54,17 +54,12 @@ def _generation(generation: Generation) -> Settings:
     references = generation.references
     return {
         "prompt": generation.prompt,
-        "seed": generation.seed,
-        "steps": generation.steps,
-        "guidance": generation.guidance,
-        "width": generation.width,
-        "height": generation.height,
+        **generation.parameters,
         "model": generation.model,
         "base_model": generation.base_model,
         "quantize": generation.quantize,
         "lora_paths": list(generation.lora_paths),
         "lora_scales": list(generation.lora_scales),
-        "step_reuse": generation.step_reuse,
         "redux_model": _common([reference.redux_model for reference in references]),
         "redux_mode": _common([_mode(reference.mode, reference.factor) for reference in references]),
         "interpolation_mode": _common([reference.interpolation for reference in references]),
