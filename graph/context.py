@@ -64,5 +64,5 @@ class Context(Environment, Protocol):
     def provenance(self) -> dict[str, Any]:
         """What an output node may write beside its result: the graph as run (``prompt``, in API
         format), ``seconds`` per finished stage, ``versions``, and ``input_directories``, where inputs were
-        sought. Plain JSON values."""
+        searched for, and ``node_id``, the node's id in ``prompt``. Plain JSON values."""
         ...

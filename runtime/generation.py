@@ -24,6 +24,8 @@ class Reference:
         How it was brought to SigLIP's square, and the resizing kernel.
     redux_model : str or None
         Where the Redux encoder came from, as the workflow names it.
+    redux_quantize : int or None
+        The encoder's bits per weight; None for the checkpoint's precision.
     mode, interpolation : str or None
         How its token grid was reduced; None if it was not.
     factor : float or None
@@ -43,6 +45,7 @@ class Reference:
     tokens: int = 0
     strength: float = 1.0
     redux_model: str | None = None
+    redux_quantize: int | None = None
 
 
 @dataclass(frozen=True)

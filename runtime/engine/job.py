@@ -60,7 +60,7 @@ class CheckedJob:
     def describe(self, node_id: str, seconds: Mapping[str, float]) -> dict[str, Any]:
         """What a node of this job may write beside its result, by ids of this job's workflow alone."""
         if self.job.originals is None:
-            return describe_run(self.as_run, self.job.environment, seconds)
+            return describe_run(self.as_run, self.job.environment, seconds) | {"node_id": node_id}
         return describe_variant(self.as_run, node_id, self.job.originals, self.job.environment, seconds)
 
 

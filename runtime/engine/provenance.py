@@ -45,4 +45,5 @@ def describe_variant(
     """
     needed = workflow.ancestors([node_id])
     own_seconds = {originals[name]: value for name, value in seconds.items() if name in needed}
-    return describe_run(workflow.only(needed).renamed(originals), environment, own_seconds)
+    own = describe_run(workflow.only(needed).renamed(originals), environment, own_seconds)
+    return own | {"node_id": originals[node_id]}

@@ -13,12 +13,16 @@ from argparse import (
     BooleanOptionalAction,
     Namespace,
     RawDescriptionHelpFormatter,
+    _ArgumentGroup,
 )
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+from run_graph.graph.declaration import InputSpec
 from run_graph.runtime.cli.cache_options import add_cache_arguments
+from run_graph.runtime.formats.mflux.parameters import flag_parameters
 from run_graph.runtime.models.components import QUANTIZE_BITS
 from run_graph.runtime.networks.token_counts import KERNELS, MODES
 
@@ -128,7 +132,21 @@ def _add_sampling(made: ArgumentParser) -> None:
     group.add_argument("--guidance", type=_finite, help="3.5")
     group.add_argument("--width", type=_side, help="pixels (1024), rounded down to a multiple of 16")
     group.add_argument("--height", type=_side, help="likewise")
-    group.add_argument("--scheduler", metavar="NAME", help="linear, the only one")
+    group.add_argument("--scheduler", metavar="NAME", help="refused unless linear: see --schedule")
+    for name, spec in flag_parameters().items():
+        _add_parameter(group, name, spec)
+
+
+def _add_parameter(group: _ArgumentGroup, name: str, spec: InputSpec) -> None:
+    """A flag for a parameter that mflux has no flag for, from the node's own declaration."""
+    kinds: dict[str, Callable[[str], Any]] = {"INT": _integer, "FLOAT": _finite}
+    group.add_argument(
+        f"--{name.replace('_', '-')}",
+        type=kinds.get(spec.socket, str),
+        choices=spec.options or None,
+        metavar=None if spec.options else "X",
+        help=f"{spec.description} ({spec.default})".replace("%", "%%"),
+    )
 
 
 def _add_output(made: ArgumentParser) -> None:

@@ -6,11 +6,12 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from run_graph.runtime.cli.mflux.arguments import LORA_REPOSITORY
 from run_graph.runtime.formats.mflux.errors import CommandError
 from run_graph.runtime.formats.mflux.models import base_of, canonical
+from run_graph.runtime.formats.mflux.parameters import recorded_parameters
 from run_graph.runtime.formats.mflux.settings import Settings
 
 Value = TypeVar("Value")
@@ -36,10 +37,7 @@ def settings_given(arguments: Namespace) -> Settings:
         base_model=_base_model(arguments),
         quantize=arguments.quantize,
         seeds=_seeds(arguments),
-        steps=arguments.steps,
-        guidance=arguments.guidance,
-        width=arguments.width,
-        height=arguments.height,
+        parameters=_parameters(arguments),
         redux_model=arguments.redux_model,
         redux_image_paths=_tuple(arguments.redux_image_paths),
         redux_image_strengths=_tuple(arguments.redux_image_strengths),
@@ -51,7 +49,14 @@ def settings_given(arguments: Namespace) -> Settings:
     )
 
 
-def tile_size(arguments: Namespace) -> int:
+def _parameters(arguments: Namespace) -> dict[str, Any]:
+    """The parameters of sampling and decoding that were given, by name."""
+    given = {name: getattr(arguments, name, None) for name in recorded_parameters()}
+    given["tile_size"] = _tile_size(arguments) or None
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _tile_size(arguments: Namespace) -> int:
     """Side of the tiles that the picture is decoded in, pixels; 0 for none. `--low-ram` implies tiles."""
     if arguments.vae_tile_size:
         return int(arguments.vae_tile_size)

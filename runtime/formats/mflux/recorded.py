@@ -17,7 +17,9 @@ from typing import Any
 
 from run_graph.runtime.formats.mflux.errors import CommandError
 from run_graph.runtime.formats.mflux.models import base_of, canonical
-from run_graph.runtime.formats.mflux.settings import PerPicture, Settings
+from run_graph.runtime.formats.mflux.parameters import read_parameters, recorded_parameters
+from run_graph.runtime.formats.mflux.settings import PerPicture, Quantize, Settings
+from run_graph.runtime.images.metadata import NOT_IN_SETTINGS
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -35,7 +37,15 @@ _OTHER_VARIANTS = {
 # What run-graph records as null for a picture whose token grid was left as it is.
 _UNREDUCED = {"redux_mode": "highest", "interpolation_mode": "area"}
 _LINEAR = (None, "linear", "LinearScheduler")
+_RUN_GRAPH = "run its workflow file, or the PNG that carries the graph (run-graph FILE.png)"
 _OWN_KEY = "versions"  # Only run-graph's metadata has it.
+# What run-graph records that is read here, or only informs.
+_OWN_KEYS = {
+    "prompt", "seed", "model", "base_model", "quantize", "lora_paths", "lora_scales",
+    "redux_model", "redux_quantize", "redux_mode", "interpolation_mode", "redux_fit", "redux_resample",
+    "redux_image_paths", "redux_image_strengths", "redux_tokens",
+    _OWN_KEY, "seconds", "input_directories", NOT_IN_SETTINGS,
+}  # fmt: skip
 _PATH_CALL = re.compile(r"""\b(?:Posix|Windows)?Path\(('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\)""")
 
 
@@ -81,6 +91,7 @@ def settings_from(document: Mapping[str, Any]) -> Settings:
     CommandError
         If it was made in a way that run-graph has not, or a value is not of its type; names the key.
     """
+    _refuse_what_settings_cannot_express(document)
     _refuse_other_variants(document)
     paths = _paths(document.get("redux_image_paths"))
     modes = _per_picture(document, "redux_mode")
@@ -90,11 +101,9 @@ def settings_from(document: Mapping[str, Any]) -> Settings:
         base_model=_base_model(document),
         quantize=_typed(document, "quantize", int),
         seeds=None if (seed := _typed(document, "seed", int)) is None else (seed,),
-        steps=_typed(document, "steps", int),
-        guidance=_typed(document, "guidance", float),
-        width=_typed(document, "width", int),
-        height=_typed(document, "height", int),
+        parameters=read_parameters(document),
         redux_model=_redux_model(document),
+        redux_quantize=_redux_quantize(document),
         redux_image_paths=paths,
         redux_image_strengths=_numbers(document, "redux_image_strengths"),
         redux_mode=("highest" if modes is None else modes) if paths else None,
@@ -131,6 +140,20 @@ def _from_picture(path: Path) -> dict[str, Any]:
     return comment
 
 
+def _refuse_what_settings_cannot_express(document: Mapping[str, Any]) -> None:
+    if differences := document.get(NOT_IN_SETTINGS):
+        raise CommandError(
+            f"the picture was made with what settings cannot express: {'; '.join(map(str, differences))}",
+            _RUN_GRAPH,
+        )
+    unknown = set(document) - _OWN_KEYS - set(recorded_parameters()) if _OWN_KEY in document else ()
+    if unknown:
+        raise CommandError(
+            f"the picture's settings hold {', '.join(sorted(unknown))}, which this version does not know",
+            "use the version of run-graph that made it, or run its graph",
+        )
+
+
 def _refuse_other_variants(document: Mapping[str, Any]) -> None:
     for key, meaning in _OTHER_VARIANTS.items():
         if document.get(key):
@@ -161,8 +184,20 @@ def _redux_model(document: Mapping[str, Any]) -> str | None:
     """Only run-graph records it."""
     name = document.get("redux_model")
     if isinstance(name, list):
-        raise CommandError("the picture was made with several Redux models (redux_model); run its graph")
+        raise CommandError("the picture was made with several Redux models (redux_model)", _RUN_GRAPH)
     return None if name is None else _text(name, "redux_model")
+
+
+def _redux_quantize(document: Mapping[str, Any]) -> Quantize | None:
+    """Only run-graph records it: bits, or "none"."""
+    bits = document.get("redux_quantize")
+    if isinstance(bits, list):
+        raise CommandError(
+            "the picture was made with Redux at several precisions (redux_quantize)", _RUN_GRAPH
+        )
+    if bits is not None and bits != "none" and not (isinstance(bits, int) and not isinstance(bits, bool)):
+        raise CommandError(f"the recorded redux_quantize is {bits!r}, which is neither bits nor 'none'")
+    return bits
 
 
 def _paths(value: Any) -> tuple[str, ...] | None:
@@ -205,8 +240,6 @@ def _typed(document: Mapping[str, Any], key: str, kind: type) -> Any:
     value = document.get(key)
     if value is None or (isinstance(value, kind) and not isinstance(value, bool)):
         return value
-    if kind is float and _is_number(value):
-        return float(value)
     raise CommandError(f"the recorded {key} is {value!r}, which is no {kind.__name__}")
 
 

@@ -3,14 +3,16 @@
 import io
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from run_graph.runtime.cli import mflux as mflux_command
 from run_graph.runtime.cli.mflux.arguments import parse, parser
 from run_graph.runtime.cli.mflux.invocation import job_of
-from run_graph.runtime.cli.mflux.options import settings_given, tile_size
+from run_graph.runtime.cli.mflux.options import settings_given
 from run_graph.runtime.formats.mflux.errors import CommandError
+from run_graph.runtime.formats.mflux.parameters import flag_parameters, recorded_parameters
 from run_graph.runtime.formats.mflux.recipe import Recipe, recipe_of
 
 # mflux 0.10.0 with the advanced-Redux branch: generate_redux_advanced.py and ui/cli/parsers.py.
@@ -83,8 +85,12 @@ def test_the_defaults_are_mflux_s() -> None:
 
     theirs = {action.dest: action.default for action in build_parser()._actions}
     ours = recipe()
-    assert (ours.width, ours.height) == (theirs["width"], theirs["height"]) == (1024, 1024)
-    assert ours.guidance == defaults.GUIDANCE_SCALE
+    assert (
+        (ours.parameters["width"], ours.parameters["height"])
+        == (theirs["width"], theirs["height"])
+        == (1024, 1024)
+    )
+    assert ours.parameters["guidance"] == defaults.GUIDANCE_SCALE
     assert ours.quantize is theirs["quantize"] is None
     arguments = parse(["--prompt", "x"])
     for name in ("output", "battery_percentage_stop_limit", "low_ram", "metadata"):
@@ -97,7 +103,7 @@ def test_the_defaults_are_mflux_s() -> None:
 def test_the_number_of_steps_is_mflux_s_for_the_model(model: str) -> None:
     from mflux.cli.defaults.defaults import model_inference_steps
 
-    assert recipe("--model", model).steps == model_inference_steps(model)
+    assert recipe("--model", model).parameters["steps"] == model_inference_steps(model)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +114,7 @@ def test_a_derived_model_takes_its_base_s_steps_as_in_mflux(model: str, base: st
     from mflux.cli.defaults.defaults import model_inference_steps
 
     given = ["--base-model", base] if base else []
-    assert recipe("--model", model, *given).steps == model_inference_steps(model, base)
+    assert recipe("--model", model, *given).parameters["steps"] == model_inference_steps(model, base)
 
 
 def test_without_a_model_it_is_dev_with_its_redux_adapter() -> None:
@@ -138,7 +144,7 @@ def test_a_folder_with_its_own_redux_encoders_supplies_them(small_model: str, tm
 
 def test_path_names_the_weights_of_the_model_as_in_mflux_0_10(tmp_path: Path) -> None:
     made = recipe("--model", "schnell", "--path", str(tmp_path))
-    assert (made.model, made.steps) == (str(tmp_path), 4)
+    assert (made.model, made.parameters["steps"]) == (str(tmp_path), 4)
     assert "--path wants --model" in refusal("--path", str(tmp_path))
 
 
@@ -221,7 +227,7 @@ def test_a_dash_reads_the_prompt_from_standard_input(monkeypatch: pytest.MonkeyP
 
 def test_tiles_are_512_unless_another_size_is_given() -> None:
     def size(*argv: str) -> int:
-        return tile_size(parse(["--prompt", "x", *argv]))
+        return settings_given(parse(["--prompt", "x", *argv])).parameters.get("tile_size", 0)
 
     assert size() == 0
     assert size("--vae-tiling") == size("--low-ram") == 512
@@ -295,9 +301,20 @@ def test_a_base_model_that_the_checkpoint_contradicts_is_refused(small_model: st
     assert recipe("-m", small_model, "--base-model", "dev").model == small_model
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, spec.options[-1] if spec.options else 0.5) for name, spec in flag_parameters().items()],
+)
+def test_each_parameter_of_sampling_that_mflux_lacks_has_a_flag(name: str, value: Any) -> None:
+    made = recipe(f"--{name.replace('_', '-')}", str(value))
+    assert made.parameters[name] == value != recorded_parameters()[name].default
+    assert name not in recipe().parameters
+
+
 def test_no_flag_is_left_without_effect() -> None:
     """Each flag's value reaches the job, the run or a refusal: its name is read somewhere but the parser."""
     sources = Path(mflux_command.__file__).parent.glob("*.py")
     text = "".join(path.read_text(encoding="utf-8") for path in sources if path.name != "arguments.py")
-    unread = [name for name in vars(parse([])) if f"arguments.{name}" not in text]
+    declared = recorded_parameters()  # read by their declaration
+    unread = [name for name in vars(parse([])) if f"arguments.{name}" not in text and name not in declared]
     assert unread == []
