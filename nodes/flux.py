@@ -103,7 +103,9 @@ class FluxSample(Node):
             if not sampling.is_finished:
                 ctx.save_state(**vars(sampling))
             ctx.progress(step.done, step.total, preview=step.latents)
-        return Sampled(latent=Latent(unpack(sampling.latents, self.width, self.height), self._generation()))
+        samples = unpack(sampling.latents, self.width, self.height)
+        mx.eval(samples)  # A lazy array could not be read on another thread.
+        return Sampled(latent=Latent(samples, self._generation()))
 
     def _begin(self, spare_bytes: int, prepared: Prepared) -> Sampling:
         from run_graph.runtime.sampling.batch import begin, pictures_at_once

@@ -11,6 +11,7 @@ sequence [text | image]. Every feed-forward uses the tanh GELU, as both referenc
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import mlx.core as mx
@@ -73,7 +74,8 @@ class FluxTransformer:
         self.dtype: mx.Dtype = module.transformer_blocks[0].attn.norm_q.weight.dtype
         embedder = module.time_text_embed.guidance_embedder
         self.guided: bool = embedder is not None and bool(config.get("guidance_embeds", True))
-        self._run = fused(self._run_blocks, shapeless=False)
+        # A function of the module alone: in a reference cycle weights would stay until the collector runs.
+        self._run = fused(partial(_run_blocks, module), shapeless=False)
 
     def prepare(
         self,
@@ -151,24 +153,6 @@ class FluxTransformer:
         shift, scale, *_ = mx.split(modulation.joint[0][0], 6, axis=-1)
         return modulate(_norm(image), shift, scale)
 
-    def _run_blocks(
-        self,
-        image: mx.array,
-        text: mx.array,
-        modulation: tuple[Any, ...],
-        cos: mx.array,
-        sin: mx.array,
-        bias: mx.array | None,
-    ) -> mx.array:
-        joint, single, _ = modulation  # A compiled function gets plain tuples.
-        turn = _Turn(cos, sin, bias)
-        for block, (image_vectors, text_vectors) in zip(self.module.transformer_blocks, joint, strict=True):
-            text, image = _joint_block(block, text, image, text_vectors, image_vectors, turn)
-        sequence = mx.concatenate([text, image], axis=1)
-        for block, vectors in zip(self.module.single_transformer_blocks, single, strict=True):
-            sequence = _single_block(block, sequence, vectors, turn)
-        return sequence[:, text.shape[1] :]
-
 
 class _Turn(NamedTuple):
     """Rotations of queries and keys, and what is added to their logits; see `Prepared`."""
@@ -176,6 +160,25 @@ class _Turn(NamedTuple):
     cos: mx.array
     sin: mx.array
     bias: mx.array | None
+
+
+def _run_blocks(
+    module: Any,
+    image: mx.array,
+    text: mx.array,
+    modulation: tuple[Any, ...],
+    cos: mx.array,
+    sin: mx.array,
+    bias: mx.array | None,
+) -> mx.array:
+    joint, single, _ = modulation  # A compiled function gets plain tuples.
+    turn = _Turn(cos, sin, bias)
+    for block, (image_vectors, text_vectors) in zip(module.transformer_blocks, joint, strict=True):
+        text, image = _joint_block(block, text, image, text_vectors, image_vectors, turn)
+    sequence = mx.concatenate([text, image], axis=1)
+    for block, vectors in zip(module.single_transformer_blocks, single, strict=True):
+        sequence = _single_block(block, sequence, vectors, turn)
+    return sequence[:, text.shape[1] :]
 
 
 def _check_axes(axes: tuple[int, ...], head_width: int) -> None:

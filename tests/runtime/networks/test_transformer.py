@@ -1,5 +1,9 @@
 """The transformer's behaviour that needs no reference: precision, batches, quantisation, guidance."""
 
+import gc
+import weakref
+from functools import partial
+
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
@@ -11,7 +15,7 @@ from run_graph.runtime.models.loading import load_component
 from run_graph.runtime.models.tiny import TINY_FOLDER
 from run_graph.runtime.networks import cpu
 from run_graph.runtime.networks.modulation import LEVELS_AT_ONCE
-from run_graph.runtime.networks.transformer import FluxTransformer
+from run_graph.runtime.networks.transformer import FluxTransformer, _run_blocks
 from run_graph.runtime.sampling.noise import initial_noise
 
 WIDTH, HEIGHT, SIGMA = 64, 48, 0.6
@@ -138,6 +142,19 @@ def test_the_blocks_can_be_compiled(load, monkeypatch):
     transformer = load()
     prepared = transformer.prepare(*conditioning(), guidance=3.5, height=HEIGHT, width=WIDTH)
     modulation = transformer.modulations(prepared, [SIGMA]).at(SIGMA)
-    transformer._run = mx.compile(transformer._run_blocks)
+    transformer._run = mx.compile(partial(_run_blocks, transformer.module))
     image = transformer.embed(initial_noise(0, WIDTH, HEIGHT))
     assert transformer.blocks(image, modulation, prepared).shape == image.shape
+
+
+def test_weights_go_with_the_transformer_and_need_no_collector(load):
+    gc.collect()
+    gc.disable()
+    try:
+        transformer = load()
+        velocity(transformer, initial_noise(0, WIDTH, HEIGHT), *conditioning())
+        module = weakref.ref(transformer.module)
+        del transformer
+        assert module() is None
+    finally:
+        gc.enable()
