@@ -76,12 +76,16 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """An output: its slot number, name and socket type."""
+    """An output: its slot number, name and socket type.
+
+    ``forwards`` is the name of the input whose value it is, if it only forwards one.
+    """
 
     slot: int
     name: str
     socket: str
     description: str
+    forwards: str | None = None
 
 
 @cache
@@ -120,7 +124,7 @@ def outputs_of(node_class: type[Node]) -> tuple[OutputSpec, ...]:
     """The outputs of a node class in slot order."""
     fields = outputs_class(node_class).model_fields
     return tuple(
-        OutputSpec(slot, name, socket_type(info.annotation), info.description or "")
+        OutputSpec(slot, name, socket_type(info.annotation), info.description or "", forwarded_input(info))
         for slot, (name, info) in enumerate(fields.items())
     )
 
@@ -176,6 +180,12 @@ def _input_spec(name: str, info: FieldInfo) -> InputSpec:
         nullable=type(None) in get_args(annotation),
         hints=MappingProxyType(dict(extra)),
     )
+
+
+def forwarded_input(output: FieldInfo) -> str | None:
+    """The input that an output forwards (:mod:`graph.forwarding`)."""
+    extra = output.json_schema_extra
+    return str(extra["forwards"]) if isinstance(extra, dict) and "forwards" in extra else None
 
 
 def _bound(info: FieldInfo, kind: type[Any], attribute: str) -> Any:

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from run_graph.graph.declaration import inputs_of, outputs_of
+from run_graph.graph.forwarding import forwarded_inputs
 from run_graph.graph.node import Node
 
 ENTRY_POINT_GROUP = "run_graph.nodes"
@@ -33,12 +34,13 @@ class Registry(Mapping[str, type[Node]]):
         Raises
         ------
         TypeError
-            If its annotations name no socket types, or ``run`` names no outputs.
+            If its annotations name no socket types, ``run`` names no outputs, or one forwards no input.
         ValueError
             If another class has the same class_type.
         """
         inputs_of(node_class)
         outputs_of(node_class)
+        forwarded_inputs(node_class)
         known = self._classes.setdefault(node_class.class_type, node_class)
         if known is not node_class:
             raise ValueError(

@@ -1,46 +1,34 @@
-"""The built-in stages. Importing them loads no model code."""
+"""The built-in node classes. Importing them loads no model code.
 
-from run_graph.nodes.flux import DecodeLatent, FluxSample
-from run_graph.nodes.image import LoadImage, SaveImage
-from run_graph.nodes.loaders import LoadFlux, LoadRedux
-from run_graph.nodes.lora import LoadLora
-from run_graph.nodes.redux import ConcatConditioning, PatchDownsample, ReduxEncode
-from run_graph.nodes.text import TextEncode
-from run_graph.nodes.translate import TranslatePrompt
-from run_graph.nodes.vision import SiglipEncode
+A class in one of the family modules is a node of this package; it is not named anywhere else.
+"""
 
-NODES = [
-    LoadImage,
-    LoadFlux,
-    LoadLora,
-    LoadRedux,
-    SiglipEncode,
-    ReduxEncode,
-    PatchDownsample,
-    TextEncode,
-    TranslatePrompt,
-    ConcatConditioning,
-    FluxSample,
-    DecodeLatent,
-    SaveImage,
-]
+from types import ModuleType
 
-__all__ = [
-    "NODES",
-    "ConcatConditioning",
-    "DecodeLatent",
-    "FluxSample",
-    "LoadFlux",
-    "LoadImage",
-    "LoadLora",
-    "LoadRedux",
-    "PatchDownsample",
-    "ReduxEncode",
-    "SaveImage",
-    "SiglipEncode",
-    "TextEncode",
-    "TranslatePrompt",
-]
+from run_graph.graph import Node
+from run_graph.nodes import flux, image, loaders, lora, redux, text, translate, vision
+from run_graph.nodes.flux import *  # noqa: F403
+from run_graph.nodes.image import *  # noqa: F403
+from run_graph.nodes.loaders import *  # noqa: F403
+from run_graph.nodes.lora import *  # noqa: F403
+from run_graph.nodes.redux import *  # noqa: F403
+from run_graph.nodes.text import *  # noqa: F403
+from run_graph.nodes.translate import *  # noqa: F403
+from run_graph.nodes.vision import *  # noqa: F403
 
 if __name__ != "run_graph.nodes":
     raise ImportError("the package is called run_graph: import run_graph.nodes instead of nodes")
+
+
+def _defined_in(family: ModuleType) -> list[type[Node]]:
+    """The node classes of a module, in the order of their definition."""
+    return [
+        value
+        for value in vars(family).values()
+        if isinstance(value, type) and issubclass(value, Node) and value.__module__ == family.__name__
+    ]
+
+
+FAMILIES = (image, loaders, lora, vision, redux, text, translate, flux)
+
+NODES = [node_class for family in FAMILIES for node_class in _defined_in(family)]

@@ -150,8 +150,8 @@ class Decoded(Outputs):
 class DecodeLatent(Node):
     """Decode a latent picture into pixels.
 
-    `tile_size` decodes a large picture in overlapping tiles, as mflux does with --vae-tiling: much less
-    memory, and colours that may differ slightly.
+    With `tile_size`, a large picture is decoded in overlapping tiles, as by mflux's --vae-tiling: this needs
+    much less memory, and colours may differ slightly.
     """
 
     category = "sampling"
@@ -163,7 +163,7 @@ class DecodeLatent(Node):
         ge=0,
         le=8192,
         multiple_of=16,
-        description="Side of a tile, pixels: 128 or more; 0 decodes the whole.",
+        description="Side of a tile in pixels, 128 or more; 0 decodes the picture whole.",
     )
 
     def check(self, env: Environment) -> Iterable[Problem]:
@@ -171,7 +171,7 @@ class DecodeLatent(Node):
             yield Problem(
                 "tile_size",
                 "tiles overlap by 64 pixels and must be larger",
-                "Use 0 to decode the picture whole, or 128 and more.",
+                "Use 0 to decode the picture whole, or at least 128.",
                 found=self.tile_size,
             )
 

@@ -13,26 +13,37 @@ from run_graph.runtime.files.inputs import digest
 from run_graph.runtime.files.outputs import folder_fault, prefix_folder
 from run_graph.runtime.files.prefix_tokens import expand_tokens
 from run_graph.runtime.files.save_once import save_once
+from run_graph.runtime.generation import Background, Frames, PictureFile
 from run_graph.runtime.images.metadata import as_text, generation_settings, picture_metadata
 from run_graph.runtime.values import Image, Mask
 
 
 class LoadedImage(Outputs):
-    image: Image = Field(description="The picture; EXIF orientation applied, transparency laid over white.")
-    mask: Mask = Field(description="1 where the file is transparent, else 0.")
+    image: Image = Field(description="The picture, or a batch of its frames; EXIF orientation applied.")
+    mask: Mask = Field(
+        description="1 where the file is transparent, else 0; 64 x 64 zeros if it has no transparency."
+    )
 
 
 class LoadImage(Node):
     """Read a picture file.
 
-    A relative path is sought beside the workflow file first, then in the working directory. PNG, JPEG,
-    WebP, TIFF, GIF (first frame) and other formats that Pillow reads; at most 178 megapixels.
+    A relative path is searched for beside the workflow file first, then in the working directory. PNG, JPEG,
+    WebP, TIFF, GIF and other formats that Pillow reads are accepted; at most 178 megapixels, all frames
+    together.
     """
 
     category = "image"
     persistent = False
 
     image: str = Field(description="Path of the picture.", json_schema_extra={"image_upload": True})
+    background: Background = Field(
+        default="none",
+        description="Colour that transparency is laid over; `none` keeps colours as stored, as ComfyUI does.",
+    )
+    frames: Frames = Field(
+        default="all", description="Whether an animation becomes a batch of all its frames, or its first."
+    )
 
     def check(self, env: Environment) -> Iterable[Problem]:
         from run_graph.runtime.images.codec import check
@@ -40,7 +51,8 @@ class LoadImage(Node):
         if not isinstance(self.image, str):
             return
         try:
-            fault = check(env.find_input(self.image))
+            # A choice that a link delivers is not known yet; one frame is read in any case.
+            fault = check(env.find_input(self.image), "all" if self.frames == "all" else "first")
         except OSError as error:
             yield Problem("image", str(error), "Give the path of a picture.")
             return
@@ -48,37 +60,42 @@ class LoadImage(Node):
             yield Problem("image", fault, "Give another picture.")
 
     def fingerprint(self, env: Environment) -> Any:
-        # A path that a link delivers is not known yet; the source's own key stands for it.
+        # A path that a link delivers is not known yet; the source's key covers it.
         return digest(env.find_input(self.image)) if isinstance(self.image, str) else None
 
     def run(self, ctx: Context) -> LoadedImage:
         from run_graph.runtime.images.codec import load
 
-        pixels, mask = load(ctx.find_input(self.image))
-        return LoadedImage(image=Image(pixels, source=self.image), mask=Mask(mask))
+        pixels, mask = load(ctx.find_input(self.image), self.background, self.frames)
+        source = PictureFile(self.image, self.background, self.frames)
+        return LoadedImage(image=Image.from_file(pixels, source), mask=Mask(mask))
 
 
 class SavedImage(Outputs):
-    path: str = Field(description="The file written; the first one, if the image is a batch.")
+    images: Image = Field(
+        description="The pictures that were given, unchanged.", json_schema_extra={"forwards": "images"}
+    )
+    path: str = Field(description="The file written; for a batch, the first file.")
 
 
 class SaveImage(Node):
-    """Write a picture as PNG into the output folder, with the whole graph in its metadata.
+    """Write pictures as PNG files into the output folder, with the whole graph in their metadata.
 
-    The file is called `<prefix>_<00001>_.png`, numbered on from what is there; nothing is ever
-    overwritten. Each picture of a batch gets a file of its own, which tells its own seed. A file carries
-    `prompt`, the graph as run in ComfyUI's API format, and `run_graph`, the settings and timings as JSON,
-    which is also its EXIF comment as mflux writes it. `run-graph FILE.png` runs it again.
+    A file is called `<prefix>_<00001>_.png`; numbers continue after the highest in the folder, and nothing
+    is ever overwritten. Each picture of a batch gets its own file, which records its own seed. Samples are
+    rounded to 8 bits. A file carries `prompt`, the graph as run in ComfyUI's API format, and `run_graph`, the
+    settings and timings as JSON, which is also its EXIF comment in mflux's form. `run-graph FILE.png` runs it
+    again.
     """
 
     category = "image"
     is_output = True
     runs_in_background = True
 
-    image: Image = Field(description="The picture to save.")
+    images: Image = Field(description="The pictures to save.")
     filename_prefix: str = Field(
-        default="run-graph",
-        description="Start of the file name; may name subfolders (`portraits/anna`) and hold `%width%`, "
+        default="ComfyUI",
+        description="Start of the file name; may name subfolders (`portraits/anna`) and contain `%width%`, "
         "`%height%`, `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%`, `%second%`.",
     )
 
@@ -94,7 +111,7 @@ class SaveImage(Node):
             yield Problem("filename_prefix", fault, "Choose another output folder (--output).")
 
     def fingerprint(self, env: Environment) -> Any:
-        return os.path.abspath(env.output_directory)  # a picture in another folder does not serve
+        return os.path.abspath(env.output_directory)  # a file in another folder is no substitute
 
     def is_still_valid(self, outputs: SavedImage) -> bool:
         return os.path.isfile(outputs.path)
@@ -103,15 +120,16 @@ class SaveImage(Node):
         from run_graph.runtime.images.codec import to_png
         from run_graph.runtime.images.exif import mflux_comment
 
-        _, height, width, _ = self.image.pixels.shape
+        _, height, width, _ = self.images.pixels.shape
         prefix = expand_tokens(self.filename_prefix, width=width, height=height)
         folder = prefix_folder(ctx.output_directory, prefix)
         provenance, pictures = ctx.provenance(), []
-        differences = _not_in_settings(self.image, provenance)
-        for index, pixels in enumerate(self.image.pixels):
-            settings = picture_metadata(self.image, provenance, folder, index, differences)
+        differences = _not_in_settings(self.images, provenance)
+        for index, pixels in enumerate(self.images.pixels):
+            settings = picture_metadata(self.images, provenance, folder, index, differences)
             pictures.append(to_png(pixels, as_text(settings), mflux_comment(settings["run_graph"])))
-        return SavedImage(path=str(save_once(ctx, prefix, ".png", pictures)[0]))
+        path = save_once(ctx, prefix, ".png", pictures)[0]
+        return SavedImage.model_construct(path=str(path))  # a forwarded output is not part of the result
 
 
 def _not_in_settings(image: Image, provenance: Mapping[str, Any]) -> list[str]:
@@ -121,5 +139,5 @@ def _not_in_settings(image: Image, provenance: Mapping[str, Any]) -> list[str]:
     from run_graph.runtime.formats.mflux.coverage import not_in_settings
 
     graph = provenance["prompt"]
-    saved = Workflow.from_json({"": graph[provenance["node_id"]]}).nodes[""].inputs["image"]
+    saved = Workflow.from_json({"": graph[provenance["node_id"]]}).nodes[""].inputs["images"]
     return not_in_settings(graph, saved, generation_settings(image.generation))

@@ -1,4 +1,4 @@
-"""Naming models. These nodes load nothing: they return handles, and stages load what they compute with."""
+"""Model loaders. They only return handles; a node loads the weights that it computes with."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class FluxHandles(Outputs):
 
 
 class LoadFlux(Node):
-    """Name a FLUX.1 model.
+    """Choose a FLUX.1 model.
 
-    `tiny` is built in. `schnell`, `dev` and `krea-dev` are Black Forest Labs' models; a Hugging Face
-    repository (`org/name`) or a local folder in diffusers' layout, or one written by mflux-save, is taken
-    too. Nothing is loaded here: a stage reads what it computes with, when it first does.
+    `tiny` is built in. `schnell`, `dev` and `krea-dev` are Black Forest Labs' models. A Hugging Face
+    repository (`org/name`) or a local folder works too, in diffusers' layout or as mflux-save writes it.
+    This node loads nothing: a node loads the weights that it computes with when it first runs.
     """
 
     category = "loaders"
@@ -58,15 +58,15 @@ class LoadFlux(Node):
 
 
 class ReduxHandles(Outputs):
-    siglip: Siglip = Field(description="SigLIP, which sees the reference picture.")
-    redux: Redux = Field(description="The Redux encoder, which turns what SigLIP sees into tokens for FLUX.")
+    siglip: Siglip = Field(description="SigLIP, which encodes the reference picture.")
+    redux: Redux = Field(description="The Redux encoder, which turns SigLIP's output into tokens for FLUX.")
 
 
 class LoadRedux(Node):
-    """Name a Redux model: the picture encoders that go with FLUX.1.
+    """Choose a Redux model: the picture encoders for FLUX.1.
 
-    `tiny` is built in and goes with `LoadFlux(model="tiny")`; `dev-redux` goes with schnell, dev and
-    krea-dev. Nothing is loaded here.
+    `tiny` is built in and is used with `LoadFlux(model="tiny")`; `dev-redux` is used with schnell, dev and
+    krea-dev. This node loads nothing.
     """
 
     category = "loaders"
@@ -97,7 +97,7 @@ def _identity(model: Any, resolve: Callable[[str], Checkpoint]) -> str | None:
     checkpoint = resolve(model)
     if checkpoint.repo is None or _COMMIT.fullmatch(checkpoint.revision or ""):
         return checkpoint.identity
-    return f"{checkpoint.identity} {commit_of(checkpoint.repo, checkpoint.revision)}"  # a branch moves on
+    return f"{checkpoint.identity} {commit_of(checkpoint.repo, checkpoint.revision)}"  # a branch may move
 
 
 def _model_problems(
@@ -111,4 +111,4 @@ def _model_problems(
         yield Problem("model", str(error), "Name another model.", found=model)
         return
     for fault in faults:
-        yield Problem("model", fault, "Mend the folder, or name another model.", found=model)
+        yield Problem("model", fault, "Fix the folder, or name another model.", found=model)

@@ -1,4 +1,4 @@
-"""LoRAs: small files that change what FLUX draws."""
+"""LoRAs: small files that adapt FLUX's transformer."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from run_graph.runtime.models.lora_files import Lora, lora_digest, resolve_lora
 
 
 class Adapted(Outputs):
-    flux: Flux = Field(description="The transformer with the LoRA laid over it.")
+    flux: Flux = Field(description="The transformer with the LoRA applied.")
 
 
 class LoadLora(Node):
-    """Lay a LoRA over FLUX's transformer.
+    """Apply a LoRA to FLUX's transformer.
 
-    Chain several; their updates add up. The original `flux` stays usable beside the adapted one, and both
-    share their weights in memory. Files of diffusers, PEFT, kohya, ai-toolkit and LyCORIS (LoKr) for FLUX.1
-    are taken; one for another model is refused before anything is sampled.
+    Chain several of these nodes; their updates add up. The original `flux` can still be used beside the
+    adapted one, and both share their weights in memory. Files of diffusers, PEFT, kohya, ai-toolkit and
+    LyCORIS (LoKr) for FLUX.1 are accepted; a file for another model is refused before anything is sampled.
     """
 
     category = "loaders"
@@ -33,7 +33,7 @@ class LoadLora(Node):
         description="A .safetensors file; a Hugging Face repository (`org/name`) or a file in one "
         "(`org/name:file.safetensors`); or the name of a file in a folder that LORA_LIBRARY_PATH lists."
     )
-    scale: float = Field(default=1.0, ge=-100, le=100, description="What the LoRA's update is multiplied by.")
+    scale: float = Field(default=1.0, ge=-100, le=100, description="Factor on the LoRA's update.")
     unmatched: Literal["refuse", "skip"] = Field(
         default="refuse",
         description="What to do with tensors that are not for FLUX's transformer, such as a text encoder's.",
@@ -53,7 +53,7 @@ class LoadLora(Node):
         source = resolve_lora(self.lora, env.find_input)
         if source.path is not None:
             return lora_digest(source.path)
-        return [self.lora, commit_of(source.repo, None)]  # the repository moves on
+        return [self.lora, commit_of(source.repo, None)]  # the repository may change
 
     def run(self, ctx: Context) -> Adapted:
         from run_graph.runtime.models.lora_matching import examine

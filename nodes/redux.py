@@ -1,4 +1,4 @@
-"""Redux: a reference picture as tokens beside the prompt's, and how many of them."""
+"""Redux: a reference picture as tokens, how many of them, and joining them to the prompt's."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from run_graph.runtime.values import Conditioning, ReduxTokens, Vision
 
 
 class Tokens(Outputs):
-    tokens: ReduxTokens = Field(description="The picture as tokens in the prompt's space, on a square grid.")
+    tokens: ReduxTokens = Field(
+        description="The picture as tokens in the prompt's embedding space, on a square grid."
+    )
 
 
 class ReduxEncode(Node):
-    """Turn what SigLIP sees into tokens that FLUX understands.
+    """Turn SigLIP's output into tokens that FLUX reads beside the prompt.
 
-    One token a patch: 27 x 27 = 729 for SigLIP at 384 px.
+    One token per patch: 27 x 27 = 729 for SigLIP at 384 px.
     """
 
     category = "redux"
 
     redux: Redux = Field(description="The Redux encoder, from LoadRedux.")
-    vision: Vision = Field(description="What SiglipEncode saw.")
+    vision: Vision = Field(description="SigLIP's output, from SiglipEncode.")
 
     def run(self, ctx: Context) -> Tokens:
         import mlx.core as mx
@@ -44,21 +46,21 @@ class ReduxEncode(Node):
 
 
 class PatchDownsample(Node):
-    """Reduce the token grid, which sets how strongly the picture pulls against the prompt.
+    """Reduce the token grid: the fewer tokens, the less the picture outweighs the prompt.
 
     On SigLIP's 27 x 27 grid the modes lowest, low, medium, high and highest keep 25, 36, 81, 169 and 729
-    tokens: n = floor(27 / f) a side for f = 5, 4, 3, 2, 1, as ComfyUI's StyleModelApplySimple and InvokeAI
-    count. An explicit `factor` counts as ReduxAdvanced does: n = round(27 / factor). Each interpolation
-    equals torch's `interpolate` without antialiasing; `area` averages all patches that a token covers.
+    tokens: n = floor(27 / f) per side for f = 5, 4, 3, 2, 1, as in ComfyUI's StyleModelApplySimple and in
+    InvokeAI. With an explicit `factor`, n = round(27 / factor), as in ReduxAdvanced. The interpolations are
+    those of torch's `interpolate` without antialiasing; `area` averages all patches that a token covers.
     """
 
     category = "redux"
 
     tokens: ReduxTokens = Field(description="Tokens on a square grid.")
     mode: Mode = Field(default="medium", description="How much of the picture is kept.")
-    interpolation: Kernel = Field(default="area", description="How a token of the smaller grid is computed.")
+    interpolation: Kernel = Field(default="area", description="How the smaller grid is computed.")
     factor: float | None = Field(
-        default=None, ge=1, le=9, description="Reduction of each side; if given, it replaces `mode`."
+        default=None, ge=1, le=9, description="What each side is divided by; replaces `mode` if given."
     )
 
     def run(self, ctx: Context) -> Tokens:
@@ -87,17 +89,19 @@ class Conditioned(Outputs):
 
 
 class ConcatConditioning(Node):
-    """Put a reference picture's tokens behind the prompt's.
+    """Append a reference picture's tokens to the prompt's.
 
-    Chain several for several pictures. `strength` multiplies the tokens, as mflux and ComfyUI's
-    StyleModelApply do; FLUX normalises what it reads, so its effect is abrupt rather than gradual. To
-    weigh prompt against picture, PatchDownsample's `mode` is the better control.
+    Chain several of these nodes for several pictures. `strength` multiplies the tokens, as in mflux and in
+    ComfyUI's StyleModelApply; FLUX normalises its input, so the effect is abrupt rather than gradual.
+    PatchDownsample's `mode` is the better way to balance prompt and picture.
     """
 
     category = "redux"
 
-    conditioning: Conditioning = Field(description="The prompt, perhaps with pictures already.")
-    tokens: ReduxTokens = Field(description="The picture's tokens. Those of a batch follow one another.")
+    conditioning: Conditioning = Field(
+        description="The encoded prompt, which may already have pictures' tokens."
+    )
+    tokens: ReduxTokens = Field(description="The picture's tokens; for a batch, those of all its pictures.")
     strength: float = Field(
         default=1.0, ge=0, le=1, description="Factor on the tokens; 0 leaves them in place as zeros."
     )

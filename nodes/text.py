@@ -1,4 +1,4 @@
-"""Reading a prompt."""
+"""Text encoders: from a prompt to a conditioning."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from run_graph.runtime.values import Conditioning
 
 
 class Encoded(Outputs):
-    conditioning: Conditioning = Field(description="The prompt as FLUX reads it.")
+    conditioning: Conditioning = Field(description="The encoded prompt.")
 
 
 class TextEncode(Node):
     """Encode a prompt with T5 and CLIP.
 
-    T5's tokens are padded or cut to the model's length (512; 256 for schnell), CLIP's to 77. An empty
-    prompt is legal, and usual with a reference picture.
+    T5's tokens are padded or truncated to the model's length (512; 256 for schnell), CLIP's to 77. The prompt
+    may be empty, and often is with a reference picture.
     """
 
     category = "conditioning"

@@ -22,17 +22,19 @@ class Translated(Outputs):
 class TranslatePrompt(Node):
     """Translate a text with a small language model on this machine.
 
-    FLUX.1 understands English best. Link the text to TextEncode's `prompt`. Needs the optional package
-    mlx-lm (`uv sync --extra translate`) and a model that is on this machine (`hf download NAME`). The
-    likeliest token is taken at each step, so that the same text always gives the same translation.
+    FLUX.1 understands English best. Link the text to TextEncode's `prompt`. This needs the optional package
+    mlx-lm (`uv sync --extra translate`) and a model that has been downloaded (`hf download NAME`). Decoding
+    is greedy, so the same text always gives the same translation.
     """
 
     category = "conditioning"
 
-    text: str = Field(description="What to translate.", json_schema_extra={"multiline": True})
-    source: str = Field(default="", description="Its language, such as `Italian`; empty: any.")
-    target: str = Field(default="English", description="The language wanted.")
-    model: str = Field(default=DEFAULT_MODEL, description="A repository or folder that mlx-lm reads.")
+    text: str = Field(description="The text to translate.", json_schema_extra={"multiline": True})
+    source: str = Field(
+        default="", description="Its language, such as `Italian`; empty: the model recognises it."
+    )
+    target: str = Field(default="English", description="The language to translate into.")
+    model: str = Field(default=DEFAULT_MODEL, description="A repository or folder that mlx-lm can load.")
 
     def check(self, env: Environment) -> Iterable[Problem]:
         if not isinstance(self.model, str):
@@ -43,7 +45,7 @@ class TranslatePrompt(Node):
             yield Problem("model", str(error), "Then run again.", found=self.model)
 
     def fingerprint(self, env: Environment) -> Any:
-        # A name that a link delivers is not known yet; the source's own key stands for it.
+        # A name that a link delivers is not known yet; the source's key covers it.
         known = isinstance(self.model, str)
         return language_model_identity(find_language_model(self.model)) if known else None
 

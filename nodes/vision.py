@@ -1,7 +1,8 @@
-"""Seeing a reference picture."""
+"""SigLIP: from a reference picture to what Redux reads."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from run_graph.graph import Context, Field, Node, Outputs
@@ -11,21 +12,21 @@ from run_graph.runtime.values import Image, Vision
 
 
 class Seen(Outputs):
-    vision: Vision = Field(description="What SigLIP makes of each patch of the picture.")
+    vision: Vision = Field(description="SigLIP's hidden state for each patch of the picture.")
 
 
 class SiglipEncode(Node):
-    """See a picture with SigLIP.
+    """Encode a reference picture with SigLIP.
 
-    The picture is first brought to SigLIP's square (384 px for so400m-patch14-384). `crop` scales the
-    shorter side and cuts out the middle, as ComfyUI does; `stretch` squashes, as mflux (with `lanczos`) and
-    diffusers (with `bicubic`) do; `pad` keeps all of it between black bars.
+    The picture is first resized to SigLIP's square (384 px for so400m-patch14-384). `crop` scales the shorter
+    side to fit and cuts out the middle, as ComfyUI does; `stretch` distorts the picture, as mflux (with
+    `lanczos`) and diffusers (with `bicubic`) do; `pad` keeps the whole picture and adds black bars.
     """
 
     category = "redux"
 
     siglip: Siglip = Field(description="The vision tower, from LoadRedux.")
-    image: Image = Field(description="The reference picture. Of a batch, each picture is seen by itself.")
+    image: Image = Field(description="The reference picture; each picture of a batch is encoded separately.")
     fit: Literal["crop", "stretch", "pad"] = Field(
         default="crop", description="How a picture that is not square becomes square."
     )
@@ -45,4 +46,11 @@ class SiglipEncode(Node):
         pixels = mx.array(siglip_pixels(self.image.pixels, size, self.fit, self.resample))
         hidden = siglip.encode(tower.module, tower.config, pixels)
         mx.eval(hidden)
-        return Seen(vision=Vision(hidden, Reference(self.image.source, self.fit, self.resample)))
+        return Seen(vision=Vision(hidden, self._reference()))
+
+    def _reference(self) -> Reference:
+        reference = Reference(fit=self.fit, resample=self.resample)
+        file = self.image.source
+        if file is None:
+            return reference
+        return replace(reference, path=file.path, background=file.background, frames=file.frames)

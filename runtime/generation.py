@@ -9,7 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
+
+Background = Literal["none", "white", "grey", "black"]
+"""The colour that a file's transparency is laid over; "none": colours stay as they are stored."""
+
+Frames = Literal["all", "first"]
+"""Which pictures of a file with several are read."""
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A picture file as it was read.
+
+    Attributes
+    ----------
+    path : str
+        As the workflow names it.
+    background : str
+    frames : str
+    """
+
+    path: str
+    background: Background = "none"
+    frames: Frames = "all"
 
 
 @dataclass(frozen=True)
@@ -19,13 +42,15 @@ class Reference:
     Attributes
     ----------
     path : str or None
-        Its file, as the workflow names it.
+        Its file, as the workflow names it; None if a node changed or made the picture.
     fit, resample : str or None
         How it was brought to SigLIP's square, and the resizing kernel.
     redux_model : str or None
         Where the Redux encoder came from, as the workflow names it.
     redux_quantize : int or None
         The encoder's bits per weight; None for the checkpoint's precision.
+    background, frames : str
+        How the file was read, as in :class:`PictureFile`.
     mode, interpolation : str or None
         How its token grid was reduced; None if it was not.
     factor : float or None
@@ -46,6 +71,8 @@ class Reference:
     strength: float = 1.0
     redux_model: str | None = None
     redux_quantize: int | None = None
+    background: str = "none"
+    frames: str = "all"
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,15 @@
-"""The values that travel along links. Frozen; their arrays are never written to.
+"""The values that travel along links. They are frozen, and their arrays are never written to.
 
-Importing this module imports neither MLX nor numpy: arrays are only held. Pictures live on the host as
-numpy arrays, tensors of the networks as MLX arrays.
+Pictures are numpy arrays, the networks' tensors MLX arrays. Importing this module imports neither library.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from run_graph.graph.sockets import SocketValue
-from run_graph.runtime.generation import Generation, Reference
+from run_graph.runtime.generation import Generation, PictureFile, Reference
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -34,17 +33,25 @@ class Image(ArrayValue):
     ----------
     pixels : float32 array (B, H, W, 3)
         Colours, 0..1.
-    source : str or None
-        The file that they were read from, as the workflow names it.
+    source : PictureFile or None
+        The file whose content these pixels are. Only `from_file` sets it: a changed copy
+        (``dataclasses.replace``) does not have it, since its pixels are no longer the file's.
     generation : Generation or None
-        How they were made, if they were.
+        How they were sampled, if they were. A changed copy keeps it.
     """
 
     socket_type: ClassVar[str] = "IMAGE"
 
     pixels: npt.NDArray[np.float32]
-    source: str | None = None
+    source: PictureFile | None = field(default=None, init=False)
     generation: Generation | None = None
+
+    @classmethod
+    def from_file(cls, pixels: npt.NDArray[np.float32], source: PictureFile) -> Image:
+        """Pictures exactly as they were read from a file."""
+        image = cls(pixels)
+        object.__setattr__(image, "source", source)
+        return image
 
     @property
     def nbytes(self) -> int:
@@ -68,7 +75,7 @@ class Mask(ArrayValue):
 class Vision(ArrayValue):
     """SigLIP's hidden states after the final norm, (B, m * m, D), row-major over the m x m patches."""
 
-    socket_type: ClassVar[str] = "VISION"
+    socket_type: ClassVar[str] = "CLIP_VISION_OUTPUT"
 
     hidden: mx.array
     reference: Reference
@@ -94,7 +101,7 @@ class ReduxTokens(ArrayValue):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Conditioning(ArrayValue):
-    """What FLUX listens to.
+    """What FLUX is conditioned on.
 
     Attributes
     ----------
@@ -121,7 +128,7 @@ class Conditioning(ArrayValue):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Latent(ArrayValue):
-    """Latent pictures, (B, height / 8, width / 8, 16), scaled and shifted as the transformer makes them."""
+    """Latent pictures, (B, height / 8, width / 8, 16), in the transformer's own scale and shift."""
 
     socket_type: ClassVar[str] = "LATENT"
 

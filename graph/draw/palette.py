@@ -9,8 +9,7 @@ CANVAS, BODY, BORDER, WELL = "#1f2023", "#34363b", "#4d5057", "#26282c"
 TEXT, DIM = "#e6e7ea", "#a4a8b0"
 FAULT, FAULT_TITLE = "#ff6b6b", "#7a2e33"
 
-# The first nine are ComfyUI's default palette; where our type carries what one of ComfyUI's does, it
-# has that one's colour (FLUX: MODEL, TEXT_ENCODERS: CLIP, SIGLIP: CLIP_VISION, REDUX: STYLE_MODEL).
+# The first nine are ComfyUI's default palette. ComfyUI has no colour for the others.
 _SOCKETS = {
     "MODEL": "#b39ddb",
     "CLIP": "#ffd500",
@@ -21,11 +20,7 @@ _SOCKETS = {
     "MASK": "#81c784",
     "CLIP_VISION": "#a8dadc",
     "STYLE_MODEL": "#c2ffae",
-    "FLUX": "#b39ddb",
-    "TEXT_ENCODERS": "#ffd500",
-    "SIGLIP": "#a8dadc",
-    "VISION": "#c98f6a",
-    "REDUX": "#c2ffae",
+    "CLIP_VISION_OUTPUT": "#c98f6a",
     "REDUX_TOKENS": "#5fd3a8",
     "INT": "#8fb5a0",
     "FLOAT": "#8fb5a0",
@@ -46,7 +41,7 @@ _CATEGORIES = {
 
 
 def socket_colour(socket: str) -> str:
-    """The colour of a socket type as ``#rrggbb``; the same in every run for types never seen before."""
+    """The colour of a socket type as ``#rrggbb``; an unknown type has the same one in every run."""
     first = socket.split(",")[0]
     return _SOCKETS.get(first) or _hashed(first, lightness=0.7, saturation=0.5)
 

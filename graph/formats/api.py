@@ -1,25 +1,35 @@
-"""Reading workflow files: strict JSON, ComfyUI's API format, and clear words for what is neither."""
+"""Reading workflow files: strict JSON, ComfyUI's API format, and clear messages for everything else."""
 
 from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from run_graph.graph.faults import Fault, WorkflowError, shorten, suggestion
+from run_graph.graph.formats.v01 import migrated
 from run_graph.graph.workflow import Workflow
 
-# A workflow of 20,000 nodes is about 4 MB; beyond this a file is something else.
+# A workflow of 20,000 nodes is about 4 MB; a file larger than this is something else.
 MAXIMUM_BYTES = 256 * 2**20
-# Parameters are flat or nearly so; walks over values of any depth would need care everywhere.
+# Parameters are flat or nearly flat; unlimited depth would need care wherever values are walked.
 MAXIMUM_DEPTH = 64
 
 
-def load_workflow(path: str | Path) -> Workflow:
+def load_workflow(path: str | Path, report: Callable[[str], None] | None = None) -> Workflow:
     """Read a workflow file.
+
+    Parameters
+    ----------
+    path : str or Path
+    report : callable, optional
+        Gets a line if the file was written for version 0.1 (:mod:`graph.formats.v01`). Default: a Python
+        warning that names the file.
 
     Raises
     ------
@@ -32,7 +42,7 @@ def load_workflow(path: str | Path) -> Workflow:
             fault = Fault("file_too_large", "this is too large to be a workflow", "Check the path.")
             raise WorkflowError([fault])
         text = path.read_text(encoding="utf-8-sig")
-        return parse_workflow(text)
+        return migrated(parse_workflow(text), report or partial(_warn, path))
     except WorkflowError as error:
         raise error.in_file(str(path)) from None
     except OSError as error:
@@ -44,6 +54,10 @@ def load_workflow(path: str | Path) -> Workflow:
             "Give a JSON workflow file, or a picture made by run-graph.",
         )
         raise WorkflowError([fault], str(path)) from None
+
+
+def _warn(path: Path, note: str) -> None:
+    warnings.warn(f"{path}: {note}", stacklevel=4)  # the caller of load_workflow
 
 
 def parse_workflow(text: str) -> Workflow:
@@ -66,7 +80,7 @@ def parse_workflow(text: str) -> Workflow:
         fault = Fault(
             "invalid_json",
             f"line {error.lineno}, column {error.colno}: {error.msg}",
-            "Is the file complete? Mend it there, or export it again.",
+            "Is the file complete? Fix it there, or export it again.",
         )
         raise WorkflowError([fault]) from None
     except RecursionError:
@@ -77,7 +91,7 @@ def parse_workflow(text: str) -> Workflow:
 def workflow_from(document: Any) -> Workflow:
     """The workflow in a parsed JSON document, unwrapped from ``{"prompt": ...}`` if need be.
 
-    A top-level ``"$schema"`` (for editors) is passed over.
+    A top-level ``"$schema"`` (for editors) is ignored.
 
     Raises
     ------
@@ -147,7 +161,7 @@ def _malformed(node_id: str, spec: Any) -> Fault | None:
 
 
 def _is_deep(value: Any) -> bool:
-    """Whether lists and objects lie in one another beyond the maximum depth."""
+    """Whether lists and objects are nested beyond the maximum depth."""
     level = [value]
     for _ in range(MAXIMUM_DEPTH):
         level = [

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from run_graph.graph.forwarding import restored
 from run_graph.graph.node import Node, Outputs
 from run_graph.runtime.cache.blob_store import KEYS, SNAPSHOTS, VALUES, BlobStore, Damaged
 from run_graph.runtime.cache.environment import environment_digest
@@ -111,7 +112,7 @@ class DiskCache:
                 self.folder.drop(KEYS, name)
                 return None
             values[output] = self._value(file, data)
-        return kind.model_validate(values)
+        return restored(kind, values)
 
     def _value(self, file: str, data: bytes) -> Any:
         path = Path(file)

@@ -20,10 +20,10 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from run_graph.runtime.generation import Generation, Reference
+from run_graph.runtime.generation import Generation, PictureFile, Reference
 from run_graph.runtime.values import ArrayValue
 
-_NOTES = {note.__name__: note for note in (Generation, Reference)}
+_NOTES = {note.__name__: note for note in (Generation, PictureFile, Reference)}
 _DIGESTS: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
@@ -98,7 +98,12 @@ def deserialize(serialized: Serialized) -> Any:
     kind = next((kind for kind in _kinds(ArrayValue) if _name(kind) == serialized.kind), None)
     if kind is None:
         raise ValueError(f"there is no value class {serialized.kind}")
-    return kind(**deserialize_items(serialized))
+    items = deserialize_items(serialized)
+    late = {each.name: items.pop(each.name) for each in fields(kind) if not each.init}  # type: ignore[arg-type]
+    value = kind(**items)
+    for name, item in late.items():
+        object.__setattr__(value, name, item)  # frozen, and not taken by its constructor
+    return value
 
 
 def deserialize_items(serialized: Serialized) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from run_graph.graph.registry import Registry
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.cli.set_option import apply_settings
 from run_graph.runtime.cli.sweep_option import read_sweep
+from run_graph.runtime.cli.terminal import say
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.job import Job
 from run_graph.runtime.formats.source import Source, read_source
@@ -73,6 +74,8 @@ def read_files(arguments: Namespace, registry: Registry) -> list[FileJob]:
     for name, file in zip(_names(arguments.files), arguments.files, strict=True):
         try:
             sources[name] = file, read_source(Path(file))
+            for note in () if arguments.quiet else sources[name][1].notes:
+                say(f"{file}: {note}")
         except WorkflowError as error:
             errors.append(error)
     raise_all(errors)

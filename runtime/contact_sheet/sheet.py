@@ -17,6 +17,7 @@ from PIL import Image
 
 from run_graph.graph.declaration import outputs_of
 from run_graph.graph.faults import Fault, WorkflowError
+from run_graph.graph.forwarding import followed
 from run_graph.graph.registry import Registry
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.contact_sheet.layout import Labels, arrange
@@ -181,7 +182,8 @@ def _places(sweep: Sweep, registry: Registry, node_id: str) -> Iterator[Place]:
     if made:
         yield from (Place(node_id, name) for _, name in made)
         return
-    for _, link in sweep.workflow.nodes[node_id].links():
+    for _, given in sweep.workflow.nodes[node_id].links():
+        link = followed(sweep.workflow, registry, given)
         for slot, name in _pictures_of(sweep, registry, link.node_id):
             if link.slot in (slot, name):
                 yield Place(link.node_id, name)
@@ -191,5 +193,5 @@ def _pictures_of(sweep: Sweep, registry: Registry, node_id: str) -> Iterator[tup
     spec = sweep.workflow.nodes.get(node_id)
     node_class = registry.get(spec.class_type) if spec is not None else None
     for output in outputs_of(node_class) if node_class is not None else ():
-        if output.socket == ImageValue.socket_type:
+        if output.socket == ImageValue.socket_type and not output.forwards:
             yield output.slot, output.name

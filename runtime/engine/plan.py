@@ -14,6 +14,7 @@ from run_graph.graph.context import Environment
 from run_graph.graph.declaration import lazy_inputs_of
 from run_graph.graph.faults import Fault, WorkflowError
 from run_graph.graph.fingerprint import key_of, link_line, own_text_and_links
+from run_graph.graph.forwarding import forwarded_inputs
 from run_graph.graph.links import Link
 from run_graph.graph.node import Node
 from run_graph.graph.validation import Checked
@@ -102,6 +103,9 @@ def _step(node_id: str, node: Node, env: Environment, before: Mapping[str, Step]
     input_digest, depth = own, 0
     for name, link in links.items():
         source = before[link.node_id]
+        if (forwarded := forwarded_inputs(type(source.node)).get(int(link.slot))) is not None:
+            link = links[name] = source.links[forwarded]
+            source = before[link.node_id]
         input_digest += link_line(name, f"{source.key} {link.slot}")
         if source.depth >= depth:
             depth = source.depth + 1

@@ -65,8 +65,14 @@ class RunResult:
         """
         if not isinstance(output, Link):
             raise TypeError(f"value takes an output handle, not {type(output).__name__}")
-        values = list(self.outputs(output.node_id).__dict__.values())
-        return cast(Value, values[int(output.slot)])
+        outputs = self.outputs(output.node_id)
+        name = list(type(outputs).model_fields)[int(output.slot)]
+        if name not in outputs.__dict__:
+            raise KeyError(
+                f"output {name!r} of {output.node_id!r} forwards an input and is not kept; "
+                "name the node that makes the value in targets, and ask for its output"
+            )
+        return cast(Value, outputs.__dict__[name])
 
 
 @dataclass(frozen=True)

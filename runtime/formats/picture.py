@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from run_graph.graph.faults import Fault, WorkflowError
 from run_graph.graph.formats.api import parse_workflow
+from run_graph.graph.formats.v01 import migrated
 from run_graph.graph.workflow import Workflow
 
 
-def read_embedded_workflow(path: Path) -> tuple[Workflow, list[Path]]:
-    """The workflow in a picture's metadata, and where its inputs were sought.
+def read_embedded_workflow(path: Path, report: Callable[[str], None]) -> tuple[Workflow, list[Path]]:
+    """The workflow in a picture's metadata, and where its inputs were searched for.
 
-    Of a picture that carries mflux's settings only, the workflow that these settings mean.
+    If the picture carries only mflux's settings, the workflow that these settings mean.
+
+    Parameters
+    ----------
+    path : Path
+    report : callable
+        Gets a line if the workflow was written for version 0.1 (:mod:`graph.formats.v01`).
 
     Returns
     -------
     workflow, folders
-        ``folders``: the picture's own, then those that the run used, found relative to it.
+        ``folders``: the picture's own, then those of the run that made it, found relative to the picture.
 
     Raises
     ------
@@ -32,7 +40,7 @@ def read_embedded_workflow(path: Path) -> tuple[Workflow, list[Path]]:
     try:
         text = read_text(path)
         if "prompt" in text:
-            workflow = parse_workflow(text["prompt"])
+            workflow = migrated(parse_workflow(text["prompt"]), report)
             return workflow, [path.parent, *_recorded_folders(text.get("run_graph", ""), path.parent)]
         comment = read_mflux_comment(path)
         if comment is not None:

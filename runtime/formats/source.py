@@ -14,10 +14,20 @@ _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 @dataclass(frozen=True)
 class Source:
-    """A workflow and the folders in which relative input names are sought, in order."""
+    """A workflow.
+
+    Attributes
+    ----------
+    workflow : Workflow
+    folders : sequence of Path
+        Where relative input names are searched for, in order.
+    notes : tuple of str
+        What the user should know about how the file was read, one line each.
+    """
 
     workflow: Workflow
     folders: Sequence[Path]
+    notes: tuple[str, ...] = ()
 
 
 def read_source(path: Path) -> Source:
@@ -26,12 +36,13 @@ def read_source(path: Path) -> Source:
     Raises
     ------
     WorkflowError
-        If there is none; names the file and the fix.
+        If there is no workflow in it; names the file and the fix.
     """
+    notes: list[str] = []
     if path.suffix.lower() in _PICTURE_SUFFIXES and path.is_file():
         from run_graph.runtime.formats.picture import read_embedded_workflow
 
-        workflow, folders = read_embedded_workflow(path)
+        workflow, folders = read_embedded_workflow(path, notes.append)
     else:
-        workflow, folders = load_workflow(path), [path.parent]
-    return Source(workflow, list(dict.fromkeys([*folders, Path.cwd()])))
+        workflow, folders = load_workflow(path, notes.append), [path.parent]
+    return Source(workflow, list(dict.fromkeys([*folders, Path.cwd()])), tuple(notes))

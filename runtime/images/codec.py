@@ -1,6 +1,6 @@
 """Pictures from and to files: the usual formats in, PNG with metadata out.
 
-An image is ComfyUI's IMAGE: float32 ``(1, H, W, 3)``, 0..1, sRGB. A mask is ``(1, H, W)``, 1 where the
+A picture is ComfyUI's IMAGE: float32 ``(B, H, W, 3)``, 0..1, sRGB. A mask is ``(B, H, W)``, 1 where the
 picture is transparent.
 """
 
@@ -12,11 +12,13 @@ import stat
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageColor, ImageOps, PngImagePlugin, UnidentifiedImageError
+
+from run_graph.runtime.generation import Background, Frames
 
 Array = npt.NDArray[np.float32]
 
@@ -24,45 +26,70 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM
 """PIL's formats that are opened. Not all of them: EPS, for one, would run a program on the file."""
 
 MAX_PIXELS = 178_956_970
-"""Most pixels of a picture that is opened, where PIL itself begins to refuse: 512 MiB of 8-bit RGB."""
+"""Most pixels of a file that is opened, all frames together: PIL's own limit, 512 MiB of 8-bit RGB."""
+
+_NO_MASK = 64  # Side of the mask of an opaque picture, as in ComfyUI.
 
 
 class ImageError(ValueError):
     """A picture cannot be read or written; the message names the file, the cause and the fix."""
 
 
-def load(path: Path) -> tuple[Array, Array]:
-    """Read a picture as it is meant to be seen.
+def load(path: Path, background: Background = "none", frames: Frames = "all") -> tuple[Array, Array]:
+    """Read a picture file.
 
-    The EXIF orientation is applied, transparency is laid over white, and the first frame of an animation
-    taken. Samples of 16 bits keep their precision in greyscale pictures; colours come as 8 bits.
+    The EXIF orientation is applied. Greyscale samples of more than 8 bits keep their precision; colours are
+    read as 8 bits.
+
+    Parameters
+    ----------
+    path : Path
+    background : str
+        The colour that transparency is laid over. "none": colours stay as they are stored, whatever their
+        alpha.
+    frames : str
+        "all": the frames of an animation, or the pages of a TIFF file, become a batch; a page of another
+        size than the first is left out. "first": only the first.
 
     Returns
     -------
     pixels : float32 array
-        ``(1, H, W, 3)``, 0..1.
+        ``(B, H, W, 3)``, 0..1.
     mask : float32 array
-        ``(1, H, W)``: 1 - alpha; all 0 for an opaque picture.
+        ``(B, H, W)``: 1 - alpha. If the file has no transparency: zeros, ``(B, 64, 64)``, as in ComfyUI.
 
     Raises
     ------
     ImageError
-        If `path` is no readable picture, is damaged, or has more than `MAX_PIXELS` pixels.
+        If `path` is not a readable picture, is damaged, or has more than `MAX_PIXELS` pixels in all.
     """
     with opened(path) as image:
         try:
-            image.load()
-            return _arrays(ImageOps.exif_transpose(image))
+            count = _frame_count(path, image, frames)
+            size = image.size
+            pictures: list[_Decoded] = []
+            for index in range(count):
+                image.seek(index)
+                if image.size != size:
+                    continue
+                image.load()
+                picture = _decoded(ImageOps.exif_transpose(image), background)
+                if not pictures or picture.colours.shape == pictures[0].colours.shape:
+                    pictures.append(picture)
+            return _batch(pictures)
+        except ImageError:
+            raise
         except MemoryError as error:
             raise ImageError(f"{path}: too little memory for {_size(image)}; scale it down") from error
         except Exception as error:  # damaged data makes PIL's decoders raise nearly anything
             raise ImageError(f"{path}: the picture cannot be decoded ({error}); export it again") from error
 
 
-def check(path: Path) -> str | None:
-    """What keeps a picture from being loaded, as its header tells without decoding; None if nothing does."""
+def check(path: Path, frames: Frames = "all") -> str | None:
+    """Why a picture cannot be loaded, judged by its headers without decoding; None if they are fine."""
     try:
-        with opened(path):
+        with opened(path) as image:
+            _frame_count(path, image, frames)
             return None
     except ImageError as error:
         return str(error)
@@ -87,12 +114,14 @@ def to_png(
     Raises
     ------
     ImageError
-        If the shape is another, or a value is not a finite number.
+        If the shape is wrong, or a value is not a finite number.
     """
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise ImageError(f"a picture has shape (height, width, 3), not {pixels.shape}")
     if not np.isfinite(pixels).all():
-        raise ImageError("the picture holds values that are no numbers (NaN or infinity); a model overflowed")
+        raise ImageError(
+            "the picture holds values that are not finite numbers (NaN or infinity); a model overflowed"
+        )
     samples = np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
     return encoded(Image.fromarray(samples), text, exif, compress_level)
 
@@ -112,7 +141,7 @@ def encoded(
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
-    """The picture with its header read and its size accepted, before any pixel is decoded."""
+    """The picture with its header read and its size checked, before any pixel is decoded."""
     _check_file(path)
     with contextlib.ExitStack() as stack:
         try:
@@ -135,7 +164,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _check_file(path: Path) -> None:
-    """Refuse what is not a file with content: opening a pipe, for one, would wait for ever."""
+    """Refuse what is not a file with content: opening a pipe, for example, would wait for ever."""
     try:
         status = path.stat()
     except FileNotFoundError as error:
@@ -158,34 +187,73 @@ def _size(image: Image.Image) -> str:
     return f"{image.width} x {image.height} pixels"
 
 
-def _arrays(image: Image.Image) -> tuple[Array, Array]:
-    """Pixels and mask of a decoded picture in any of PIL's modes."""
+def _frame_count(path: Path, image: Image.Image, frames: Frames) -> int:
+    """How many frames are read. Raises ImageError if they have too many pixels together."""
+    # The further pictures of a JPEG file (MPO) are previews and depth maps, not frames.
+    if frames == "first" or image.format == "MPO":
+        return 1
+    try:
+        count = int(getattr(image, "n_frames", 1))
+    except Exception as error:  # damaged headers of later frames
+        raise ImageError(f"{path}: the picture's frames are damaged ({error}); export it again") from error
+    if count * image.width * image.height > MAX_PIXELS:
+        raise ImageError(
+            f"{path}: {count} frames of {_size(image)} exceed the limit of {MAX_PIXELS:,} pixels in all; "
+            "scale the picture down, or read its first frame only"
+        )
+    return count
+
+
+class _Decoded(NamedTuple):
+    """A frame's colours, (H, W, 3), and its alpha, (H, W), if it has any; float32, 0..1."""
+
+    colours: Array
+    alpha: Array | None
+
+
+def _batch(pictures: list[_Decoded]) -> tuple[Array, Array]:
+    pixels = np.stack([picture.colours for picture in pictures])
+    if all(picture.alpha is None for picture in pictures):
+        return pixels, np.zeros((len(pictures), _NO_MASK, _NO_MASK), np.float32)
+    opaque = np.ones(pixels.shape[1:3], np.float32)
+    alphas = [opaque if picture.alpha is None else picture.alpha for picture in pictures]
+    return pixels, 1 - np.stack(alphas)
+
+
+def _decoded(image: Image.Image, background: Background) -> _Decoded:
+    """A decoded frame in any of PIL's modes."""
     if image.mode.startswith(("I", "F")):
-        grey = _deep_grey(image)
-        return np.repeat(grey[None, :, :, None], 3, axis=3), np.zeros((1, *grey.shape), np.float32)
+        return _deep_grey(image, background)
     if not image.has_transparency_data:
-        pixels = _unit(image.convert("RGB"))
-        return pixels, np.zeros(pixels.shape[:3], np.float32)
+        return _Decoded(_unit(image.convert("RGB")), None)
     # PIL converts premultiplied La only by way of LA.
     rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-    white = Image.new("RGBA", rgba.size, "white")
-    pixels = _unit(Image.alpha_composite(white, rgba).convert("RGB"))
-    return pixels, 1 - _unit(rgba.getchannel("A"))
+    alpha = _unit(rgba.getchannel("A"))
+    if background != "none":
+        rgba = Image.alpha_composite(Image.new("RGBA", rgba.size, background), rgba)
+    return _Decoded(_unit(rgba)[..., :3], alpha)
 
 
-def _deep_grey(image: Image.Image) -> Array:
-    """``(H, W)``, 0..1 of greyscale with more than 8 bits.
+def _deep_grey(image: Image.Image, background: Background) -> _Decoded:
+    """Greyscale with more than 8 bits.
 
     Integers count as 16-bit, which is what PNG, TIFF and PGM hold. Floats count as 0..1, or, if any is above
-    that, as 0..255, which is how PIL makes them from 8-bit samples.
+    that, as 0..255, which is how PIL makes them from 8-bit samples. A PNG may declare one grey transparent.
     """
     samples = np.asarray(image).astype(np.float32)
+    clear = image.info.get("transparency")
+    alpha = (samples != clear).astype(np.float32) if isinstance(clear, int) else None
     if image.mode != "F":
-        return np.clip(samples / 65535, 0, 1)
-    samples = np.nan_to_num(samples)
-    return np.clip(samples / (255 if samples.max() > 1 else 1), 0, 1)
+        grey = np.clip(samples / 65535, 0, 1)
+    else:
+        samples = np.nan_to_num(samples)
+        grey = np.clip(samples / (255 if samples.max() > 1 else 1), 0, 1)
+    colours: Array = np.repeat(grey[..., None], 3, axis=-1)
+    if alpha is not None and background != "none":
+        colours[alpha == 0] = np.array(ImageColor.getrgb(background), np.float32) / np.float32(255)
+    return _Decoded(colours, alpha)
 
 
 def _unit(image: Image.Image) -> Array:
-    """8-bit samples as float32 0..1 with a leading batch axis."""
-    return np.asarray(image, np.float32)[None] / np.float32(255)
+    """8-bit samples as float32, 0..1."""
+    return np.asarray(image, np.float32) / np.float32(255)

@@ -80,6 +80,8 @@ def generation_settings(generation: Generation) -> Settings:
         "interpolation_mode": _common([reference.interpolation for reference in references]),
         "redux_fit": _common([reference.fit for reference in references]),
         "redux_resample": _common([reference.resample for reference in references]),
+        "redux_background": _common([reference.background for reference in references]),
+        "redux_frames": _common([reference.frames for reference in references]),
         "redux_image_paths": [reference.path for reference in references],
         "redux_image_strengths": [reference.strength for reference in references],
         "redux_tokens": [reference.tokens for reference in references],

@@ -1,4 +1,7 @@
-"""What travels along links in place of weights. Importing this module loads no model code."""
+"""What travels along links in place of weights. Importing this module loads no model code.
+
+Socket types are ComfyUI's, so that nodes of both kinds can be linked in one graph.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class ModelHandle(SocketValue):
-    """What to load, not the weights: a checkpoint and a precision. Hashable, and costs nothing.
+    """What to load, not the weights: a checkpoint and a precision. Hashable and tiny.
 
     Attributes
     ----------
@@ -24,10 +27,9 @@ class ModelHandle(SocketValue):
     quantize : int or None
         Bits per weight; None keeps the checkpoint's own precision.
     loras : tuple of Lora
-        Laid over the transformer, in this order.
+        Applied to the transformer, in this order.
     """
 
-    socket_type: ClassVar[str] = "MODEL"
     components: ClassVar[tuple[Component, ...]] = ()
 
     checkpoint: Checkpoint
@@ -40,29 +42,29 @@ class ModelHandle(SocketValue):
 
     @property
     def affinity(self) -> Hashable:
-        """The weights that a node with this input computes with; LoRAs share those of their base."""
+        """The weights that a node with this input computes with; a model with LoRAs shares its base's."""
         return (self.socket_type, self.checkpoint, self.quantize)
 
 
 @dataclass(frozen=True, repr=False)
 class Flux(ModelHandle):
-    """FLUX's transformer, to be loaded."""
+    """FLUX's transformer."""
 
-    socket_type: ClassVar[str] = "FLUX"
+    socket_type: ClassVar[str] = "MODEL"
     components: ClassVar[tuple[Component, ...]] = ("transformer",)
 
 
 @dataclass(frozen=True, repr=False)
 class TextEncoders(ModelHandle):
-    """T5 and CLIP, to be loaded."""
+    """T5 and CLIP, FLUX's text encoders."""
 
-    socket_type: ClassVar[str] = "TEXT_ENCODERS"
+    socket_type: ClassVar[str] = "CLIP"
     components: ClassVar[tuple[Component, ...]] = ("text_encoder", "text_encoder_2")
 
 
 @dataclass(frozen=True, repr=False)
 class Vae(ModelHandle):
-    """The autoencoder, to be loaded."""
+    """The autoencoder."""
 
     socket_type: ClassVar[str] = "VAE"
     components: ClassVar[tuple[Component, ...]] = ("vae",)
@@ -70,15 +72,15 @@ class Vae(ModelHandle):
 
 @dataclass(frozen=True, repr=False)
 class Siglip(ModelHandle):
-    """SigLIP's vision tower, to be loaded."""
+    """SigLIP's vision tower."""
 
-    socket_type: ClassVar[str] = "SIGLIP"
+    socket_type: ClassVar[str] = "CLIP_VISION"
     components: ClassVar[tuple[Component, ...]] = ("image_encoder",)
 
 
 @dataclass(frozen=True, repr=False)
 class Redux(ModelHandle):
-    """The Redux encoder, to be loaded."""
+    """The Redux encoder."""
 
-    socket_type: ClassVar[str] = "REDUX"
+    socket_type: ClassVar[str] = "STYLE_MODEL"
     components: ClassVar[tuple[Component, ...]] = ("image_embedder",)

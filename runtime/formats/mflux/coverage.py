@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from run_graph.graph.forwarding import followed
 from run_graph.graph.links import Link
 from run_graph.graph.normal_form import normalised
 from run_graph.graph.registry import installed_nodes
@@ -58,7 +59,7 @@ class _Comparison:
     def differences(self, actual: Link, meant: Link) -> Iterator[str]:
         pending, seen = [(actual, meant)], set()
         for pair in pending:  # grows while it is walked
-            ours, theirs = pair
+            ours, theirs = followed(self._actual, installed_nodes(), pair[0]), pair[1]
             ids = (ours.node_id, theirs.node_id)
             if ids in seen:
                 continue

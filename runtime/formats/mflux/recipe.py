@@ -16,6 +16,7 @@ SIDE = 1024
 MODE, INTERPOLATION, FIT = "medium", "area", "stretch"
 # mflux squashes with Lanczos; ComfyUI, whose way the other fits are, crops with bicubic.
 RESAMPLE = {"stretch": "lanczos", "crop": "bicubic", "pad": "bicubic"}
+BACKGROUND, FRAMES = "white", "first"  # How mflux reads a picture file.
 _FACTOR = "factor "  # How the metadata writes an explicit reduction factor in the place of a mode.
 
 
@@ -30,6 +31,8 @@ class ReferencePicture:
     interpolation: str = INTERPOLATION
     fit: str = FIT
     resample: str = RESAMPLE[FIT]
+    background: str = BACKGROUND
+    frames: str = FRAMES
 
 
 @dataclass(frozen=True)
@@ -111,10 +114,14 @@ def _references(settings: Settings) -> tuple[ReferencePicture, ...]:
     kernels = _each(settings.interpolation_mode, paths, INTERPOLATION, "--interpolation-mode")
     fits = _each(settings.redux_fit, paths, FIT, "--redux-fit")
     resamples = _each(settings.redux_resample, paths, "", "--redux-fit")
-    rows = zip(paths, strengths, modes, kernels, fits, resamples, strict=True)
+    backgrounds = _each(settings.redux_background, paths, BACKGROUND, "redux_background")
+    frames = _each(settings.redux_frames, paths, FRAMES, "redux_frames")
+    rows = zip(paths, strengths, modes, kernels, fits, resamples, backgrounds, frames, strict=True)
     return tuple(
-        ReferencePicture(path, strength, *_mode_and_factor(mode), kernel, fit, resample or _resample(fit))
-        for path, strength, mode, kernel, fit, resample in rows
+        ReferencePicture(
+            path, strength, *_mode_and_factor(mode), kernel, fit, resample or _resample(fit), *reading
+        )
+        for path, strength, mode, kernel, fit, resample, *reading in rows
     )
 
 

@@ -43,6 +43,7 @@ _OWN_KEY = "versions"  # Only run-graph's metadata has it.
 _OWN_KEYS = {
     "prompt", "seed", "model", "base_model", "quantize", "lora_paths", "lora_scales",
     "redux_model", "redux_quantize", "redux_mode", "interpolation_mode", "redux_fit", "redux_resample",
+    "redux_background", "redux_frames",
     "redux_image_paths", "redux_image_strengths", "redux_tokens",
     _OWN_KEY, "seconds", "input_directories", NOT_IN_SETTINGS,
 }  # fmt: skip
@@ -110,6 +111,8 @@ def settings_from(document: Mapping[str, Any]) -> Settings:
         interpolation_mode=_per_picture(document, "interpolation_mode"),
         redux_fit=_per_picture(document, "redux_fit"),
         redux_resample=_per_picture(document, "redux_resample"),
+        redux_background=_per_picture(document, "redux_background"),
+        redux_frames=_per_picture(document, "redux_frames"),
         lora_paths=_paths(document.get("lora_paths")),
         lora_scales=_numbers(document, "lora_scales"),
     )

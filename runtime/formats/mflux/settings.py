@@ -22,8 +22,8 @@ Quantize = int | str
 class Settings:
     """What is known of how a picture is to be made; None is unknown.
 
-    The names are those of mflux's metadata; those of `redux_model`, `redux_quantize`, `redux_fit`
-    and `redux_resample` are ours.
+    The names are those of mflux's metadata; those of `redux_model`, `redux_quantize`, `redux_fit`,
+    `redux_resample`, `redux_background` and `redux_frames` are ours.
     `parameters` are those of the sampling and decoding nodes that are known, by name (`steps`, `width`,
     ...; see `runtime.formats.mflux.parameters`). Paths are as the user wrote them.
     """
@@ -42,6 +42,8 @@ class Settings:
     interpolation_mode: PerPicture | None = None
     redux_fit: PerPicture | None = None
     redux_resample: PerPicture | None = None
+    redux_background: PerPicture | None = None
+    redux_frames: PerPicture | None = None
     lora_paths: tuple[str, ...] | None = None
     lora_scales: tuple[float, ...] | None = None
 
@@ -69,5 +71,12 @@ class Settings:
 
 def _common_only(settings: Settings) -> dict[str, Any]:
     """The settings that may differ from picture to picture, without those that do."""
-    names = ("redux_mode", "interpolation_mode", "redux_fit", "redux_resample")
+    names = (
+        "redux_mode",
+        "interpolation_mode",
+        "redux_fit",
+        "redux_resample",
+        "redux_background",
+        "redux_frames",
+    )
     return {name: None if isinstance(value := getattr(settings, name), tuple) else value for name in names}

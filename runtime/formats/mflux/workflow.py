@@ -36,7 +36,7 @@ def workflow_of(recipe: Recipe, prefixes: Mapping[int, str]) -> Workflow:
         decoding = parameters_for(DECODING, recipe.parameters)
         nodes[f"image{mark}"] = _node(DECODING, vae=vae, latent=latent, **decoding)
         nodes[f"save{mark}"] = _node(
-            "SaveImage", image=Link(f"image{mark}", "image"), filename_prefix=prefixes[seed]
+            "SaveImage", images=Link(f"image{mark}", "image"), filename_prefix=prefixes[seed]
         )
     return Workflow(nodes)
 
@@ -81,7 +81,9 @@ def _conditioning(nodes: Nodes, recipe: Recipe) -> Link:
 def _add_reference(nodes: Nodes, picture: ReferencePicture, mark: str) -> None:
     """Add the nodes that lead from a picture's file to its reduced tokens."""
     factor = {} if picture.factor is None else {"factor": picture.factor}
-    nodes[f"photo{mark}"] = _node("LoadImage", image=picture.path)
+    nodes[f"photo{mark}"] = _node(
+        "LoadImage", image=picture.path, background=picture.background, frames=picture.frames
+    )
     nodes[f"vision{mark}"] = _node(
         "SiglipEncode",
         siglip=Link("redux", "siglip"),
