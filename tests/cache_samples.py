@@ -9,7 +9,7 @@ import numpy as np
 from run_graph.graph import Outputs
 from run_graph.runtime.cache.blob_store import BlobStore
 from run_graph.runtime.cache.disk import DiskCache
-from run_graph.runtime.generation import Generation, Reference
+from run_graph.runtime.generation import Generation, PictureFile, Reference
 from run_graph.runtime.values import Conditioning, Image, Latent, Mask, ReduxTokens, Vision
 
 REFERENCE = Reference(path="fox.png", mode="low", tokens=36, strength=0.5)
@@ -26,7 +26,7 @@ EIGHT_BITS = np.rint(colours(1, 9, 7, 3) * 255).astype(np.float32) / np.float32(
 
 VALUES: dict[str, tuple[Any, str]] = {
     "a decoded picture": (Image(colours(1, 4, 5, 3), generation=GENERATION), ".safetensors"),
-    "a picture of 8-bit colours": (Image(EIGHT_BITS, source="fox.png"), ".png"),
+    "a picture of 8-bit colours": (Image.from_file(EIGHT_BITS, PictureFile("fox.png", "white")), ".png"),
     "negative zeros, which 8 bits do not hold": (
         Image(np.full((1, 2, 2, 3), -0.0, np.float32)),
         ".safetensors",

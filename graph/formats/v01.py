@@ -1,8 +1,8 @@
 """Workflows written for run-graph 0.1, brought up to date.
 
 Version 0.2 made SaveImage and LoadImage ComfyUI's nodes of these names. In 0.1, SaveImage had the input
-`image`, only the output `path`, and the default prefix "run-graph"; LoadImage laid transparency over white and
-read the first frame only.
+`image`, only the output `path`, and the default prefix "run-graph"; LoadImage laid transparency over white
+and read the first frame only.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from run_graph.runtime.models.store import ModelStore
 PROVENANCE = {
     "prompt": {
         "made": {"class_type": "MadeElsewhere", "inputs": {}},
-        "save": {"class_type": "SaveImage", "inputs": {"image": ["made", 0]}},
+        "save": {"class_type": "SaveImage", "inputs": {"images": ["made", 0]}},
     },
     "node_id": "save",
     "seconds": {"sample": 1.5},

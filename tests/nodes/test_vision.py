@@ -1,5 +1,6 @@
 """SiglipEncode: three ways for a picture to become square, each equal to doing it by hand."""
 
+from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
@@ -8,8 +9,10 @@ import pytest
 from PIL import Image as PilImage
 
 from run_graph.nodes import LoadRedux, SiglipEncode
+from run_graph.runtime.generation import PictureFile, Reference
 from run_graph.runtime.values import Image
 
+FILE = PictureFile("wide.png", "white", "first")
 SIDE = 384  # SigLIP so400m-patch14-384
 
 
@@ -23,7 +26,7 @@ def scene(height: int, width: int) -> np.ndarray:
 
 def see(bench: Any, model: str, *pictures: np.ndarray, **how: Any) -> np.ndarray:
     siglip = bench.run(LoadRedux(model=model)).siglip
-    image = Image(np.stack(pictures), source="wide.png")
+    image = Image.from_file(np.stack(pictures), FILE)
     return np.array(
         bench.run(SiglipEncode(siglip=siglip, image=image, **how)).vision.hidden.astype(mx.float32)
     )
@@ -31,10 +34,20 @@ def see(bench: Any, model: str, *pictures: np.ndarray, **how: Any) -> np.ndarray
 
 def test_there_is_one_vector_a_patch_and_the_file_is_remembered(bench: Any, small_model: str) -> None:
     siglip = bench.run(LoadRedux(model=small_model)).siglip
-    image = Image(scene(40, 40)[None], source="wide.png")
+    image = Image.from_file(scene(40, 40)[None], FILE)
     vision = bench.run(SiglipEncode(siglip=siglip, image=image)).vision
     assert vision.hidden.shape == (1, 27 * 27, 64)
-    assert vision.reference.path == "wide.png"
+    assert vision.reference == Reference(
+        "wide.png", fit="crop", resample="bicubic", background="white", frames="first"
+    )
+
+
+def test_the_file_of_a_picture_that_a_node_changed_is_not_recorded(bench: Any, small_model: str) -> None:
+    siglip = bench.run(LoadRedux(model=small_model)).siglip
+    image = Image.from_file(scene(40, 40)[None], FILE)
+    changed = replace(image, pixels=1 - image.pixels)
+    vision = bench.run(SiglipEncode(siglip=siglip, image=changed)).vision
+    assert vision.reference == Reference(fit="crop", resample="bicubic")
 
 
 def test_crop_sees_the_middle_square(bench: Any, small_model: str) -> None:

@@ -161,7 +161,7 @@ def redux_graph(model: str = "tiny", **sampling: int) -> Graph:
         FluxSample(flux=flux.flux, conditioning=both.conditioning, guidance=3.5, seed=1, **size), id="sample"
     )
     image = g.add(DecodeLatent(vae=flux.vae, latent=sample.latent), id="image")
-    g.add(SaveImage(image=image.image, filename_prefix="redux"), id="save")
+    g.add(SaveImage(images=image.image, filename_prefix="redux"), id="save")
     return g
 
 

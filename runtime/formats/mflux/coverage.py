@@ -40,8 +40,11 @@ def not_in_settings(graph: Mapping[str, Any], image: Link, settings: Mapping[str
     list of str
         Empty if a run from the settings alone is the same computation.
     """
+    # A reference picture that a node changed has no path; the comparison then finds that node.
+    paths = [path or "" for path in settings["redux_image_paths"]]
     try:
-        meant = workflow_of(recipe_of(settings_from(settings)), {settings["seed"]: "picture"})
+        recipe = recipe_of(settings_from({**settings, "redux_image_paths": paths}))
+        meant = workflow_of(recipe, {settings["seed"]: "picture"})
     except CommandError as error:
         return [str(error)]
     actual = Workflow.from_json(graph)

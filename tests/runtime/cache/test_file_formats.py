@@ -10,6 +10,7 @@ from cache_samples import EIGHT_BITS, VALUES, colours
 
 from run_graph.runtime.cache.file_formats import decode, encode
 from run_graph.runtime.cache.serialization import NotSerializable, deserialize, digest_of, serialize
+from run_graph.runtime.generation import PictureFile
 from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.handles import Flux
 from run_graph.runtime.values import ArrayValue, Image
@@ -33,7 +34,7 @@ def assert_same(one: Any, other: Any) -> None:
         assert one == other
         return
     for name, item in vars(one).items():
-        theirs = vars(other)[name]
+        theirs = getattr(other, name)
         assert type(item) is type(theirs)
         if isinstance(item, mx.array):
             assert item.dtype == theirs.dtype
@@ -69,7 +70,7 @@ def test_digests_tell_all_values_apart() -> None:
     values = [value for value, _ in VALUES.values()]
     values += [1, 1.0, "1", [1], (1,), {"1": 1}, False, 0, "", [], {}, -0.0, 0.0]
     values += [replace(VALUES["a mask"][0], values=colours(1, 2, 3))]
-    values += [Image(EIGHT_BITS), Image(EIGHT_BITS, source="wolf.png")]
+    values += [Image(EIGHT_BITS), Image.from_file(EIGHT_BITS, PictureFile("wolf.png"))]
     digests = [digest_of(value) for value in values]
     assert None not in digests
     assert len(set(digests)) == len(values)

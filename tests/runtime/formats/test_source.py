@@ -28,7 +28,7 @@ def fault(path: Path) -> str:
     return str(caught.value)
 
 
-def test_inputs_are_sought_beside_a_workflow_file_and_then_here(
+def test_inputs_are_searched_for_beside_a_workflow_file_and_then_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -39,7 +39,7 @@ def test_inputs_are_sought_beside_a_workflow_file_and_then_here(
     assert [folder.resolve() for folder in source.folders] == [tmp_path / "sub", tmp_path]
 
 
-def test_inputs_of_a_picture_are_sought_beside_it_and_then_where_its_run_found_them(
+def test_inputs_of_a_picture_are_searched_for_beside_it_and_then_where_its_run_found_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir("/")
@@ -62,7 +62,25 @@ def test_the_suffix_may_be_in_capitals(tmp_path: Path) -> None:
     assert read_source(path.rename(tmp_path / "A.PNG")).workflow == shipped("redux")
 
 
-def test_a_picture_without_a_workflow_is_named_with_the_mend(tmp_path: Path) -> None:
+OLD = """{"photo": {"class_type": "LoadImage", "inputs": {"image": "fox.png"}},
+    "save": {"class_type": "SaveImage", "inputs": {"image": ["photo", 0]}}}"""
+
+
+@pytest.mark.parametrize("kind", ["workflow file", "picture"])
+def test_what_version_0_1_wrote_is_read_with_a_note(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "old.json"
+    path.write_text(OLD)
+    source = read_source(path if kind == "workflow file" else picture(tmp_path, text={"prompt": OLD}))
+    assert list(source.workflow.nodes["save"].inputs) == ["images", "filename_prefix"]
+    [note] = source.notes
+    assert note.startswith("written for version 0.1: ")
+
+
+def test_there_are_no_notes_on_files_of_this_version(tmp_path: Path) -> None:
+    assert read_source(picture(tmp_path, text={"prompt": shipped("redux").dumps()})).notes == ()
+
+
+def test_a_picture_without_a_workflow_is_named_with_the_fix(tmp_path: Path) -> None:
     message = fault(picture(tmp_path))
     assert "the picture carries no workflow. Give a picture that run-graph" in message
 

@@ -34,7 +34,7 @@ def saved(tmp_path: Path, image: Image.Image, name: str = "a.png", **options: ob
 
 def load_8_bit(path: Path) -> np.ndarray:
     """The loaded pixels as ``(H, W, 3)`` whole steps."""
-    steps = images.load(path)[0][0] * 255
+    steps = images.load(path, "white")[0][0] * 255
     np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
     return np.round(steps).astype(int)
 
@@ -42,11 +42,11 @@ def load_8_bit(path: Path) -> np.ndarray:
 # -- loading ----------------------------------------------------------------------------------------
 
 
-def test_an_opaque_picture_loads_exactly_with_an_empty_mask_of_its_size(tmp_path: Path) -> None:
+def test_an_opaque_picture_loads_exactly_with_comfyuis_empty_mask(tmp_path: Path) -> None:
     pixels, mask = images.load(saved(tmp_path, Image.fromarray(colours())))
     assert pixels.dtype == mask.dtype == np.float32
     np.testing.assert_array_equal(pixels, (colours() / np.float32(255))[None])
-    np.testing.assert_array_equal(mask, np.zeros((1, 4, 6)))
+    np.testing.assert_array_equal(mask, np.zeros((1, 64, 64)))
 
 
 def test_transparency_is_laid_over_white_and_inverted_into_the_mask(tmp_path: Path) -> None:
@@ -84,9 +84,11 @@ def test_the_exif_orientation_is_applied_to_pixels_and_mask(tmp_path: Path, orie
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     path = saved(tmp_path, Image.fromarray(colours()), exif=exif)
-    expected = UPRIGHT[orientation](colours())
-    np.testing.assert_array_equal(load_8_bit(path), expected)
-    assert images.load(path)[1].shape == (1, *expected.shape[:2])
+    np.testing.assert_array_equal(load_8_bit(path), UPRIGHT[orientation](colours()))
+    alpha = colours()[..., :1]
+    path = saved(tmp_path, Image.fromarray(np.concatenate([colours(), alpha], axis=-1)), exif=exif)
+    expected = 1 - UPRIGHT[orientation](alpha)[..., 0] / np.float32(255)
+    np.testing.assert_array_equal(images.load(path)[1], expected[None])
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ def test_16_bit_grey_keeps_its_precision(tmp_path: Path, suffix: str) -> None:
     grey = np.array([[0, 1, 256, 32768, 65535]], np.uint16)
     pixels, mask = images.load(saved(tmp_path, Image.fromarray(grey), f"a.{suffix}"))
     np.testing.assert_allclose(pixels, np.repeat(grey[None, :, :, None] / 65535, 3, axis=3), atol=1e-7)
-    assert mask.shape == (1, 1, 5)
+    assert mask.shape == (1, 64, 64)
 
 
 @pytest.mark.parametrize(("values", "expected"), [([0, 0.25, 1], [0, 0.25, 1]), ([0, 51, 255], [0, 0.2, 1])])
@@ -115,10 +117,110 @@ def test_floats_count_as_unit_range_or_as_bytes(
     np.testing.assert_allclose(images.load(path)[0][0, 0, :, 0], expected, atol=1e-7)
 
 
-def test_an_animation_gives_its_first_frame(tmp_path: Path) -> None:
-    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a.gif", {}), ("a.png", {}), ("a.webp", {"lossless": True}), ("a.tiff", {})],
+)
+def test_the_frames_of_an_animation_and_the_pages_of_a_tiff_are_a_batch(
+    tmp_path: Path, name: str, options: dict[str, object]
+) -> None:
+    frames = [Image.new("RGB", (4, 6), colour) for colour in ("red", "lime", "blue")]
+    path = saved(tmp_path, frames[0], name, save_all=True, append_images=frames[1:], **options)
+    pixels, mask = images.load(path)
+    assert pixels.shape == (3, 6, 4, 3)
+    np.testing.assert_array_equal(pixels[:, 2, 2], np.eye(3))
+    assert mask.shape == (3, 64, 64)
+    first, _ = images.load(path, frames="first")
+    np.testing.assert_array_equal(first, pixels[:1])
+
+
+def test_a_page_of_another_size_is_left_out(tmp_path: Path) -> None:
+    pages = [Image.new("RGB", size, "red") for size in ((8, 8), (2, 2), (8, 8))]
+    path = saved(tmp_path, pages[0], "a.tiff", save_all=True, append_images=pages[1:])
+    assert images.load(path)[0].shape == (2, 8, 8, 3)
+
+
+def test_the_further_pictures_of_a_photograph_are_not_frames(tmp_path: Path) -> None:
+    pictures = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    path = saved(tmp_path, pictures[0], "a.mpo", save_all=True, append_images=pictures[1:])
+    assert images.load(path)[0].shape == (1, 16, 16, 3)
+
+
+def test_all_frames_together_obey_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [Image.new("RGB", (10, 10), colour) for colour in ("red", "blue")]
     path = saved(tmp_path, frames[0], "a.gif", save_all=True, append_images=frames[1:])
-    assert (load_8_bit(path) == [255, 0, 0]).all()
+    monkeypatch.setattr(images, "MAX_PIXELS", 199)
+    with pytest.raises(ImageError, match="2 frames of 10 x 10 pixels exceed the limit of 199 pixels in all"):
+        images.load(path)
+    assert images.check(path) is not None
+    assert images.check(path, "first") is None
+    monkeypatch.setattr(images, "MAX_PIXELS", 200)
+    assert images.load(path)[0].shape == (2, 10, 10, 3)
+
+
+def test_an_animation_with_transparency_has_a_mask_for_each_frame(tmp_path: Path) -> None:
+    rgba = np.zeros((2, 4, 4, 4), np.uint8)
+    rgba[0, ..., 3] = 255
+    rgba[1, :2, :, 3] = 255
+    frames = [Image.fromarray(frame) for frame in rgba]
+    path = saved(tmp_path, frames[0], save_all=True, append_images=frames[1:], blend=0)
+    np.testing.assert_array_equal(images.load(path)[1], 1 - rgba[..., 3] / 255)
+
+
+def palette(transparency: int | bytes) -> tuple[Image.Image, dict[str, object]]:
+    image = Image.fromarray(np.array([[0, 1, 2]], np.uint8)).convert("P")
+    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    return image, {"transparency": transparency}
+
+
+@pytest.mark.parametrize(
+    ("transparency", "mask"), [(1, [0, 1, 0]), (bytes([255, 0, 51]), [0, 1, 0.8])], ids=["one", "alphas"]
+)
+def test_a_palettes_transparency_becomes_the_mask_and_its_colours_stay(
+    tmp_path: Path, transparency: int | bytes, mask: list[float]
+) -> None:
+    image, options = palette(transparency)
+    pixels, found = images.load(saved(tmp_path, image, **options))
+    np.testing.assert_array_equal(pixels[0, 0], np.eye(3))
+    np.testing.assert_allclose(found, [[mask]], atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("samples", "transparency"),
+    [
+        (np.array([[10, 200, 30]], np.uint8), 200),
+        (np.array([[1000, 51400, 3]], np.uint16), 51400),
+        (np.array([[[9, 9, 9], [1, 2, 3], [4, 5, 6]]], np.uint8), (1, 2, 3)),
+    ],
+    ids=["grey", "deep grey", "colour"],
+)
+def test_a_transparent_colour_becomes_the_mask_and_stays(
+    tmp_path: Path, samples: np.ndarray, transparency: object
+) -> None:
+    path = saved(tmp_path, Image.fromarray(samples), transparency=transparency)
+    pixels, mask = images.load(path)
+    np.testing.assert_array_equal(mask, [[[0, 1, 0]]])
+    whole = samples / np.float32(np.iinfo(samples.dtype).max)
+    expected = whole if samples.ndim == 3 else np.repeat(whole[..., None], 3, axis=-1)
+    np.testing.assert_allclose(pixels[0], expected, atol=1e-7)
+    np.testing.assert_array_equal(images.load(path, "white")[0][0, 0, 1], [1, 1, 1])
+
+
+@pytest.mark.parametrize(("background", "expected"), [("white", 1), ("grey", 128 / 255), ("black", 0)])
+def test_a_background_shows_where_the_picture_is_transparent(
+    tmp_path: Path, background: str, expected: float
+) -> None:
+    clear = np.array([[[200, 100, 50, 0]]], np.uint8)
+    pixels, mask = images.load(saved(tmp_path, Image.fromarray(clear)), background)
+    np.testing.assert_allclose(pixels, np.full((1, 1, 1, 3), expected), atol=1e-7)
+    np.testing.assert_array_equal(mask, [[[1]]])
+
+
+def test_colours_under_transparency_are_kept_as_stored(tmp_path: Path) -> None:
+    rgba = np.concatenate([colours(), colours()[..., :1]], axis=-1)
+    pixels, mask = images.load(saved(tmp_path, Image.fromarray(rgba)))
+    np.testing.assert_array_equal(pixels, (colours() / np.float32(255))[None])
+    np.testing.assert_array_equal(mask, 1 - (colours()[..., 0] / np.float32(255))[None])
 
 
 @pytest.mark.parametrize("name", ["sunset.png", "teapot.png"])
@@ -259,7 +361,7 @@ def test_random_damage_never_escapes_as_another_exception(tmp_path: Path) -> Non
                 pixels, mask = images.load(path)
             except ImageError:
                 continue
-            assert pixels.shape[:3] == mask.shape
+            assert mask.shape in (pixels.shape[:3], (len(pixels), 64, 64))
 
 
 # -- writing ----------------------------------------------------------------------------------------
@@ -284,7 +386,7 @@ def test_samples_are_rounded_and_clipped_not_truncated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_values_that_are_no_numbers_are_refused(bad: float) -> None:
-    with pytest.raises(ImageError, match="no numbers"):
+    with pytest.raises(ImageError, match="not finite numbers"):
         images.to_png(np.full((2, 2, 3), bad), {})
 
 

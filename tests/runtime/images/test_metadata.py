@@ -140,7 +140,7 @@ def test_the_embedded_graph_is_the_graph_with_defaults_written_out(
     pictures: Callable[[str], Path], small_model: str
 ) -> None:
     path = pictures("redux")
-    workflow, folders = read_embedded_workflow(path)
+    workflow, folders = read_embedded_workflow(path, pytest.fail)
     assert workflow == parse_workflow(read_text(path)["prompt"])
     assert [folder.resolve() for folder in folders] == [path.parent, path.parent.parent]
     assert workflow.nodes["sample"].inputs["seed"] == 1
@@ -157,7 +157,7 @@ def test_text_beyond_latin_1_survives(tmp_path: Path, small_model: str) -> None:
     result = Session(cache=NoCache()).run(workflow, environment=RunEnvironment([], tmp_path))
     path = Path(result.outputs("save").path)  # type: ignore[attr-defined]
     assert document(path, "run_graph")["prompt"] == "狐 \0 🦊 \n"
-    assert read_embedded_workflow(path)[0].nodes["prompt"].inputs["prompt"] == "狐 \0 🦊 \n"
+    assert read_embedded_workflow(path, pytest.fail)[0].nodes["prompt"].inputs["prompt"] == "狐 \0 🦊 \n"
 
 
 # -- settings, without a run ------------------------------------------------------------------------

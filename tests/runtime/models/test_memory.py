@@ -117,7 +117,7 @@ def test_low_ram_keeps_what_a_later_stage_needs(redux: Workflow, tmp_path: Path)
         "class_type": "DecodeLatent",
         "inputs": {**twice["image"]["inputs"], "latent": ["again", 0]},
     }
-    twice["save2"] = {"class_type": "SaveImage", "inputs": {"image": ["image2", 0]}}
+    twice["save2"] = {"class_type": "SaveImage", "inputs": {"images": ["image2", 0]}}
     store = ModelStore(low_ram=True)
     run(Workflow.from_json(twice), store, tmp_path)
     assert set(store.loads.values()) == {1}
@@ -167,7 +167,7 @@ def test_residency_events_add_up_and_keep_the_limit(
 
 def test_a_run_without_models_tells_nothing_of_memory(tmp_path: Path) -> None:
     picture = {"class_type": "LoadImage", "inputs": {"image": "images/sunset.png"}}
-    save = {"class_type": "SaveImage", "inputs": {"image": ["photo", 0]}}
+    save = {"class_type": "SaveImage", "inputs": {"images": ["photo", 0]}}
     events = run(Workflow.from_json({"photo": picture, "save": save}), ModelStore(), tmp_path)
     assert not [event for event in events if isinstance(event, (ModelLoaded, StageMemory))]
 
