@@ -1,10 +1,10 @@
 """Outputs that forward an input, such as SaveImage's `images`.
 
 Such an output is declared with ``json_schema_extra={"forwards": "name of the input"}``. Its value is the
-input's value by definition, so a link to it is followed to the source of that input, and a result never
-contains it: otherwise the results of output nodes would keep every saved picture in memory and in the caches.
-What reads a forwarded output does not wait for the node itself, which runs if it is a target, as output nodes
-usually are.
+input's value by definition, so a link to it is followed to the source of that input, and ``run`` leaves it
+out of its result (``Saved.model_construct(path=...)``): otherwise the results of output nodes would keep
+every saved picture in memory and in the caches. What reads a forwarded output does not wait for the node
+itself, which runs if it is a target, as output nodes usually are.
 """
 
 from __future__ import annotations
@@ -63,9 +63,8 @@ def restored(kind: type[OutputsType], values: Mapping[str, Any]) -> OutputsType:
     ValueError
         If the values are not those of such a result.
     """
-    forwarded = {name for name, info in kind.model_fields.items() if forwarded_input(info)}
-    if not forwarded:
-        return kind.model_validate(values)
-    if values.keys() != kind.model_fields.keys() - forwarded:
-        raise ValueError(f"{', '.join(values)} are not the outputs of {kind.__name__}")
-    return kind.model_construct(**values)
+    missing = {name: info for name, info in kind.model_fields.items() if name not in values}
+    only_forwarded = all(forwarded_input(info) for info in missing.values())
+    if missing and only_forwarded and values.keys() <= kind.model_fields.keys():
+        return kind.model_construct(**values)
+    return kind.model_validate(values)

@@ -9,7 +9,7 @@ import pytest
 from engine import ENVIRONMENT, Engine, workflow
 from PIL import Image as Pil
 
-from run_graph.graph import Node, Outputs, Registry, Workflow, WorkflowError
+from run_graph.graph import Field, Node, Outputs, Registry, Workflow, WorkflowError
 from run_graph.runtime.contact_sheet.layout import Band, Row, arrange
 from run_graph.runtime.contact_sheet.painting import label_font, paint, wrap
 from run_graph.runtime.contact_sheet.sheet import ContactSheet, reduced
@@ -53,7 +53,21 @@ class Shown(Outputs):
     path: str
 
 
-REGISTRY = Registry([Paint, Show])
+class Passed(Outputs):
+    image: Image = Field(json_schema_extra={"forwards": "image"})
+    path: str
+
+
+class Pass(Show):
+    """An output node that forwards its picture, as SaveImage does."""
+
+    class_type = "Pass"
+
+    def run(self, ctx: object) -> Passed:  # type: ignore[override]
+        return Passed.model_construct(path=self.filename_prefix)
+
+
+REGISTRY = Registry([Paint, Show, Pass])
 
 
 def painting() -> Workflow:
@@ -191,6 +205,14 @@ def test_without_a_sweep_the_output_nodes_are_the_columns(tmp_path: Path) -> Non
 def test_a_target_that_makes_pictures_is_shown_itself(tmp_path: Path) -> None:
     sweep = expand(painting(), [Axis("paint", "colour", ("green", "blue"))], REGISTRY)
     path = saved(sweep, tmp_path, ["paint"])
+    assert colours_across(path, Pil.open(path).height - 50) == [(0, 255, 0), (0, 0, 255)]
+
+
+@pytest.mark.parametrize("last", [Show, Pass])
+def test_a_forwarded_picture_is_its_source_s(tmp_path: Path, last: type[Node]) -> None:
+    chain = workflow(paint=(Paint, {}), passed=(Pass, {"image": "@paint"}), last=(last, {"image": "@passed"}))
+    sweep = expand(chain, [Axis("paint", "colour", ("green", "blue"))], REGISTRY)
+    path = saved(sweep, tmp_path, ["last"])
     assert colours_across(path, Pil.open(path).height - 50) == [(0, 255, 0), (0, 0, 255)]
 
 

@@ -204,3 +204,26 @@ def test_a_recorded_value_that_is_none_of_the_parameters_is_refused(
     [path] = painter.save(workflow)
     with pytest.raises(WorkflowError, match=message):
         workflow_of_settings({**settings(path), name: value}, path)
+
+
+def test_saving_a_picture_past_another_saver_is_the_same(painter: Painter, workflow: Workflow) -> None:
+    [save] = [node_id for node_id, spec in workflow.nodes.items() if spec.class_type == "SaveImage"]
+    second = NodeSpec("SaveImage", {"images": Link(save, "images"), "filename_prefix": "second"})
+    paths = painter.save(Workflow({**workflow.nodes, "second": second}))
+    assert len(paths) == 2
+    for path in paths:
+        assert "not_in_settings" not in settings(path)
+        np.testing.assert_array_equal(pixels(replayed(painter, path)), pixels(path))
+
+
+@pytest.mark.parametrize("background", ["none", "white", "black"])
+def test_how_a_transparent_reference_was_read_is_recorded(
+    painter: Painter, workflow: Workflow, background: str
+) -> None:
+    rgba = np.random.default_rng(0).integers(0, 256, (32, 32, 4), np.uint8)
+    PilImage.fromarray(rgba).save(painter.project.parent / "clear.png")
+    changed = workflow.with_input("photo", "image", "clear.png").with_input("photo", "background", background)
+    [path] = painter.save(changed)
+    assert settings(path)["redux_background"] == background
+    assert "not_in_settings" not in settings(path)
+    np.testing.assert_array_equal(pixels(replayed(painter, path)), pixels(path))
