@@ -139,8 +139,7 @@ def test_an_sdist_has_each_file_once_and_no_link(sdist: Path) -> None:
 
 
 def test_a_wheel_built_from_the_sdist_is_the_same(wheel: Path, sdist: Path, tmp_path: Path) -> None:
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(sdist, tmp_path)
     [source] = tmp_path.iterdir()
 
     assert files_of_wheel(build(source, tmp_path / "built", "wheel")) == files_of_wheel(wheel)
