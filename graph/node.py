@@ -14,7 +14,7 @@ Examples
 ...     category = "maths"
 ...     value: float = Field(description="The number to halve.", ge=0)
 ...
-...     def run(self, ctx: Context) -> Snapshot:
+...     def run(self, ctx: Context) -> Half:
 ...         return Half(value=self.value / 2)
 """
 
