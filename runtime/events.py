@@ -77,7 +77,8 @@ class NodeFinished(Event):
     outputs: Held = field(default=None, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return NodeFinished, (self.node_id, self.class_type, self.seconds, self.result)  # a weak reference stays here
+        # A weak reference cannot be pickled.
+        return NodeFinished, (self.node_id, self.class_type, self.seconds, self.result)
 
     def to_json(self) -> dict[str, Any]:
         return _without_outputs(self)
@@ -101,7 +102,8 @@ class NodeReused(Event):
     outputs: Held = field(default=None, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return NodeReused, (self.node_id, self.class_type, self.origin, self.result)  # a weak reference stays here
+        # A weak reference cannot be pickled.
+        return NodeReused, (self.node_id, self.class_type, self.origin, self.result)
 
     def to_json(self) -> dict[str, Any]:
         return _without_outputs(self)

@@ -32,7 +32,7 @@ class BackgroundThread(Generic[Result]):
         self._pending.append((name, self._pool.submit(_timed, work)))
 
     def results(self, *, wait: bool) -> Iterator[tuple[str, Callable[[], tuple[Result, float]]]]:
-        """The work that has finished, in order: names, and functions that return the result and its seconds, or raise.
+        """The work that has finished, in order: names, and functions that return result and seconds or raise.
 
         With ``wait``, wait for the first.
         """

@@ -11,8 +11,8 @@ plain JSON values, dataclasses of numpy or MLX arrays (:mod:`runtime.values`), a
 model but hold no weights.
 
 The context does not travel, because it holds the session's services, cache and listener. The worker builds
-its own (:class:`graph.Context`). Events do travel, but without their previews' and outputs' references: those
-of the last three functions are built where the listener is.
+its own (:class:`graph.Context`). Events can be pickled too, but lose the weak reference to the outputs, so an
+executor makes those of the last three functions itself when a result arrives.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class Services:
         return cast(Service, self._by_class[kind])
 
     def has_room_for(self, values: Iterable[Any]) -> bool:
-        """Whether some service says that a node with these inputs can compute without a model being evicted."""
+        """Whether a service says that a node with these inputs can compute without a model being evicted."""
         return any(gate.has_room_for(values) for gate in self._memory_gates)
 
     def run_started(self, run: RunView) -> None:

@@ -171,7 +171,7 @@ class RunState:
         self._wake_dependents(step)
 
     def _block(self, step: Step, links: Iterable[Link]) -> list[str]:
-        """Let a node wait for its links without values, and return their sources; without any, it is ready."""
+        """Let a node wait for its links without values. Returns their sources; none means it is ready."""
         missing = self._missing(links)
         for source in missing:
             self._dependents[source].append(step.node_id)

@@ -117,10 +117,10 @@ class Stubborn(Node):
     ("asked", "message"),
     [
         ("late", "required_lazy_inputs must return a collection of input names, not 'late'"),
-        (["latte"], "required_lazy_inputs named 'latte', which is no input. Did you mean 'late'?"),
+        (["latte"], "required_lazy_inputs named 'latte', which is not an input. Did you mean 'late'?"),
     ],
 )
-def test_a_node_that_asks_for_inputs_wrongly_is_told(asked: Any, message: str) -> None:
+def test_a_node_that_asks_for_unknown_inputs_fails(asked: Any, message: str) -> None:
     engine = Engine(Registry([Stubborn, Const]))
     given = workflow(c=(Const, {"value": 1}), s=(Stubborn, {"late": "@c", "asked": {"__value__": asked}}))
     with pytest.raises(NodeFailed) as error:

@@ -1,5 +1,6 @@
 """The bookkeeping of a run, step by step, without running anything."""
 
+import doctest
 from typing import Any
 
 from conformance.integer_nodes import REGISTRY, Add, Const, Inc, Integer, Sink, Switch
@@ -7,6 +8,7 @@ from engine import ENVIRONMENT, workflow
 
 from run_graph.graph import Outputs, Workflow
 from run_graph.graph.validation import check
+from run_graph.runtime.engine import state as state_module
 from run_graph.runtime.engine.plan import Plan, make_plan
 from run_graph.runtime.engine.state import RunState
 
@@ -132,3 +134,14 @@ def test_depth_is_the_longest_way_from_a_node_without_inputs() -> None:
     plan = plan_of(SWITCH, "sink")
     depths = {node_id: step.depth for node_id, step in plan.steps.items()}
     assert depths == {"cond": 0, "source": 0, "yes": 1, "no": 1, "switch": 2, "sink": 3}
+
+
+def test_the_example_in_the_modules_docstring() -> None:
+    given = workflow(
+        one=(Const, {"value": 1}), more=(Inc, {"x": "@one"}), sum=(Add, {"a": "@one", "b": "@more"})
+    )
+    names = {"RunState": RunState, "Integer": Integer, "plan": plan_of(given, "sum")}
+    example = doctest.DocTestParser().get_doctest(state_module.__doc__ or "", names, "state", None, None)
+    results = doctest.DocTestRunner().run(example)
+    assert results.failed == 0
+    assert results.attempted > 10
