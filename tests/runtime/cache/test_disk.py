@@ -1,4 +1,4 @@
-"""The cache on the disk: what is found again, what is let go, and that nothing damaged is used."""
+"""The cache on disk: what is found again, what is evicted, and that nothing damaged is used."""
 
 import json
 import os
@@ -27,31 +27,31 @@ class Reader(Node):
 def test_another_cache_in_the_same_folder_finds_results(tmp_path: Path) -> None:
     for number, (value, _) in enumerate(SAMPLES.values()):
         disk(tmp_path)[0].put(Entry(str(number), Kept(value=value)))
-    cache, told = disk(tmp_path)
+    cache, warnings = disk(tmp_path)
     for number, (value, _) in enumerate(SAMPLES.values()):
         found = cache.get(str(number), Kept)
         assert isinstance(found, Kept)
         assert serialize(found.value).digest() == serialize(value).digest()
     assert cache.get("unknown", Kept) is None
-    assert told == []
+    assert warnings == []
 
 
-def test_key_and_content_lead_to_one_value(tmp_path: Path) -> None:
+def test_key_and_input_digest_lead_to_one_value(tmp_path: Path) -> None:
     cache, _ = disk(tmp_path)
-    cache.put(Entry("key", Kept(value="x"), input_digest="content"))
+    cache.put(Entry("key", Kept(value="x"), input_digest="digest"))
     cache.put(Entry("other", Kept(value="x")))
-    assert cache.get("key", Kept) == cache.get("content", Kept) == cache.get("other", Kept) == Kept(value="x")
+    assert cache.get("key", Kept) == cache.get("digest", Kept) == cache.get("other", Kept) == Kept(value="x")
     assert len(files(tmp_path / VALUES)) == 1
     assert len(files(tmp_path / KEYS)) == 3
 
 
-def test_what_cannot_be_written_down_or_is_not_worth_it_is_not_held(tmp_path: Path) -> None:
-    cache, told = disk(tmp_path, least_seconds=0.001)
+def test_what_cannot_be_serialized_or_is_not_worth_it_is_not_kept(tmp_path: Path) -> None:
+    cache, warnings = disk(tmp_path, least_seconds=0.001)
     cache.put(Entry("handle", Kept(value=object())))
     cache.put(Entry("quick", Kept(value=1), seconds=0.0009))
     cache.put(Entry("read from a file", Kept(value=1), node_class=Reader))
     assert files(tmp_path) == []
-    assert told == []
+    assert warnings == []
 
 
 def test_what_an_output_node_wrote_is_known_until_its_run_is_complete(tmp_path: Path) -> None:
@@ -84,57 +84,57 @@ def replace_by_json(path: Path) -> None:
 @pytest.mark.parametrize("damage", [truncate, empty, flip, replace_by_json])
 @pytest.mark.parametrize("where", [KEYS, VALUES])
 @pytest.mark.parametrize("name", ["a decoded picture", "a picture of 8-bit colours", "a text", "bfloat16"])
-def test_a_damaged_file_is_dropped_and_reported_once(
+def test_a_damaged_file_is_removed_and_reported_once(
     tmp_path: Path, name: str, where: str, damage: Callable[[Path], None]
 ) -> None:
-    cache, told = disk(tmp_path)
+    cache, warnings = disk(tmp_path)
     result = Kept(value=SAMPLES[name][0])
     cache.put(Entry("key", result))
     [path] = files(tmp_path / where)
     damage(path)
     assert cache.get("key", Kept) is None
     assert cache.get("key", Kept) is None
-    assert len(told) == 1
-    assert path.name in told[0]
+    assert len(warnings) == 1
+    assert path.name in warnings[0]
     assert not path.exists()
     cache.put(Entry("key", result))
     assert cache.get("key", Kept) is not None
-    assert len(told) == 1
+    assert len(warnings) == 1
 
 
 def test_a_file_of_another_result_is_noticed(tmp_path: Path) -> None:
-    cache, told = disk(tmp_path)
+    cache, warnings = disk(tmp_path)
     cache.put(Entry("one", Kept(value=1)))
     [one] = files(tmp_path / KEYS)
     cache.put(Entry("two", Kept(value=2)))
     [two] = [path for path in files(tmp_path / KEYS) if path != one]
     two.write_bytes(one.read_bytes())
     assert cache.get("two", Kept) is None
-    assert len(told) == 1
+    assert len(warnings) == 1
     first, second = files(tmp_path / VALUES)
     second.write_bytes(first.read_bytes())
     cache.put(Entry("two", Kept(value=2)))
     assert [cache.get(key, Kept) for key in ("one", "two")].count(None) == 1
-    assert len(told) == 2
+    assert len(warnings) == 2
 
 
-def test_a_result_of_another_form_is_dropped(tmp_path: Path) -> None:
-    cache, told = disk(tmp_path)
+def test_a_result_of_another_class_is_removed(tmp_path: Path) -> None:
+    cache, warnings = disk(tmp_path)
     cache.put(Entry("key", Kept(value="five")))
     assert cache.get("key", Number) is None
-    assert len(told) == 1
+    assert len(warnings) == 1
 
 
 def test_results_of_other_versions_are_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache, told = disk(tmp_path)
+    cache, warnings = disk(tmp_path)
     cache.put(Entry("key", Kept(value=1)))
     monkeypatch.setattr("run_graph.runtime.cache.disk.environment_digest", lambda: "the next release")
     assert cache.get("key", Kept) is None
-    assert told == []
+    assert warnings == []
 
 
-def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
-    cache, told = disk(tmp_path, limit=60_000)
+def test_the_least_recently_used_are_evicted_first(tmp_path: Path) -> None:
+    cache, warnings = disk(tmp_path, limit=60_000)
     for number in range(4):
         cache.put(Entry(str(number), Kept(value=str(number) * 10_000)))
     for age, path in enumerate(files(tmp_path)):
@@ -146,17 +146,17 @@ def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
     found = {number for number in range(7) if cache.get(str(number), Kept)}
     assert {0, 4, 5, 6} <= found
     assert len(found) < 7
-    assert told == []
+    assert warnings == []
 
 
-def test_a_folder_that_cannot_be_written_is_reported_once_and_ends_nothing(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported_once_and_does_not_raise(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    cache, told = disk(tmp_path / "file" / "cache")
+    cache, warnings = disk(tmp_path / "file" / "cache")
     cache.put(Entry("a", Kept(value=1)))
     cache.put(Entry("b", Kept(value=2)))
     assert cache.get("a", Kept) is None
-    assert len(told) == 1
-    assert "--cache-dir" in told[0]
+    assert len(warnings) == 1
+    assert "--cache-dir" in warnings[0]
 
 
 def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
@@ -187,11 +187,11 @@ def test_clearing_removes_results_and_nothing_else(tmp_path: Path) -> None:
     assert cache.get("a", Kept) is not None
 
 
-def test_entries_name_digests_and_values_lie_apart(tmp_path: Path) -> None:
+def test_the_index_names_digests_and_values_are_stored_apart(tmp_path: Path) -> None:
     cache, _ = disk(tmp_path)
     cache.put(Entry("key", Kept(value=SAMPLES["a mask"][0])))
-    [entry] = files(tmp_path / KEYS)
+    [path] = files(tmp_path / KEYS)
     digest = serialize(SAMPLES["a mask"][0]).digest()
-    told = json.loads(entry.read_bytes().partition(b"\n")[2])
-    assert told == {"name": entry.name, "values": {"value": f"{digest}.safetensors"}}
+    index = json.loads(path.read_bytes().partition(b"\n")[2])
+    assert index == {"name": path.name, "values": {"value": f"{digest}.safetensors"}}
     assert [path.name for path in files(tmp_path / VALUES)] == [f"{digest}.safetensors"]

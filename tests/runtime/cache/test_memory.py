@@ -13,7 +13,7 @@ def picture(nbytes: int) -> Picture:
 ROOM = size_of(picture(1000))
 
 
-def test_what_was_put_is_got_as_it_is() -> None:
+def test_what_was_put_is_returned_as_it_is() -> None:
     cache, result = MemoryCache(), picture(1000)
     assert cache.get("a") is None
     cache.put(Entry("a", result))
@@ -28,7 +28,7 @@ def test_the_size_counts_the_values_and_a_little_for_the_objects() -> None:
     assert size_of(Kept(value="x" * 10_000)) > 10_000
 
 
-def test_the_least_recently_used_result_goes_first() -> None:
+def test_the_least_recently_used_result_is_evicted_first() -> None:
     cache = MemoryCache(maximum_bytes=3 * ROOM)
     for key in "abc":
         cache.put(Entry(key, picture(1000)))
@@ -38,7 +38,7 @@ def test_the_least_recently_used_result_goes_first() -> None:
     assert cache.nbytes == 3 * ROOM
 
 
-def test_what_is_used_again_and_again_stays() -> None:
+def test_what_is_used_again_and_again_is_kept() -> None:
     cache = MemoryCache(maximum_bytes=3 * ROOM)
     cache.put(Entry("a", picture(1000)))
     for key in "bcdefgh":
@@ -47,18 +47,18 @@ def test_what_is_used_again_and_again_stays() -> None:
     assert [key for key in "abcdefgh" if cache.get(key)] == ["a", "g", "h"]
 
 
-def test_a_result_that_was_used_is_passed_over_once() -> None:
+def test_a_result_that_was_used_is_spared_once() -> None:
     cache = MemoryCache(maximum_bytes=3 * ROOM)
     for key in "abc":
         cache.put(Entry(key, picture(1000)))
     assert cache.get("a") is not None
-    for key in "def":  # b goes, for a is passed over; then c; then d
+    for key in "def":  # b is evicted, since a is spared; then c; then d
         cache.put(Entry(key, picture(1000)))
     cache.put(Entry("g", picture(1000)))
     assert [key for key in "abcdefg" if cache.get(key)] == ["e", "f", "g"]
 
 
-def test_as_many_go_as_make_room() -> None:
+def test_as_many_are_evicted_as_make_room() -> None:
     cache = MemoryCache(maximum_bytes=4 * ROOM)
     for key in "abcd":
         cache.put(Entry(key, picture(1000)))
@@ -67,7 +67,7 @@ def test_as_many_go_as_make_room() -> None:
     assert cache.nbytes <= 4 * ROOM
 
 
-def test_what_could_never_fit_is_not_held_and_drives_nothing_out() -> None:
+def test_what_could_never_fit_is_not_kept_and_evicts_nothing() -> None:
     cache = MemoryCache(maximum_bytes=2 * ROOM)
     cache.put(Entry("a", picture(1000)))
     cache.put(Entry("huge", picture(10**6)))
@@ -101,7 +101,7 @@ def test_many_tiny_results_stay_within_the_limit() -> None:
 
 
 @pytest.mark.parametrize("key", ["a", "b"])
-def test_no_cache_holds_nothing(key: str) -> None:
+def test_no_cache_keeps_nothing(key: str) -> None:
     cache = NoCache()
     cache.put(Entry(key, picture(1000)))
     assert cache.get(key) is None

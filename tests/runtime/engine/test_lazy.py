@@ -56,8 +56,8 @@ def test_a_lazy_source_that_an_eager_node_reads_runs_once() -> None:
         assert ("yes1" in engine.ran) == bool(cond)
 
 
-def test_ancestors_of_a_late_demand_are_still_there() -> None:
-    """``shared`` is done long before the switch asks for the branch that reads it, too."""
+def test_ancestors_of_a_late_demand_are_kept() -> None:
+    """``shared`` is done long before the switch asks for the branch that also reads it."""
     slow = {f"c{i}": (Inc, {"x": f"@c{i - 1}"}) for i in range(1, 20)}
     engine = Engine(REGISTRY, NoCache())
     result = engine.run(
