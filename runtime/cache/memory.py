@@ -61,7 +61,7 @@ class MemoryCache:
         return held.outputs
 
     def put(self, entry: Entry) -> None:
-        key, outputs, input_digest, _, _ = entry
+        key, outputs, input_digest = entry.key, entry.outputs, entry.input_digest
         identity = id(outputs)
         with self._lock:
             held = self._results.get(identity)
