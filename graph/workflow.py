@@ -44,6 +44,9 @@ class NodeSpec:
         object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
         object.__setattr__(self, "upstream", tuple(upstream))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NodeSpec, (self.class_type, dict(self.inputs), self.title)  # a mapping proxy cannot be pickled
+
     def links(self) -> Iterator[tuple[str, Link]]:
         """The linked inputs: (input name, link)."""
         return ((name, value) for name, value in self.inputs.items() if isinstance(value, Link))
@@ -113,6 +116,9 @@ class Workflow:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", MappingProxyType(dict(self.nodes)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Workflow, (dict(self.nodes),)  # a mapping proxy cannot be pickled
 
     def __len__(self) -> int:
         return len(self.nodes)

@@ -138,7 +138,7 @@ CustomIsChanged_calls: list[int] = []
 
 
 class FingerprintSees(Node):
-    """Notes what its fingerprint is told of a linked and of a literal input."""
+    """Records what its fingerprint sees of a linked and of a literal input."""
 
     image: Image
     value: float

@@ -126,7 +126,7 @@ def test_ordering() -> None:
     ],
 )
 def test_finish_always_called(node: Any, error: Any, status: str) -> None:
-    """test_finish_always_called, test_interrupt: the end is told after success, failure and interrupt."""
+    """test_finish_always_called, test_interrupt: the end is reported after success, failure and interrupt."""
     engine = Engine(RAISING)
     if error is None:
         engine.run(workflow(x=node), ["x"])
@@ -138,7 +138,7 @@ def test_finish_always_called(node: Any, error: Any, status: str) -> None:
 
 
 def test_callback() -> None:
-    """test_callback, test_start_callback: each task's start and end are told, in pairs."""
+    """test_callback, test_start_callback: each task's start and end are reported, in pairs."""
     engine = Engine(REGISTRY)
     engine.run(XYZ, ["z"])
     assert engine.kinds == ["run_started", *["node_started", "node_finished"] * 3, "run_finished"]

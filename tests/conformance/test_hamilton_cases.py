@@ -113,7 +113,7 @@ def test_node_that_raises_error() -> None:
 
 
 def test_a_cached_target_needs_nothing_above_it() -> None:
-    """A result that is held is taken, whether its dependencies are still held or not."""
+    """A cached result is used, whether its dependencies are still cached or not."""
     cache = MemoryCache()
     engine = Engine(family(), cache)
     engine.run(chain(), ["C"])

@@ -193,7 +193,7 @@ def test_nodes_run_in_order_each_once() -> None:
 
 
 def test_a_run_resumes_after_a_round_trip_of_the_graph() -> None:
-    """Graph execution state that is stored and loaded again goes on behind what was finished.
+    """Graph execution state that is stored and loaded again resumes after what was finished.
 
     Here the results are in the cache, so that the workflow alone has to make the trip.
     """

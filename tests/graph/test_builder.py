@@ -197,7 +197,7 @@ def test_targets_are_ids_handles_or_what_add_returned() -> None:
 def test_a_value_that_was_no_target_is_explained() -> None:
     g, saved = fox()
     result = g.run(["photo"])
-    with pytest.raises(KeyError, match="'save_photo' was no target of this run; name it in targets"):
+    with pytest.raises(KeyError, match="'save_photo' was not a target of this run; name it in targets"):
         result.value(saved.path)
     with pytest.raises(TypeError, match="value takes an output handle, not str"):
         result.value("path")

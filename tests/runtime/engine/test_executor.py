@@ -66,7 +66,7 @@ def test_one_output_may_feed_two_inputs_of_a_node() -> None:
     assert value(result, "s") == 8
 
 
-def test_content_identical_nodes_run_once_and_all_get_the_result() -> None:
+def test_identical_nodes_run_once_and_all_get_the_result() -> None:
     engine = Engine(REGISTRY, NoCache())
     result = engine.run(
         workflow(
