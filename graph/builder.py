@@ -240,7 +240,8 @@ def _node_id(target: Any) -> str:
         if isinstance(first, Link):
             return first.node_id
     raise TypeError(
-        f"a target is a node id, an output handle or the outputs that add returned, not {type(target).__name__}"
+        "a target is a node id, an output handle or the outputs that add returned, "
+        f"not {type(target).__name__}"
     )
 
 

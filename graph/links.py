@@ -58,7 +58,7 @@ class OutputHandle(Link):
     def __getattr__(self, attribute: str) -> Any:
         raise AttributeError(
             f"output {self.name!r} of node {self.node_id!r} has no value while the graph is being built "
-            f"(no attribute {attribute!r}); run the graph and call value on its result: result.value(...)"
+            f"(asked for .{attribute}); run the graph and call value on its result: result.value(...)"
         )
 
     def __repr__(self) -> str:

@@ -74,7 +74,7 @@ def workflow_schema(registry: Registry) -> dict[str, Any]:
         "title": "run-graph workflow",
         "description": "Nodes by id, as in ComfyUI's API format.",
         "type": "object",
-        "properties": {"$schema": {"type": "string", "description": "Where to find this schema, for editors."}},
+        "properties": {"$schema": {"type": "string", "description": "Where this schema is, for editors."}},
         "additionalProperties": {"$ref": "#/$defs/node"},
         "$defs": {"link": _LINK, "node": node if choices else False},
     }

@@ -68,7 +68,7 @@ def socket_type(annotation: Any) -> str:
     """The socket type of a Python annotation.
 
     ``int``, ``float``, ``str``, ``bool`` and ``Any`` have fixed names; ``Literal`` is ``COMBO``; a
-    :class:`SocketValue` subclass has its ``socket_type``; ``X | None`` is ``X``; other unions are comma lists.
+    :class:`SocketValue` subclass has its own; ``X | None`` is ``X``; other unions are comma lists.
 
     Raises
     ------

@@ -201,7 +201,8 @@ def _check_node(
             values[name] = own_copy(unwrapped(value))
     try:
         node = validated(node_class, values)
-        if not faults and env is not None and (problems := node.check(env)) != ():  # () is the default: skip the list
+        # `!= ()` skips the list for nodes without a check of their own, which are most.
+        if not faults and env is not None and (problems := node.check(env)) != ():
             faults = [_fault_of(problem) for problem in problems]
     except ValidationError as error:
         return None, faults + literal_faults(error, node_class, registry)
