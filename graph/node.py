@@ -105,8 +105,8 @@ class Node(BaseModel):
     def required_lazy_inputs(self) -> Collection[str]:
         """The names of the lazy inputs that ``run`` will read, given the inputs that are known so far.
 
-        Called only if an input is declared ``Lazy[...]``. Inputs that are not lazy hold their values; a
-        linked lazy input holds its value if it has been computed, else a link. The inputs that are named are
+        Called while a linked input that is declared ``Lazy[...]`` has not been computed. Inputs that are
+        not lazy hold their values; a linked lazy input holds its value once it is computed, until then a link. The inputs that are named are
         computed, and the method is called again until it names no new ones. Naming an input that is not
         lazy, or already has a value, does no harm. Default: all inputs.
         """

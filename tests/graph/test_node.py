@@ -1,17 +1,24 @@
 """What is derived from the declaration of a node class: inputs, outputs, defaults, checks."""
 
+import doctest
 from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import AfterValidator, ValidationError, model_validator
 from sample_nodes import Blur, Image, LoadPhoto, Mask, SavePhoto, Scale
 
+import run_graph.graph.node
 from run_graph.graph import Context, Field, Lazy, Link, Node, Outputs
 from run_graph.graph.declaration import inputs_of, outputs_class, outputs_of, summary_of
 
 
 class One(Outputs):
     value: float
+
+
+def test_the_example_in_the_docstring_works() -> None:
+    result = doctest.testmod(run_graph.graph.node)
+    assert (result.failed, result.attempted) == (0, 4)
 
 
 def test_inputs_are_the_annotated_fields_in_order() -> None:
