@@ -106,9 +106,9 @@ class Node(BaseModel):
         """The names of the lazy inputs that ``run`` will read, given the inputs that are known so far.
 
         Called while a linked input that is declared ``Lazy[...]`` has not been computed. Inputs that are
-        not lazy hold their values; a linked lazy input holds its value once it is computed, until then a link. The inputs that are named are
-        computed, and the method is called again until it names no new ones. Naming an input that is not
-        lazy, or already has a value, does no harm. Default: all inputs.
+        not lazy hold their values; a linked lazy input holds a link until it has been computed. The inputs
+        that are named are computed, then the method is called again, until it names no new ones. Naming an
+        input that is not lazy, or already has a value, does no harm. Default: all inputs.
         """
         return type(self).model_fields.keys()
 
