@@ -1,4 +1,4 @@
-"""What a type checker says of the builder: the right sockets pass, wrong ones are type errors."""
+"""The builder under a type checker: right sockets pass, wrong ones are type errors."""
 
 import re
 import subprocess

@@ -36,7 +36,7 @@ def test_sources_run_before_their_readers() -> None:
     engine = Engine(REGISTRY)
     engine.run(DIAMOND)
     for node_id in engine.ran:
-        assert set(DIAMOND.dependencies(node_id)) <= set(engine.ran[: engine.ran.index(node_id)])
+        assert set(DIAMOND.nodes[node_id].upstream) <= set(engine.ran[: engine.ran.index(node_id)])
 
 
 def test_any_nodes_may_be_targets_in_any_number() -> None:
