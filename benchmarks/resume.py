@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.report import Section, Table
 from benchmarks.small import make_small_model
+from run_graph.runtime.cache.blob_store import SNAPSHOTS
 
 WORKFLOWS = Path(__file__).parent.parent / "workflows"
 KILLS, QUICK_KILLS = 30, 6
