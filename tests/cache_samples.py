@@ -63,9 +63,9 @@ class Number(Outputs):
 
 
 def disk(folder: Path, limit: int = 10**9, least_seconds: float = 0) -> tuple[DiskCache, list[str]]:
-    """A cache, and what it tells."""
-    told: list[str] = []
-    return DiskCache(BlobStore(folder, limit), told.append, least_seconds), told
+    """A cache, and the list of its warnings."""
+    warnings: list[str] = []
+    return DiskCache(BlobStore(folder, limit), warnings.append, least_seconds), warnings
 
 
 def files(folder: Path) -> list[Path]:

@@ -1,4 +1,8 @@
-"""What a saved picture tells of itself; :mod:`runtime.formats.picture` reads it back."""
+"""What a saved picture says about itself; :mod:`runtime.formats.picture` reads it back.
+
+Three words for it: a *generation* is how one value was made and travels with the value; *provenance* is what
+a run says about itself (graph, versions, seconds); *metadata* is both of them in a file.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +37,8 @@ def picture_metadata(
     provenance : mapping
         What :meth:`graph.Context.provenance` says of the run.
     folder : Path
-        Where the file will lie. Input folders are written relative to it, so that a project can be moved
-        as a whole, and the file tells little about the rest of the disk.
+        The folder of the file. Input folders are written relative to it, so that a project can be moved
+        as a whole, and the file reveals little about the rest of the disk.
     index : int
         Which picture of the batch: each records its own seed.
     not_in_settings : sequence of str
@@ -100,7 +104,7 @@ def _common(values: Sequence[Any]) -> Any:
 
 
 def _relative(folder: str, start: Path) -> str:
-    """The way from ``start`` to ``folder``; real paths, since ``..`` behind a link leads elsewhere."""
+    """The path from ``start`` to ``folder``; of real paths, since ``..`` after a link leads elsewhere."""
     try:
         return os.path.relpath(os.path.realpath(folder), os.path.realpath(start))
     except ValueError:  # another drive on Windows

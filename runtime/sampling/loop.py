@@ -59,7 +59,7 @@ def denoise(
         The network and what it prepared for this conditioning and size.
     state
         Where to begin: `State(0, noise)`, or a `SampleStep.resume` of an interrupted loop with the same
-        arguments, from which the loop goes on to the same bits.
+        arguments, from which the loop resumes to the same bits.
     sigmas
         Decreasing noise levels of the whole loop, the last 0.
     noise

@@ -70,8 +70,8 @@ def linear(steps: int, scale: NoiseScale) -> list[float]:
 
 def simple(steps: int, scale: NoiseScale) -> list[float]:
     """`linear` on the levels that the model was trained on: ComfyUI's ``simple``."""
-    behind = (int(i * scale.levels / steps) for i in range(steps))
-    return [*(scale.at((scale.levels - count) / scale.levels) for count in behind), 0.0]
+    skipped = (int(i * scale.levels / steps) for i in range(steps))
+    return [*(scale.at((scale.levels - count) / scale.levels) for count in skipped), 0.0]
 
 
 def normal(steps: int, scale: NoiseScale) -> list[float]:

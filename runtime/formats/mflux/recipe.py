@@ -72,7 +72,7 @@ def recipe_of(settings: Settings) -> Recipe:
     Raises
     ------
     CommandError
-        If there is no prompt, or lists do not match; names the flag.
+        If the prompt is missing or lists do not match; names the flag.
     """
     if settings.prompt is None:
         raise CommandError(

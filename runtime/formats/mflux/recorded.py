@@ -1,8 +1,8 @@
 """Settings out of files: mflux's sidecars and EXIF comments, the branch's, and run-graph's own.
 
 Keys are those of mflux's ``GeneratedImage`` (0.10 and 0.24). What only mflux's other commands record
-(an initial picture, a mask, a control net, ...) is refused by name: the picture could not come out the
-same.
+(an initial picture, a mask, a control net, ...) is refused by name, because the picture would come out
+different.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _OTHER_VARIANTS = {
     "step_cache_ratio": "skipped steps (--step-cache-ratio)",
     "compute_precision": "another precision (--compute-precision)",
 }
-# What run-graph records as null for a picture whose token grid was left as it is.
+# What null means for a picture whose token grid was not reduced, as run-graph records it.
 _UNREDUCED = {"redux_mode": "highest", "interpolation_mode": "area"}
 _LINEAR = (None, "linear", "LinearScheduler")
 _RUN_GRAPH = "run its workflow file, or the PNG that carries the graph (run-graph FILE.png)"
@@ -47,12 +47,13 @@ _OWN_KEYS = {
     "redux_image_paths", "redux_image_strengths", "redux_tokens",
     _OWN_KEY, "seconds", "input_directories", NOT_IN_SETTINGS,
 }  # fmt: skip
+_KINDS = {str: "text", int: "a whole number"}
 _PATH_CALL = re.compile(r"""\b(?:Posix|Windows)?Path\(('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\)""")
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """Settings from a file, and the folders in which the pictures that they name are sought, in order."""
+    """Settings from a file, and the folders to search for the pictures that they name, in order."""
 
     settings: Settings
     folders: tuple[Path, ...] = ()
@@ -64,7 +65,8 @@ def read_recorded(path: Path) -> Recorded:
     Raises
     ------
     CommandError
-        If the file cannot be read, holds no settings, or was made in a way that run-graph has not.
+        If the file cannot be read or holds no settings, or the picture was made in a way that run-graph
+        does not have.
     """
     path = path.expanduser()
     document = _from_picture(path) if path.suffix.lower() in PICTURE_SUFFIXES else _from_sidecar(path)
@@ -75,7 +77,7 @@ def read_recorded(path: Path) -> Recorded:
 
 
 def folders_of(document: Mapping[str, Any], start: Path) -> list[Path]:
-    """Where run-graph sought the pictures, recorded relative to the file's own folder."""
+    """Where run-graph looked for the pictures, recorded relative to the file's own folder."""
     folders = document.get("input_directories")
     return (
         [start / folder for folder in folders if isinstance(folder, str)] if isinstance(folders, list) else []
@@ -90,7 +92,7 @@ def settings_from(document: Mapping[str, Any]) -> Settings:
     Raises
     ------
     CommandError
-        If it was made in a way that run-graph has not, or a value is not of its type; names the key.
+        If it was made in a way that run-graph does not have, or a value has the wrong type; names the key.
     """
     _refuse_what_settings_cannot_express(document)
     _refuse_other_variants(document)
@@ -124,7 +126,7 @@ def _from_sidecar(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{path} cannot be read: {error}") from error
     except ValueError as error:
-        raise CommandError(f"{path} is no JSON ({error}); give a sidecar or a picture") from error
+        raise CommandError(f"{path} is not JSON ({error}); give a sidecar or a picture") from error
     if not isinstance(document, dict) or "seed" not in document:
         raise CommandError(f"{path} holds no settings of a picture; run-graph FILE.json runs a workflow")
     return document
@@ -209,11 +211,15 @@ def _paths(value: Any) -> tuple[str, ...] | None:
         try:
             value = ast.literal_eval(_PATH_CALL.sub(r"\1", value))
         except (ValueError, SyntaxError):
-            raise CommandError(f"the recorded paths {value!r} are no list; name the files anew") from None
+            raise CommandError(
+                f"the recorded paths {value!r} are not a list; name the files on the command line"
+            ) from None
     if value is None:
         return None
     if not isinstance(value, (list, tuple)) or not all(isinstance(path, str) for path in value):
-        raise CommandError(f"the recorded paths {value!r} are no list of names; name the files anew")
+        raise CommandError(
+            f"the recorded paths {value!r} are not a list of names; name the files on the command line"
+        )
     return tuple(value)
 
 
@@ -226,7 +232,7 @@ def _per_picture(document: Mapping[str, Any], key: str) -> PerPicture | None:
 
 def _text(value: Any, key: str) -> str:
     if not isinstance(value, str):
-        raise CommandError(f"the recorded {key} is {value!r}, which is no text")
+        raise CommandError(f"the recorded {key} is {value!r}, which is not text")
     return value
 
 
@@ -235,7 +241,7 @@ def _numbers(document: Mapping[str, Any], key: str) -> tuple[float, ...] | None:
     if value is None:
         return None
     if not isinstance(value, Sequence) or not all(_is_number(number) for number in value):
-        raise CommandError(f"the recorded {key} is {value!r}, which is no list of numbers")
+        raise CommandError(f"the recorded {key} is {value!r}, which is not a list of numbers")
     return tuple(float(number) for number in value)
 
 
@@ -243,7 +249,7 @@ def _typed(document: Mapping[str, Any], key: str, kind: type) -> Any:
     value = document.get(key)
     if value is None or (isinstance(value, kind) and not isinstance(value, bool)):
         return value
-    raise CommandError(f"the recorded {key} is {value!r}, which is no {kind.__name__}")
+    raise CommandError(f"the recorded {key} is {value!r}, which is not {_KINDS[kind]}")
 
 
 def _is_number(value: Any) -> bool:

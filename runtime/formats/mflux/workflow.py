@@ -17,7 +17,7 @@ IMAGE = Link("image", 0)
 
 
 def workflow_of(recipe: Recipe, prefixes: Mapping[int, str]) -> Workflow:
-    """The native graph: everything up to the conditioning once, and for each seed sampling and saving.
+    """The native graph: everything up to the conditioning once, then sampling and saving for each seed.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def workflow_of(recipe: Recipe, prefixes: Mapping[int, str]) -> Workflow:
 
 
 def save_nodes(recipe: Recipe) -> dict[str, int]:
-    """Id of each SaveImage node in the recipe's workflow to the seed of its picture."""
+    """The seed of each SaveImage node in the recipe's workflow, by node id."""
     return {f"save{_mark(recipe, seed)}": seed for seed in recipe.seeds}
 
 
@@ -51,7 +51,7 @@ def _mark(recipe: Recipe, seed: int) -> str:
 
 
 def _with_loras(nodes: Nodes, recipe: Recipe) -> Link:
-    """Add a node for each LoRA, one behind the other; the adapted transformer."""
+    """Chain a node for each LoRA; returns the adapted transformer."""
     flux = Link("flux", "flux")
     for number, lora in enumerate(recipe.loras, start=1):
         nodes[f"lora_{number}"] = _node("LoadLora", flux=flux, lora=lora.path, scale=lora.scale)
@@ -60,7 +60,7 @@ def _with_loras(nodes: Nodes, recipe: Recipe) -> Link:
 
 
 def _conditioning(nodes: Nodes, recipe: Recipe) -> Link:
-    """Add the prompt and the reference pictures, one behind the other; the whole conditioning."""
+    """Chain the prompt and the reference pictures; returns the whole conditioning."""
     nodes["prompt"] = _node("TextEncode", text_encoders=Link("flux", "text_encoders"), prompt=recipe.prompt)
     conditioning = Link("prompt", "conditioning")
     if recipe.references:

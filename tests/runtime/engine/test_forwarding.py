@@ -10,7 +10,7 @@ from cache_samples import disk, files
 from engine import Engine, workflow
 
 from run_graph.graph import Context, Field, Node, Outputs, Registry, SocketValue
-from run_graph.runtime.cache import MemoryCache, NoCache, ResultCache
+from run_graph.runtime.cache import Entry, MemoryCache, NoCache, ResultCache
 from run_graph.runtime.events import Event, NodeFinished
 
 
@@ -160,10 +160,10 @@ def test_asking_the_result_for_it_says_where_it_is() -> None:
 
 
 def test_a_savers_result_on_the_disk_holds_only_its_path(tmp_path: Path) -> None:
-    cache, told = disk(tmp_path)
-    cache.put("key", Saved.model_construct(path="a.png"), node_class=Save)
+    cache, warnings = disk(tmp_path)
+    cache.put(Entry("key", Saved.model_construct(path="a.png"), node_class=Save))
     assert sum(path.stat().st_size for path in files(tmp_path)) < 1000
     again = disk(tmp_path)[0].get("key", Saved)
     assert again is not None
     assert vars(again) == {"path": "a.png"}
-    assert told == []
+    assert warnings == []
