@@ -1,8 +1,8 @@
 """Pictures under mflux's names.
 
-SaveImage numbers its files and puts the graph and the settings into them. Each of its files is turned
-into the one that the user asked for as soon as it is written: the very same PNG, or one without metadata,
-or a JPEG or WebP that keeps the settings in its EXIF comment; with a sidecar beside it where wanted.
+SaveImage numbers its files and writes the graph and the settings into them. As soon as one of its files has
+been written, it becomes the file that the user asked for: the same PNG, a PNG without metadata, or a JPEG or
+WebP with the settings in its EXIF comment. If asked for, a metadata file is written next to it.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ class PictureNames:
     Parameters
     ----------
     wanted : mapping
-        Id of each SaveImage node to the file that its picture is to become. A file that exists stays, and
-        ``_1``, ``_2``, ... is put behind the name, as mflux does.
+        Id of each SaveImage node to the file that its picture is to become. If the file exists, ``_1``,
+        ``_2``, ... is added to the name, as in mflux; nothing is overwritten.
     embed : bool
         Whether the picture keeps its metadata.
     sidecar : bool
-        Whether to write the settings to ``<name>.metadata.json`` too, where mflux has them.
+        Whether to write the settings also to ``<name>.metadata.json``, as mflux does.
 
     Attributes
     ----------
     written : list of Path
-        The pictures so far, in the order of their making.
+        The pictures so far, in the order in which they were written.
     """
 
     def __init__(self, wanted: Mapping[str, Path], *, embed: bool, sidecar: bool) -> None:
@@ -45,7 +45,7 @@ class PictureNames:
         self.written: list[Path] = []
 
     def __call__(self, event: Event) -> None:
-        # Reused: written by a run that was broken off before it could be renamed.
+        # Reused: written by a run that was interrupted before the file could be renamed.
         if isinstance(event, NodeFinished | NodeReused) and event.node_id in self.wanted:
             self._rename(Path(event.result["path"]), self.wanted[event.node_id])
 
@@ -60,7 +60,7 @@ class PictureNames:
 
 
 def converted(png: bytes, suffix: str, embed: bool) -> bytes:
-    """A PNG's picture in the format that the suffix names, with its EXIF comment or without any metadata."""
+    """The picture of a PNG in the format of the suffix, with its EXIF comment or without any metadata."""
     kind = _FORMATS[suffix.lower()]
     if kind == "PNG" and embed:
         return png
@@ -74,13 +74,13 @@ def converted(png: bytes, suffix: str, embed: bool) -> bytes:
 
 
 def write_beside(wanted: Path, data: bytes) -> Path:
-    """Write under this name, or the first free one of mflux's alternatives; never over a file."""
+    """Write under this name or, if it is taken, the first free alternative; never overwrites a file."""
     for path in _alternatives(wanted):
         try:
             write_atomically(path, data, overwrite=False)
             return path
         except SaveError:
-            if not path.exists():  # something else is wrong than that the name is taken
+            if not path.exists():  # the name is not taken: something else is wrong
                 raise
     raise AssertionError("the alternatives never end")
 

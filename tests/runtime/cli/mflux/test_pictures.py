@@ -74,7 +74,7 @@ def test_other_formats_keep_the_settings_as_exif_comment(
     assert read_mflux_comment(path) == (SETTINGS if embed else None)
 
 
-def test_other_events_are_not_the_pictures_business(saved: Path, tmp_path: Path) -> None:
+def test_events_of_other_nodes_are_ignored(saved: Path, tmp_path: Path) -> None:
     names = PictureNames({"other": tmp_path / "image.png"}, embed=True, sidecar=False)
     finish(names, saved)
     assert saved.exists()
