@@ -30,49 +30,51 @@ examples:
 
 def parse(argv: Sequence[str] | None) -> Options:
     """Parse the command line. If it is wrong, a message is printed and the process exits with code 2."""
-    made = parser()
-    parsed = made.parse_intermixed_args(argv)  # options may come between the files
+    parser = build_parser()
+    parsed = parser.parse_intermixed_args(argv)  # options may come between the files
     # Imported here because --help and --version do without it.
     from run_graph.runtime.cli.namespace import from_namespace
     from run_graph.runtime.cli.options import Options
 
     options = from_namespace(Options, parsed)
-    _check(options, made)
+    _check(options, parser)
     return options
 
 
-def _check(options: Options, made: ArgumentParser) -> None:
+def _check(options: Options, parser: ArgumentParser) -> None:
     """Refuse options that do not fit together."""
     actions, nodes, sheet = options.actions, options.nodes, options.contact_sheet
     if not (options.files or actions.concerns_nodes or actions.concerns_cache):
-        made.error("name a workflow file, such as workflows/redux.json")
+        parser.error("name a workflow file, such as workflows/redux.json")
     if len(options.files) > 1 and (actions.draw or sheet):
         option = "--draw" if actions.draw else "--contact-sheet"
-        made.error(f"{option} takes one workflow, but {len(options.files)} were given; run it once for each")
+        parser.error(
+            f"{option} takes one workflow, but {len(options.files)} were given; run it once for each"
+        )
     if nodes.zipped and len(nodes.sweeps) < 2:
-        made.error("--zip pairs the values of several sweeps; give at least two --sweep options")
+        parser.error("--zip pairs the values of several sweeps; give at least two --sweep options")
     if sheet and not sheet.name.lower().endswith(".png"):
-        made.error(f"--contact-sheet writes .png, not {str(sheet)!r}")
+        parser.error(f"--contact-sheet writes .png, not {str(sheet)!r}")
     if actions.draw and actions.draw.suffix.lower() not in DRAWING_SUFFIXES:
-        made.error(f"--draw writes {', '.join(DRAWING_SUFFIXES)}, not {str(actions.draw)!r}")
+        parser.error(f"--draw writes {', '.join(DRAWING_SUFFIXES)}, not {str(actions.draw)!r}")
 
 
-def parser() -> ArgumentParser:
+def build_parser() -> ArgumentParser:
     """The parser; the name of each option's destination is a field of ``Options`` or of one of its groups."""
-    made = ArgumentParser(
+    parser = ArgumentParser(
         "run-graph",
         description="Run a workflow of typed nodes: FLUX.1 and Redux on MLX.",
         epilog=_EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    made.add_argument(
+    parser.add_argument(
         "files",
         nargs="*",
         metavar="FILE",
         help="workflow (JSON), or a picture that contains one; several files run together, and stages that "
         "they share run once",
     )
-    made.add_argument(
+    parser.add_argument(
         "--set",
         dest="settings",
         action="append",
@@ -80,10 +82,10 @@ def parser() -> ArgumentParser:
         metavar="NODE.INPUT=VALUE",
         help="replace an input of a node; may be repeated",
     )
-    made.add_argument(
+    parser.add_argument(
         "--output", type=Path, default=Path("output"), metavar="DIR", help="output folder (default: output)"
     )
-    made.add_argument(
+    parser.add_argument(
         "--target",
         dest="targets",
         action="append",
@@ -91,21 +93,21 @@ def parser() -> ArgumentParser:
         metavar="NODE",
         help="run only this node and those it depends on; may be repeated (default: all output nodes)",
     )
-    made.add_argument(
+    parser.add_argument(
         "--offline",
         action="store_true",
         help="do not use the network: a model that is neither local nor cached is an error",
     )
-    _add_many(made)
-    _add_memory(made)
-    add_cache_arguments(made)
-    _add_reporting(made)
-    _add_actions(made)
-    return made
+    _add_many(parser)
+    _add_memory(parser)
+    add_cache_arguments(parser)
+    _add_reporting(parser)
+    _add_actions(parser)
+    return parser
 
 
-def _add_many(made: ArgumentParser) -> None:
-    group = made.add_argument_group("many pictures in one run")
+def _add_many(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("many pictures in one run")
     group.add_argument(
         "--sweep",
         dest="sweeps",
@@ -129,8 +131,8 @@ def _add_many(made: ArgumentParser) -> None:
     )
 
 
-def _add_memory(made: ArgumentParser) -> None:
-    group = made.add_argument_group("memory")
+def _add_memory(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("memory")
     group.add_argument(
         "--memory-limit",
         type=_amount,
@@ -156,18 +158,18 @@ def _amount(text: str) -> int:
         raise ArgumentTypeError(str(error)) from None
 
 
-def _add_reporting(made: ArgumentParser) -> None:
-    how = made.add_mutually_exclusive_group()
+def _add_reporting(parser: ArgumentParser) -> None:
+    how = parser.add_mutually_exclusive_group()
     how.add_argument("--quiet", action="store_true", help="print nothing but errors")
     how.add_argument("--json", action="store_true", help="print every event as one line of JSON")
-    made.add_argument(
+    parser.add_argument(
         "--traceback", action="store_true", help="if a node fails, show where in the code it failed"
     )
-    made.add_argument("--version", action="version", version=f"run-graph {version('run-graph')}")
+    parser.add_argument("--version", action="version", version=f"run-graph {version('run-graph')}")
 
 
-def _add_actions(made: ArgumentParser) -> None:
-    group = made.add_argument_group("instead of running")
+def _add_actions(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("instead of running")
     group.add_argument(
         "--validate", action="store_true", help="report all faults of the workflow; loads no model code"
     )

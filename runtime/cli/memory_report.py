@@ -24,9 +24,9 @@ _HEADINGS: Row = ("seconds", "stage", "", "size", "weights held")
 
 
 @contextmanager
-def memory_report(wanted: bool) -> Iterator[MemoryReport | None]:
-    """A listener, if one is wanted. Prints its table to standard error at the end, even after a failure."""
-    if not wanted:
+def memory_report(enabled: bool) -> Iterator[MemoryReport | None]:
+    """A listener, if enabled, that prints its table to standard error at the end, even after a failure."""
+    if not enabled:
         yield None
         return
     report = MemoryReport()

@@ -44,7 +44,7 @@ examples:
 
 def parse(argv: Sequence[str] | None) -> Flags:
     """Parse the command line. If it is wrong, a message is printed and the process exits with code 2."""
-    parsed = parser().parse_args(argv)
+    parsed = build_parser().parse_args(argv)
     # Imported here because --help and --version do without it.
     from run_graph.runtime.cli.mflux.flags import Flags
     from run_graph.runtime.cli.namespace import from_namespace
@@ -52,9 +52,9 @@ def parse(argv: Sequence[str] | None) -> Flags:
     return from_namespace(Flags, parsed)
 
 
-def parser() -> ArgumentParser:
+def build_parser() -> ArgumentParser:
     """The parser; each flag is a field of one of the groups of :class:`runtime.cli.mflux.flags.Flags`."""
-    made = ArgumentParser(
+    parser = ArgumentParser(
         PROGRAM,
         usage=f"{PROGRAM} --prompt TEXT [--redux-image-paths FILE ...] [options]",
         description="Draw pictures with FLUX.1 from a prompt and reference pictures (Redux), as a run-graph "
@@ -63,34 +63,34 @@ def parser() -> ArgumentParser:
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,  # as in mflux 0.24: an abbreviation breaks when a new flag begins like it
     )
-    made.add_argument("--version", action="version", version=f"run-graph {version('run-graph')}")
-    made.add_argument(
+    parser.add_argument("--version", action="version", version=f"run-graph {version('run-graph')}")
+    parser.add_argument(
         "--verbose", "-v", action="store_true", help="log details; show where in the code a stage failed"
     )
-    _add_prompt(made)
-    _add_redux(made)
-    _add_model(made)
-    _add_loras(made)
-    _add_sampling(made)
-    _add_output(made)
-    _add_machine(made)
-    add_cache_arguments(made)
-    return made
+    _add_prompt(parser)
+    _add_redux(parser)
+    _add_model(parser)
+    _add_loras(parser)
+    _add_sampling(parser)
+    _add_output(parser)
+    _add_machine(parser)
+    add_cache_arguments(parser)
+    return parser
 
 
-def _add_prompt(made: ArgumentParser) -> None:
-    group = made.add_argument_group("prompt").add_mutually_exclusive_group()
+def _add_prompt(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("prompt").add_mutually_exclusive_group()
     group.add_argument(
         "--prompt",
         metavar="TEXT",
         help='what to draw; often "" (none) with Redux; - reads the prompt from standard input',
     )
     group.add_argument("--prompt-file", type=Path, metavar="FILE", help="file that contains the prompt")
-    made.add_argument("--negative-prompt", metavar="TEXT", help="refused: FLUX.1 has no negative prompt")
+    parser.add_argument("--negative-prompt", metavar="TEXT", help="refused: FLUX.1 has no negative prompt")
 
 
-def _add_redux(made: ArgumentParser) -> None:
-    group = made.add_argument_group("reference pictures")
+def _add_redux(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("reference pictures")
     group.add_argument("--redux-image-paths", nargs="*", metavar="FILE", help="reference pictures")
     group.add_argument(
         "--redux-image-strengths",
@@ -114,8 +114,8 @@ def _add_redux(made: ArgumentParser) -> None:
     )
 
 
-def _add_model(made: ArgumentParser) -> None:
-    group = made.add_argument_group("model")
+def _add_model(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
     group.add_argument(
         "--model", "-m", help="dev (default), schnell, krea-dev, tiny, a repository or a folder"
     )
@@ -131,8 +131,8 @@ def _add_model(made: ArgumentParser) -> None:
     group.add_argument("--quantize", "-q", type=int, choices=QUANTIZE_BITS, help="bits per weight")
 
 
-def _add_loras(made: ArgumentParser) -> None:
-    group = made.add_argument_group("LoRA")
+def _add_loras(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("LoRA")
     group.add_argument(
         "--lora",
         action="append",
@@ -155,8 +155,8 @@ def _add_loras(made: ArgumentParser) -> None:
     )
 
 
-def _add_sampling(made: ArgumentParser) -> None:
-    group = made.add_argument_group("sampling")
+def _add_sampling(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("sampling")
     group.add_argument(
         "--seed", type=seed, nargs="+", metavar="N", help="one picture for each seed (default: the time)"
     )
@@ -172,8 +172,8 @@ def _add_sampling(made: ArgumentParser) -> None:
     group.add_argument("--scheduler", metavar="NAME", help="linear; no other is supported")
 
 
-def _add_output(made: ArgumentParser) -> None:
-    group = made.add_argument_group("output")
+def _add_output(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
     group.add_argument(
         "--output",
         default="image.png",
@@ -207,8 +207,8 @@ def _add_output(made: ArgumentParser) -> None:
     group.add_argument("--save-graph", type=Path, metavar="FILE.json", help="also write the workflow")
 
 
-def _add_machine(made: ArgumentParser) -> None:
-    group = made.add_argument_group("machine")
+def _add_machine(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("machine")
     group.add_argument(
         "--low-ram", action="store_true", help="use as little memory as possible; implies --vae-tiling"
     )

@@ -24,7 +24,7 @@ class PictureNames:
 
     Parameters
     ----------
-    wanted : mapping
+    paths : mapping
         Id of each SaveImage node to the file that its picture is to become. If the file exists, ``_1``,
         ``_2``, ... is added to the name, as in mflux; nothing is overwritten.
     embed : bool
@@ -38,21 +38,21 @@ class PictureNames:
         The pictures so far, in the order in which they were written.
     """
 
-    def __init__(self, wanted: Mapping[str, Path], *, embed: bool, sidecar: bool) -> None:
-        self.wanted = wanted
+    def __init__(self, paths: Mapping[str, Path], *, embed: bool, sidecar: bool) -> None:
+        self.paths = paths
         self.embed = embed
         self.sidecar = sidecar
         self.written: list[Path] = []
 
     def __call__(self, event: Event) -> None:
         # Reused: written by a run that was interrupted before the file could be renamed.
-        if isinstance(event, NodeFinished | NodeReused) and event.node_id in self.wanted:
-            self._rename(Path(event.result["path"]), self.wanted[event.node_id])
+        if isinstance(event, NodeFinished | NodeReused) and event.node_id in self.paths:
+            self._rename(Path(event.result["path"]), self.paths[event.node_id])
 
-    def _rename(self, made: Path, wanted: Path) -> None:
-        settings = read_text(made)["run_graph"]
-        path = write_beside(wanted, converted(made.read_bytes(), wanted.suffix, self.embed))
-        made.unlink()
+    def _rename(self, numbered: Path, path: Path) -> None:
+        settings = read_text(numbered)["run_graph"]
+        path = write_new(path, converted(numbered.read_bytes(), path.suffix, self.embed))
+        numbered.unlink()
         if self.sidecar:
             text = json.dumps(json.loads(settings), indent=4, ensure_ascii=False)
             write_atomically(path.with_suffix(".metadata.json"), text.encode(), overwrite=True)
@@ -73,19 +73,19 @@ def converted(png: bytes, suffix: str, embed: bool) -> bytes:
     return buffer.getvalue()
 
 
-def write_beside(wanted: Path, data: bytes) -> Path:
-    """Write under this name or, if it is taken, the first free alternative; never overwrites a file."""
-    for path in _alternatives(wanted):
+def write_new(path: Path, data: bytes) -> Path:
+    """Write to this path or, if it is taken, to the first free ``<name>_N``; return the path used."""
+    for candidate in _candidates(path):
         try:
-            write_atomically(path, data, overwrite=False)
-            return path
+            write_atomically(candidate, data, overwrite=False)
+            return candidate
         except SaveError:
-            if not path.exists():  # the name is not taken: something else is wrong
+            if not candidate.exists():  # the name is not taken: something else is wrong
                 raise
-    raise AssertionError("the alternatives never end")
+    raise AssertionError("the candidates never end")
 
 
-def _alternatives(path: Path) -> Iterator[Path]:
+def _candidates(path: Path) -> Iterator[Path]:
     yield path
     number = 1
     while True:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from run_graph.graph.workflow import Workflow
-from run_graph.runtime.cli.mflux.pictures import write_beside
+from run_graph.runtime.cli.mflux.pictures import write_new
 from run_graph.runtime.events import Event, NodeFinished, NodeProgress, RunFinished
 from run_graph.runtime.files.atomic import write_atomically
 from run_graph.runtime.models.checkpoints import resolve_flux
@@ -75,7 +75,7 @@ class StepwisePictures:
         pixels = self._decoded(sampling, event.preview)
         sampling.pictures.append(pixels)
         name = f"seed_{sampling.seed}_step{event.value}of{event.maximum}.png"
-        write_beside(self._folder / name, to_png(pixels, {}))
+        write_new(self._folder / name, to_png(pixels, {}))
 
     def _write_composite(self, sampling: _Sampling) -> None:
         import numpy as np

@@ -3,7 +3,7 @@
 import pytest
 from option_checks import check_types_and_frozenness, destinations, leaf_values
 
-from run_graph.runtime.cli.arguments import parse, parser
+from run_graph.runtime.cli.arguments import build_parser, parse
 
 _EVERY_OPTION = """
     a.json --set a.b=1 --target a --sweep a.b=1,2 --sweep a.c=3,4 --zip --output o --contact-sheet s.png
@@ -14,7 +14,7 @@ EVERY_OPTION = _EVERY_OPTION.split()
 
 
 def test_every_option_is_a_field_and_every_field_an_option() -> None:
-    assert sorted(leaf_values(parse(["a.json"]))) == destinations(parser())
+    assert sorted(leaf_values(parse(["a.json"]))) == destinations(build_parser())
 
 
 @pytest.mark.parametrize("argv", [["a.json"], EVERY_OPTION, ["a.json", "b.json", "--quiet"]])

@@ -10,7 +10,7 @@ import pytest
 from option_checks import check_types_and_frozenness, destinations, leaf_values
 
 from run_graph.runtime.cli import mflux as mflux_command
-from run_graph.runtime.cli.mflux.arguments import parse, parser
+from run_graph.runtime.cli.mflux.arguments import build_parser, parse
 from run_graph.runtime.cli.mflux.flags import Flags
 from run_graph.runtime.cli.mflux.invocation import invocation_of
 from run_graph.runtime.cli.mflux.options import settings_given, tile_size
@@ -64,16 +64,16 @@ def refusal(*argv: str) -> str:
 
 
 def spellings() -> set[str]:
-    return {option for action in parser()._actions for option in action.option_strings}
+    return {option for action in build_parser()._actions for option in action.option_strings}
 
 
 # -- spelling and defaults -----------------------------------------------------------------------------
 
 
 def test_every_flag_of_mflux_0_24_s_redux_command_is_known() -> None:
-    from mflux.models.flux.cli.flux_generate_redux import build_parser
+    from mflux.models.flux.cli.flux_generate_redux import build_parser as mflux_parser
 
-    theirs = {option for action in build_parser()._actions for option in action.option_strings}
+    theirs = {option for action in mflux_parser()._actions for option in action.option_strings}
     assert theirs - spellings() == set()
 
 
@@ -83,9 +83,9 @@ def test_every_flag_of_the_branch_is_known() -> None:
 
 def test_the_defaults_are_mflux_s() -> None:
     from mflux.cli.defaults import defaults
-    from mflux.models.flux.cli.flux_generate_redux import build_parser
+    from mflux.models.flux.cli.flux_generate_redux import build_parser as mflux_parser
 
-    theirs = {action.dest: action.default for action in build_parser()._actions}
+    theirs = {action.dest: action.default for action in mflux_parser()._actions}
     ours = recipe()
     assert (ours.width, ours.height) == (theirs["width"], theirs["height"]) == (1024, 1024)
     assert ours.guidance == defaults.GUIDANCE_SCALE
@@ -325,7 +325,7 @@ EVERY_FLAG = _EVERY_FLAG.split()
 
 
 def test_every_flag_is_a_field_and_every_field_a_flag() -> None:
-    assert sorted(leaf_values(parse([]))) == destinations(parser())
+    assert sorted(leaf_values(parse([]))) == destinations(build_parser())
 
 
 @pytest.mark.parametrize("argv", [[], EVERY_FLAG, ["--prompt", "x", "--no-bake-lora"]])
