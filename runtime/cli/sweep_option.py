@@ -37,7 +37,7 @@ def read_sweep(
     registry: Registry,
     environment: RunEnvironment,
     *,
-    check_values: bool = True,
+    check_values: bool,
 ) -> Sweep:
     """The workflow with all variants that the command line asks for.
 
