@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.report import Section, Table
 from benchmarks.small import make_small_model
+from run_graph.runtime.cache.blob_store import SNAPSHOTS
 
 WORKFLOWS = Path(__file__).parent.parent / "workflows"
 KILLS, QUICK_KILLS = 30, 6
@@ -30,7 +31,7 @@ _TEXT = """\
 `workflows/redux.json` with two seeds, killed by SIGKILL at a random moment, then run again by the same
 command until it is done. Checked each time: right after the kill every picture in the output folder is whole;
 in the end there is one picture a seed, its pixels are those of a run that was never killed, and neither
-the output folder nor the cache holds a temporary file or half-done work. *steps kept* counts the sampling
+the output folder nor the cache holds a temporary file or partial work. *steps kept* counts the sampling
 steps that the second run did not have to take again.
 """
 
@@ -88,11 +89,11 @@ def _trial(command: Sequence[str], folder: Path, moment: float, expected: dict[s
         os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
     finished = len(_pixels(folder / "output"))  # opens each: none is half-written
-    done = finished == len(SEEDS) and not list((folder / "cache" / "halves").glob("*"))
+    done = finished == len(SEEDS) and not list((folder / "cache" / SNAPSHOTS).glob("*"))
     if not done:
         _finish([*argv, "--json"], folder, "a resumed run")
         assert _pixels(folder / "output") == expected, f"other pictures after a kill at {moment:.3f} s"
-    left = [path for path in folder.rglob("*") if path.name.endswith(".tmp") or path.parent.name == "halves"]
+    left = [path for path in folder.rglob("*") if path.name.endswith(".tmp") or path.parent.name == SNAPSHOTS]
     assert not left, f"left over after a kill at {moment:.3f} s: {left}"
     events = [] if done else [json.loads(line) for line in (folder / "log").read_text().splitlines()]
     kept = [e["value"] for e in _first_progress(events)]

@@ -16,8 +16,9 @@ from benchmarks.timing import Timing, alternate
 from run_graph.runtime.device import compute_dtype
 from run_graph.runtime.networks.cpu import on_cpu, use_numpy_linears
 from run_graph.runtime.networks.transformer import FluxTransformer
+from run_graph.runtime.sampling.loop import denoise, no_noise
 from run_graph.runtime.sampling.noise import initial_noise
-from run_graph.runtime.sampling.samplers import denoise
+from run_graph.runtime.sampling.samplers import State
 from run_graph.runtime.sampling.schedules import sigmas
 
 WIDTHS, SIDES, REDUX_TOKENS, PROMPT_TOKENS = (256, 3072), (256, 512, 1024), (0, 81, 729), 512
@@ -168,7 +169,7 @@ def _sample(
 ) -> mx.array:
     prepared = transformer.prepare(tokens, pooled, 3.5, height=case.side, width=case.side)
     levels = sigmas(case.steps, case.side, case.side, shift=True)
-    for step in denoise(transformer, prepared, latents, levels):
+    for step in denoise(transformer, prepared, State(0, latents), levels, no_noise):
         latents = step.latents
         mx.eval(latents)
     return latents

@@ -90,15 +90,15 @@ class Fragile(Node):
 
 
 class Walk(Node):
-    """Goes on where it was broken off."""
+    """Resumes where it was interrupted."""
 
     a: Mask
     steps: int
 
     def run(self, ctx: Context) -> Made:
-        half = ctx.resume_state() or {"done": 0, "values": mx.array(self.a.values)}
-        values = half["values"]
-        for step in range(half["done"], self.steps):
+        state = ctx.resume_state() or {"done": 0, "values": mx.array(self.a.values)}
+        values = state["values"]
+        for step in range(state["done"], self.steps):
             values = values * 2 - step
             mx.eval(values)
             ctx.save_state(done=step + 1, values=values)
@@ -146,12 +146,12 @@ def measure(quick: bool) -> Section:
 
 
 def soak(folder: Path, graphs: int, seed: int = 0) -> dict[str, int]:
-    """Run random graphs under random trouble; what happened how often."""
+    """Run random graphs under random trouble; returns what happened how often."""
     draw = random.Random(seed)
     counts = Counter[str]({"graphs": graphs})
-    told: list[str] = []
+    warnings: list[str] = []
     for _ in range(graphs):
-        disk = DiskCache(BlobStore(folder, draw.choice([30_000, 10**9])), told.append, least_seconds=0)
+        disk = DiskCache(BlobStore(folder, draw.choice([30_000, 10**9])), warnings.append, least_seconds=0)
         caches: list[ResultCache] = [disk, TieredCache(MemoryCache(), disk)]
         session = Session(REGISTRY, draw.choice(caches))
         workflow = random_graph(draw)
@@ -165,12 +165,12 @@ def soak(folder: Path, graphs: int, seed: int = 0) -> dict[str, int]:
             if draw.random() < 0.3:
                 workflow = changed(workflow, draw)
             counts[attempt_run(session, workflow, None if last else draw.randrange(1, 40), counts)] += 1
-    counts["damages reported"] = len(told)
+    counts["damages reported"] = len(warnings)
     return dict(counts)
 
 
 def attempt_run(session: Session, workflow: Workflow, cancel_at: int | None, counts: Counter[str]) -> str:
-    """Run once; a run that is not broken off must be right. How it ended."""
+    """Run once; a run that was not interrupted must be right. Returns how it ended."""
     token, events = CancelToken(), 0
 
     def listen(event: Event) -> None:
@@ -222,7 +222,7 @@ def changed(workflow: Workflow, draw: random.Random) -> Workflow:
 
 
 def evaluated(workflow: Workflow, node_id: str, known: dict[str, Any]) -> Any:
-    """What a node gives, computed in the plainest way."""
+    """A node's result, computed in the plainest way."""
     if node_id not in known:
         spec = workflow.nodes[node_id]
         given = {
@@ -250,7 +250,7 @@ _PLAIN: dict[str, Any] = {
 
 
 def damage(folder: Path, draw: random.Random) -> int:
-    """Cut, alter or exchange up to three files of the cache; how many."""
+    """Truncate, alter, exchange or remove up to three files of the cache; returns how many."""
     paths = sorted(path for path in folder.glob("*/*") if path.is_file())
     chosen = draw.sample(paths, min(len(paths), draw.randint(0, 3)))
     others = [path.read_bytes() for path in chosen]
@@ -271,22 +271,22 @@ def damage(folder: Path, draw: random.Random) -> int:
 
 def share(folder: Path, runs: int, seed: int) -> dict[str, int]:
     """Run graphs that other processes run too, on the cache that they use; nothing may look damaged."""
-    draw, told = random.Random(seed), list[str]()
+    draw, warnings = random.Random(seed), list[str]()
     _failing.clear()
     counts = Counter[str]()
     for number in range(runs):
-        cache = DiskCache(BlobStore(folder, 60_000), told.append, least_seconds=0)
+        cache = DiskCache(BlobStore(folder, 60_000), warnings.append, least_seconds=0)
         graph = random_graph(random.Random(draw.randrange(20)))
         counts[attempt_run(Session(REGISTRY, cache), graph, None, counts)] += 1
-        assert not told, f"in run {number}: {told}"
+        assert not warnings, f"in run {number}: {warnings}"
     return dict(counts)
 
 
 def leak(folder: Path, runs: int) -> dict[str, int]:
-    """Run graph after graph; how much is left of them."""
-    draw, told = random.Random(1), list[str]()
+    """Run graph after graph; returns how much of them is left in memory."""
+    draw, warnings = random.Random(1), list[str]()
     _failing.clear()
-    session = Session(REGISTRY, DiskCache(BlobStore(folder, 10**6), told.append, least_seconds=0))
+    session = Session(REGISTRY, DiskCache(BlobStore(folder, 10**6), warnings.append, least_seconds=0))
     counts, marks = Counter[str](), list[tuple[int, int, int]]()
     for number in range(runs):
         attempt_run(session, random_graph(draw), draw.choice([None, 5, 9]), counts)

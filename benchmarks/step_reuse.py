@@ -22,8 +22,9 @@ from run_graph.runtime.models.checkpoints import resolve_flux
 from run_graph.runtime.models.store import ModelStore
 from run_graph.runtime.networks.vae import decode
 from run_graph.runtime.sampling.latents import unpack
+from run_graph.runtime.sampling.loop import SampleStep, denoise, no_noise
 from run_graph.runtime.sampling.noise import initial_noise
-from run_graph.runtime.sampling.samplers import Step, denoise
+from run_graph.runtime.sampling.samplers import State
 from run_graph.runtime.sampling.schedules import sigmas
 from run_graph.runtime.values import Conditioning
 
@@ -46,8 +47,8 @@ Pixels = npt.NDArray[np.float32]
 class _Bench:
     """The tiny model, ready to sample one conditioning."""
 
-    sample: Callable[[float], list[Step]]
-    picture: Callable[[list[Step]], Pixels]
+    sample: Callable[[float], list[SampleStep]]
+    picture: Callable[[list[SampleStep]], Pixels]
 
 
 def measure(quick: bool) -> Section:
@@ -91,14 +92,14 @@ def _bench(steps: int) -> _Bench:
     prepared = transformer.prepare(conditioning.tokens, conditioning.pooled, 3.5, height=SIDE, width=SIDE)
     levels, noise = sigmas(steps, SIDE, SIDE, shift=True), initial_noise(1, SIDE, SIDE)
 
-    def run(threshold: float) -> list[Step]:
+    def run(threshold: float) -> list[SampleStep]:
         done = []
-        for step in denoise(transformer, prepared, noise, levels, step_reuse=threshold):
+        for step in denoise(transformer, prepared, State(0, noise), levels, no_noise, step_reuse=threshold):
             mx.eval(step.latents)
             done.append(step)
         return done
 
-    def picture(run: list[Step]) -> Pixels:
+    def picture(run: list[SampleStep]) -> Pixels:
         pixels: Pixels = np.array(decode(vae.module, vae.config, unpack(run[-1].latents, SIDE, SIDE)))[0]
         return pixels
 

@@ -1,4 +1,4 @@
-"""What a workflow is: node classes, sockets, workflow files, validation, drawing. No model code."""
+"""Workflows and the nodes in them: declare, build, read, validate and draw them. No model code."""
 
 from pydantic import Field
 

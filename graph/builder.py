@@ -1,12 +1,12 @@
-"""Building a workflow in Python, with types that an editor and a type checker follow.
+"""Build a workflow in Python, with types that an editor and a type checker understand.
 
 >>> g = Graph()
 >>> photo = g.add(LoadImage(image="fox.png"))
 >>> redux = g.add(LoadRedux(model="tiny"))
 >>> vision = g.add(SiglipEncode(siglip=redux.siglip, image=photo.image))
 
-``photo`` is typed as LoadImage's outputs, so ``photo.image`` is an ``Image`` to the type checker; until
-the graph runs it is an :class:`graph.links.OutputHandle` that stands for that value.
+``photo`` has the type of LoadImage's outputs, so to the type checker ``photo.image`` is an ``Image``. Until
+the graph runs it is really a :class:`graph.links.OutputHandle`, a placeholder for that value.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ OutputsT_co = TypeVar("OutputsT_co", bound=Outputs, covariant=True)
 
 
 class Runnable(Protocol[OutputsT_co]):
-    """A node, to the type checker: something whose ``run`` returns its outputs."""
+    """What the type checker needs to know of a node: ``run`` returns its outputs."""
 
     @property
     def run(self) -> Callable[..., OutputsT_co]: ...
 
 
 class Result(Protocol):
-    """What :meth:`Graph.run` returns."""
+    """What :meth:`Graph.run` returns: the outputs of the target nodes."""
 
     def value(self, output: Value) -> Value:
         """The value of an output of a target node, given its handle (``result.value(image.image)``)."""
@@ -75,9 +75,9 @@ class Graph:
         Parameters
         ----------
         node : Node
-            Its inputs are literals or handles from this graph.
+            Its inputs are literals or handles of this graph.
         id : str, optional
-            Its id in the file. Default: made from the class name, such as ``load_image``.
+            Its id in the workflow file. Default: derived from the class name, such as ``load_image``.
         title : str, optional
             A caption for drawings and events.
 
@@ -97,14 +97,14 @@ class Graph:
         return cast(OutputsT_co, self._handles(node_id, type(node)))
 
     def outputs(self, node_id: str) -> Outputs:
-        """Handles to the outputs of a node that is already in the graph (say, of a loaded file)."""
+        """Handles to the outputs of a node that is already in the graph, for example after :meth:`load`."""
         if node_id not in self._nodes:
             raise KeyError(f"the graph has no node {node_id!r}")
         return self._handles(node_id, type(self._nodes[node_id]))
 
     @property
     def workflow(self) -> Workflow:
-        """The graph as data, with every parameter written out."""
+        """The graph as data, with every parameter written out, defaults included."""
         return Workflow(
             {node_id: node_spec(node, self._titles.get(node_id)) for node_id, node in self._nodes.items()}
         )
@@ -136,7 +136,7 @@ class Graph:
 
     @classmethod
     def from_workflow(cls, workflow: Workflow, registry: Registry | None = None) -> Graph:
-        """A graph of all nodes of a workflow.
+        """Build a graph from all nodes of a workflow.
 
         Raises
         ------
@@ -156,14 +156,14 @@ class Graph:
         return graph
 
     def run(self, targets: Any = None, **options: Any) -> Result:
-        """Run the graph on the installed engine, and keep models and results for the next run.
+        """Run the graph on the installed engine, which keeps models and results for the next run.
 
         Parameters
         ----------
         targets : handle, node id, or several of them, optional
             What to compute. Default: all output nodes.
         options
-            Passed to the engine; run-graph's own takes ``on_event``, ``output_directory``,
+            Passed to the engine; run-graph's engine takes ``on_event``, ``output_directory``,
             ``input_directories`` and ``cache`` (:func:`runtime.engine.session.run`).
 
         Raises
@@ -181,7 +181,7 @@ class Graph:
 
     @property
     def registry(self) -> Registry:
-        """The classes that files are read with."""
+        """The classes that nodes in workflow files may have."""
         return self._registry if self._registry is not None else installed_nodes()
 
     def __eq__(self, other: object) -> bool:
@@ -193,7 +193,7 @@ class Graph:
         return len(self._nodes)
 
     def _full_registry(self) -> Registry:
-        """The known classes and those of nodes that were added without being registered."""
+        """The registry, plus the classes of nodes that were added without being registered."""
         registry = Registry(self.registry.values())
         for node in self._nodes.values():
             registry.register(type(node))
@@ -240,7 +240,8 @@ def _node_id(target: Any) -> str:
         if isinstance(first, Link):
             return first.node_id
     raise TypeError(
-        f"a target is a node id, an output handle or what add returned, not {type(target).__name__}"
+        "a target is a node id, an output handle or the outputs that add returned, "
+        f"not {type(target).__name__}"
     )
 
 

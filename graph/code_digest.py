@@ -1,4 +1,4 @@
-"""Which code computes: a digest of a package's sources, so that results of other code are told apart."""
+"""A digest of a package's source code: results computed by different code get different keys."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ _OWN_PACKAGE = "run_graph"
 
 
 def source_digest(module: str) -> str:
-    """A digest of the sources of the package that a module belongs to.
+    """A digest of the source files of the package that a module belongs to.
 
-    That is its top-level package; in run-graph itself the room (``run_graph.nodes``), so that another node
-    does not change the results of an older engine. The same in every process that runs the same code. Code
-    that lies in no file, such as what is typed in at a prompt, is known in this process only.
+    The package is the top-level one. Within run-graph it is the folder below (``run_graph.nodes``), so that
+    a change elsewhere in run-graph does not invalidate the results of its nodes. The digest is the same in
+    every process that runs the same code. Code without a source file, such as code typed at a prompt, gets
+    a digest that is valid only in this process.
     """
     top, *inner = module.split(".")
     return _digest(f"{top}.{inner[0]}" if top == _OWN_PACKAGE and inner else top)
@@ -33,9 +34,10 @@ def _digest(package: str) -> str:
 
 
 def _sources(package: str) -> list[tuple[str, Path]]:
-    """Names and places of a package's files with code; of a single module, its one file.
+    """Name and path of each source file of a package, sorted; a single module has one.
 
-    Links are resolved first: in a checkout ``run_graph/nodes`` is a link, and ``rglob`` enters none.
+    Symbolic links are resolved first: in a checkout ``run_graph/nodes`` is one, and ``rglob`` does not
+    follow them.
     """
     module = sys.modules.get(package)
     folders = [Path(folder).resolve() for folder in getattr(module, "__path__", ())]

@@ -1,4 +1,4 @@
-"""What a node is given besides its inputs. The runtime implements these protocols."""
+"""What a node can use besides its inputs. The runtime implements these protocols."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Service = TypeVar("Service")
 
 
 class Environment(Protocol):
-    """Where files are read and written: all that validation and fingerprints may depend on."""
+    """Where files are read and written. Validation and fingerprints may depend on nothing else."""
 
     @property
     def output_directory(self) -> Path:
@@ -17,26 +17,26 @@ class Environment(Protocol):
         ...
 
     def find_input(self, name: str) -> Path:
-        """The file that ``name`` means; a relative name is sought beside the workflow file first.
+        """The path of an input file; a relative name is first looked for beside the workflow file.
 
         Raises
         ------
         OSError
-            If there is no such file; the message says where it was sought.
+            If there is no such file; the message lists the folders that were searched.
         """
         ...
 
 
 class Context(Environment, Protocol):
-    """What :meth:`graph.Node.run` is given."""
+    """The argument of :meth:`graph.Node.run`: files, progress, shared services and resume state."""
 
     @property
     def node_id(self) -> str:
-        """The id of the node that runs."""
+        """The id of the node that is running."""
         ...
 
     def progress(self, value: int, maximum: int, preview: Any = None) -> None:
-        """Report that ``value`` of ``maximum`` steps are done, and stop here if the run was cancelled.
+        """Report that ``value`` of ``maximum`` steps are done. Raises if the run was cancelled.
 
         Raises
         ------
@@ -46,23 +46,28 @@ class Context(Environment, Protocol):
         ...
 
     def service(self, kind: type[Service]) -> Service:
-        """The session's one object of a class, such as the model store; made when first asked for."""
+        """The session's shared instance of a class, such as the model store; created on first use."""
         ...
 
     def resume_state(self) -> dict[str, Any] | None:
-        """What `save_state` saved in an earlier run of this very node, with the same inputs, that was broken
-        off; None if there is nothing to go on with."""
+        """What `save_state` last saved in an interrupted run of this node with the same inputs.
+
+        None if there is nothing to resume from.
+        """
         ...
 
     def save_state(self, **items: Any) -> None:
-        """Keep arrays and plain values, so that the next run goes on from here if this one is broken off.
+        """Save arrays and plain values, so that the next run can resume here if this one is interrupted.
 
-        Cheap enough to be called at every step: what follows too soon upon another is passed over.
+        Cheap enough to call at every step: a call that comes too soon after the last one saves nothing.
         """
         ...
 
     def provenance(self) -> dict[str, Any]:
-        """What an output node may write beside its result: the graph as run (``prompt``, in API
-        format), ``seconds`` per finished stage, ``versions``, and ``input_directories``, where inputs were
-        sought. Plain JSON values."""
+        """Facts about this run that an output node may store with its result, as plain JSON values.
+
+        Keys: ``prompt``, the graph that was run in API format; ``seconds`` for each finished stage;
+        ``versions``; ``input_directories``, the folders that were searched for input files; and ``node_id``,
+        the node's own id in ``prompt``.
+        """
         ...

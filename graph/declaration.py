@@ -1,4 +1,4 @@
-"""A node class's inputs and outputs, read off its annotations once and kept."""
+"""A node class's inputs and outputs, read from its annotations once and then cached."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from run_graph.graph.sockets import is_link_only, socket_type
 
 @dataclass(frozen=True)
 class InputSpec:
-    """An input: its socket type and, for a parameter, what literals it takes.
+    """An input: its socket type and, for a parameter, which literals it accepts.
 
     Attributes
     ----------
     socket : str
         Socket type, such as ``"IMAGE"`` or ``"FLOAT"``.
     link_only : bool
-        True if no literal fits (ComfyUI: a socket rather than a widget).
+        True if no literal is accepted (in ComfyUI: a socket rather than a widget).
     required, default
-        A required input has no default.
+        A required input has no default; ``default`` is then None.
     options : tuple
-        The legal values of a COMBO.
+        The allowed values of a COMBO.
     minimum, maximum, multiple_of : number or None
-        Inclusive range and step of legal numbers.
+        Inclusive range and step of the allowed numbers.
     lazy : bool
-        Computed only if the node asks for it.
+        True if it is computed only when the node asks for it.
+    nullable : bool
+        True if None is allowed.
     hints : mapping
         Further hints for user interfaces (``multiline``, ``image_upload``, ``step``, ...).
     """
@@ -53,7 +55,7 @@ class InputSpec:
     hints: Mapping[str, Any] = field(default_factory=dict)
 
     def expectation(self) -> str:
-        """What fits here, in a few words, for messages and the reference."""
+        """What this input accepts, in a few words, for messages and the reference."""
         if self.link_only:
             return (
                 f"a link to an {self.socket} output"
@@ -86,7 +88,7 @@ class OutputSpec:
 
 @cache
 def inputs_of(node_class: type[Node]) -> Mapping[str, InputSpec]:
-    """The inputs of a node class by name, in the order of their declaration.
+    """The inputs of a node class by name, in declaration order.
 
     Raises
     ------
@@ -132,8 +134,21 @@ def lazy_inputs_of(node_class: type[Node]) -> frozenset[str]:
 
 
 @cache
+def parameters_of(node_class: type[Node]) -> Mapping[str, InputSpec]:
+    """The inputs of a node class that take literals, by name, in the order of their declaration."""
+    return MappingProxyType(
+        {name: spec for name, spec in inputs_of(node_class).items() if not spec.link_only}
+    )
+
+
+def parameter_values(node: Node) -> dict[str, Any]:
+    """The values of a node's parameters by name; links where it has not run."""
+    return {name: getattr(node, name) for name in parameters_of(type(node))}
+
+
+@cache
 def output_table(node_class: type[Node]) -> Mapping[int | str, OutputSpec]:
-    """The outputs of a node class by slot number and by name: all ways in which a link may name them."""
+    """The outputs of a node class by slot number and by name, as a link may refer to them by either."""
     table: dict[int | str, OutputSpec] = {}
     for output in outputs_of(node_class):
         table[output.slot] = table[output.name] = output

@@ -1,4 +1,4 @@
-"""Faults: what is wrong with a user's workflow, said so that the user can fix it."""
+"""Faults: what is wrong with a user's workflow, and how to fix it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What a node finds wrong with its own parameters (:meth:`graph.Node.check`)."""
+    """Something a node finds wrong with its own inputs (:meth:`graph.Node.check`).
+
+    The attributes mean the same as those of :class:`Fault`.
+    """
 
     input: str
     message: str
@@ -22,18 +25,18 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong, where, and the fix.
+    """One thing that is wrong, where it is, and how to fix it.
 
     Attributes
     ----------
     code : str
-        Stable name; ComfyUI's where it has one (``required_input_missing``, ``value_not_in_list``).
+        A stable name; ComfyUI's if it has one (``required_input_missing``, ``value_not_in_list``).
     message : str
         What is wrong, in a sentence.
     node_id, class_type, input : str or None
-        Where; None if it concerns the whole file.
+        Where it is; all None if it concerns the whole file.
     found, expected : str or None
-        What was there and what fits.
+        The value found, and what would be accepted.
     fix : str
         What to do about it.
     """
@@ -48,7 +51,7 @@ class Fault:
     expected: str | None = None
 
     def at(self, node_id: str, class_type: str | None) -> Fault:
-        """The same fault, placed at a node."""
+        """The same fault, located at a node."""
         return replace(self, node_id=node_id, class_type=class_type)
 
     def __str__(self) -> str:
@@ -73,14 +76,14 @@ class Fault:
 
 
 class WorkflowError(Exception):
-    """A workflow that cannot run as it is written. Carries every fault that was found.
+    """A workflow cannot run as it is written. Carries every fault that was found.
 
     Parameters
     ----------
     faults : sequence of Fault
         At least one.
     source : str, optional
-        The file (or other origin) that the workflow came from.
+        The file or other place that the workflow came from.
     """
 
     def __init__(self, faults: Sequence[Fault], source: str | None = None) -> None:
@@ -96,12 +99,12 @@ class WorkflowError(Exception):
         return "\n".join([*lines, *(f"  {fault}" for fault in self.faults)])
 
     def in_file(self, source: str) -> WorkflowError:
-        """The same error, naming the file."""
+        """The same error with the name of the file."""
         return WorkflowError(self.faults, source)
 
 
 class WorkflowErrors(Exception):
-    """Several workflows that were to run together and cannot, each with its own error."""
+    """Several workflows of one run cannot run; each has its own error."""
 
     def __init__(self, errors: Sequence[WorkflowError]) -> None:
         self.errors = tuple(errors)
@@ -109,7 +112,7 @@ class WorkflowErrors(Exception):
 
 
 def raise_all(errors: Sequence[WorkflowError]) -> None:
-    """Raise the one error, or several as a `WorkflowErrors`; nothing if there are none."""
+    """Raise a single error as it is and several as a `WorkflowErrors`; do nothing if there are none."""
     if len(errors) == 1:
         raise errors[0]
     if errors:
@@ -117,20 +120,20 @@ def raise_all(errors: Sequence[WorkflowError]) -> None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that ``name`` was probably meant to be, if any is near."""
+    """The known name that is most like ``name``, or None if none is similar enough."""
     by_folded = {candidate.casefold(): candidate for candidate in known}
     matches = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.7)
     return by_folded[matches[0]] if matches else None
 
 
 def suggestion(name: str, known: Iterable[str], otherwise: str) -> str:
-    """A fix for a misspelt name: the nearest known one, or else the given advice."""
+    """The fix for a misspelt name: the most similar known name, or else ``otherwise``."""
     near = nearest(name, known)
     return f"Did you mean {near!r}?" if near else otherwise
 
 
 def shorten(value: Any, limit: int = 80) -> str:
-    """A value as JSON (or its repr), cut so that one message stays one line."""
+    """A value as JSON (or else its repr), cut to ``limit`` characters so that a message stays on one line."""
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):

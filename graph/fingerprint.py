@@ -1,8 +1,9 @@
 """Keys of results: equal keys mean equal results, in every process.
 
-A key is a Merkle hash: sha256 of the node's class, version and code, its literals (defaults filled in,
-canonical JSON), own fingerprint and its parents' keys. Node ids, titles, key order and defaults that are
-written out do not matter; one pass in topological order computes all keys.
+A key is a Merkle hash: the sha256 of the node's class, version and code, its literals (as canonical JSON,
+defaults filled in), its fingerprint, and the keys of the nodes that it is linked to. Node ids, titles, the
+order of inputs, and whether a default is written out do not matter. One pass in topological order computes
+all keys.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=
 
 
 def canonical(value: Any) -> str:
-    """The one JSON spelling of a value: sorted keys, no spaces, shortest round-trip floats.
+    """The canonical JSON of a value: sorted keys, no spaces, shortest round-trip floats.
 
     Raises
     ------
     TypeError, ValueError
-        If the value is no JSON value, or NaN or infinite.
+        If the value is not a JSON value, or is NaN or infinite.
     """
     if value is None:
         return "null"
@@ -37,32 +38,32 @@ def canonical(value: Any) -> str:
     return _ENCODER.encode(value)
 
 
-def key_of(content: str) -> str:
-    """The key of a result, in 64 hexadecimal digits.
+def key_of(text: str) -> str:
+    """The key of a result: 64 hexadecimal digits.
 
-    ``content`` is the node's text of its own with a line for each link, which names the producer's key and
-    the slot.
+    ``text`` is the node's own text followed by a line for each link (:func:`link_line`), with the key of
+    the node that it comes from and the slot.
     """
-    return hashlib.sha256(content.encode()).hexdigest()
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def link_line(name: str, source: str) -> str:
-    """What a linked input adds to a node's text of its own: equal texts mean equal results.
+    """The line that a linked input adds to a node's own text; equal texts mean equal results.
 
-    The lines of several stand in the order of their names (that of :func:`own_text_and_links`). ``source``
-    tells the link's value from all others, without line breaks: the producer's key and the slot, or the
-    value's digest.
+    The lines of several inputs are in the order of their names, as :func:`own_text_and_links` returns them.
+    ``source`` identifies the value of the link and has no line breaks: the key and slot of the node that it
+    comes from, or the digest of the value.
     """
     return f"\n{name} <- {source}"
 
 
 def own_text_and_links(node: Node, fingerprint: Any = None) -> tuple[str, dict[str, Link]]:
-    """All that a node's result depends on: class, code, literals, ``fingerprint`` in one text, and its links.
+    """Everything that a node's result depends on: a text of class, code, literals and fingerprint; its links.
 
-    The links come in the order of their inputs' names and must have integer slots; ``fingerprint`` is what
+    The links are in the order of their inputs' names and must have integer slots. ``fingerprint`` is what
     :meth:`graph.Node.fingerprint` returned.
     """
-    heading, names = _of_class(type(node))
+    heading, names = _heading_and_inputs(type(node))
     values = node.__dict__
     text = f"{heading}\n{canonical(fingerprint)}"
     links: dict[str, Link] = {}
@@ -71,13 +72,13 @@ def own_text_and_links(node: Node, fingerprint: Any = None) -> tuple[str, dict[s
         if isinstance(value, Link):
             links[name] = value
         else:
-            # Canonical JSON holds no line breaks, so no literal can pass for a link or for another line.
+            # Canonical JSON has no line breaks, so no literal can be mistaken for a link or another line.
             text += f"\n{name} = {canonical(value)}"
     return text, links
 
 
 @cache
-def _of_class(node_class: type[Node]) -> tuple[str, tuple[str, ...]]:
-    """What names a class and its code, and its inputs in the order of their names."""
+def _heading_and_inputs(node_class: type[Node]) -> tuple[str, tuple[str, ...]]:
+    """A text that identifies a class and its code, and the names of its inputs, sorted."""
     heading = canonical([node_class.class_type, node_class.version, source_digest(node_class.__module__)])
     return heading, tuple(sorted(node_class.model_fields))

@@ -1,4 +1,4 @@
-"""What can be wrong with a link, and its normal form: checked by :mod:`graph.validation`."""
+"""Check one link of a workflow and write its slot as a number; called by :mod:`graph.validation`."""
 
 from __future__ import annotations
 
@@ -23,21 +23,24 @@ def check_link(
     classes: Mapping[str, type[Node]],
     registry: Registry,
 ) -> tuple[Link, Fault | None]:
-    """A link with its slot as a number, and what is wrong with it.
+    """Check a link, and replace the name of an output by its slot number.
 
     Parameters
     ----------
     name : str
-        The input that is linked, of socket type ``accepted``.
+        The linked input.
     value : Link or list
-        A list is a link of the wrong form.
+        A list is a malformed link.
+    accepted : str
+        The socket type of the input.
     classes : mapping
-        The registry's classes that the workflow's nodes have, by class_type.
+        The known node classes that the workflow uses, by class_type.
 
     Returns
     -------
     link, fault
-        A wrong link is returned too, so that the input does not also count as missing.
+        ``fault`` is None if the link is good. A wrong link is returned too, so that the input does not
+        also count as missing.
     """
     if isinstance(value, list):
         return Link(""), _malformed(name, value)
@@ -58,7 +61,7 @@ def check_link(
 
 @cache
 def _fitting_slot(source_class: type[Node], slot: int | str, accepted: str) -> int | None:
-    """The number of an output that exists and fits an input; None otherwise."""
+    """The slot number of the output, or None if it does not exist or does not fit the input."""
     output = output_table(source_class).get(slot)
     return output.slot if output is not None and compatible(output.socket, accepted) else None
 
@@ -66,7 +69,7 @@ def _fitting_slot(source_class: type[Node], slot: int | str, accepted: str) -> i
 def _malformed(name: str, value: list[Any]) -> Fault:
     return Fault(
         "bad_linked_input",
-        "a list here is a link, and this is none",
+        "a list here must be a link, and this is not one",
         'Write a link as ["node id", slot]; write a literal list as {"__value__": [...]}.',
         input=name,
         found=str(value)[:80],
@@ -100,7 +103,7 @@ def _missing_output(name: str, link: Link, source_class: type[Node]) -> Fault:
 def _mismatch(
     name: str, link: Link, source_class: type[Node], output: OutputSpec, accepted: str, registry: Registry
 ) -> Fault:
-    """An output of the wrong type, and which one was probably meant."""
+    """The fault of an output of the wrong type; the fix names the one that was probably meant."""
     outputs = outputs_of(source_class)
     better = next((out.name for out in outputs if compatible(out.socket, accepted)), None)
     makers = ", ".join(registry.producing(accepted)[:3])

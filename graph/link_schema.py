@@ -1,4 +1,4 @@
-"""How pydantic comes to take a link wherever a node has an input."""
+"""Make pydantic accept a link for every input of a node."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from pydantic_core import core_schema
 from run_graph.graph.links import Link
 
 LINK, VALUE = "link", "value"
-"""Where errors are located, below the input: each input is tried as a link, then as a value."""
+"""The last part of an error's location: pydantic tries each input as a link, then as a value."""
 
 _LINK_SCHEMA = core_schema.is_instance_schema(Link)
 
 
-def let_links_pass(schema: dict[str, Any]) -> None:
-    """Let every field of a model's core schema take a link too; changes the schema in place.
+def accept_links(schema: dict[str, Any]) -> None:
+    """Make every field of a model's core schema accept a link too; changes the schema in place.
 
-    A link stands for a value that does not exist yet. The choice is pydantic's own: a validator in Python
-    that lets links pass would cost each input of each node half a microsecond, literals included.
+    A link is a placeholder for a value that does not exist yet. The union is evaluated by pydantic itself:
+    a validator written in Python would cost half a microsecond for each input of each node, literals
+    included.
     """
-    while schema["type"] != "model-fields":  # around them lie the model, and validators of the whole model
+    while schema["type"] != "model-fields":  # unwrap the model and its model validators
         schema = schema["schema"]
     for field in schema["fields"].values():
         field["schema"] = _or_link(field["schema"])

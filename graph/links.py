@@ -1,4 +1,4 @@
-"""Links: how one node's input names another node's output."""
+"""Links: how an input of one node refers to an output of another."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 class Link:
     """A reference to an output: the node's id and the output's slot.
 
-    ``slot`` is the output's position; in files it may also be the output's name, which is replaced by
-    the position as soon as the node's class is known.
+    ``slot`` is the position of the output. In files it may also be the name of the output; validation
+    replaces it by the position.
     """
 
     node_id: str
     slot: int | str = 0
 
     def to_json(self) -> list[Any]:
-        """The link as files spell it: ``[node id, slot]``."""
+        """The link as it is written in files: ``[node id, slot]``."""
         return [self.node_id, self.slot]
 
 
 def parse_link(value: Any) -> Link | None:
-    """The link that a JSON value spells, or None if it spells none.
+    """Read a link from a JSON value; None if the value is not a link.
 
     A link is a list of exactly two items, a node id (string) and a slot (whole number or name).
     """
@@ -32,16 +32,16 @@ def parse_link(value: Any) -> Link | None:
     slot = value[1]
     if isinstance(slot, bool):
         return None
-    if isinstance(slot, float) and slot.is_integer():  # numbers that a browser wrote
+    if isinstance(slot, float) and slot.is_integer():  # JavaScript may write 1 as 1.0
         slot = int(slot)
     return Link(value[0], slot) if isinstance(slot, int | str) else None
 
 
 class OutputHandle(Link):
-    """What :meth:`graph.Graph.add` hands out for an output: a link that knows its socket type.
+    """What :meth:`graph.Graph.add` returns for each output: a link that knows its socket type.
 
-    To a type checker it is the value itself (``photo.image`` is an ``Image``), so that linking a
-    wrong socket is a type error. While the graph is being built it holds no value yet.
+    To a type checker it is the value itself (``photo.image`` is an ``Image``), so that linking a wrong
+    socket is a type error. It never holds a value: run the graph to get one.
     """
 
     __slots__ = ("graph", "name", "produced")
@@ -58,7 +58,7 @@ class OutputHandle(Link):
     def __getattr__(self, attribute: str) -> Any:
         raise AttributeError(
             f"output {self.name!r} of node {self.node_id!r} has no value while the graph is being built "
-            f"(asked for .{attribute}); run the graph and ask the result: result.value(...)"
+            f"(asked for .{attribute}); run the graph and call value on its result: result.value(...)"
         )
 
     def __repr__(self) -> str:

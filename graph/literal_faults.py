@@ -1,4 +1,4 @@
-"""What pydantic says of a node's literals, in the words and codes of a workflow's faults."""
+"""Translate pydantic's errors about the literals of a node into faults of the workflow."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _CODES = {
 
 
 def literal_faults(error: ValidationError, node_class: type[Node], registry: Registry) -> list[Fault]:
-    """One fault for each input that pydantic refused, with the fix."""
+    """One fault for each input that pydantic rejected, with its fix."""
     specs = inputs_of(node_class)
     faults: dict[str, Fault] = {}
     for detail in error.errors(include_url=False):
         if detail["type"] == "is_instance_of" and detail["loc"][1:] == (LINK,):
-            continue  # a value, which is no link; what is wrong with it as a value is told as well
+            continue  # not a link, so it was meant as a value; pydantic reports that error as well
         name = str(detail["loc"][0]) if detail["loc"] else ""
         faults.setdefault(name, _fault(name, dict(detail), specs.get(name), node_class, registry))
     return list(faults.values())
@@ -94,15 +94,15 @@ def _unknown_input(name: str, node_class: type[Node]) -> Fault:
 
 def _how_to_give(spec: InputSpec, registry: Registry) -> str:
     if not spec.link_only:
-        return f'Write "{spec.name}": ... there.'
-    makers = " or ".join(registry.producing(spec.socket)[:3])
-    origin = f" made by {makers}" if makers else ""
+        return f'Add "{spec.name}": ... to the inputs of the node.'
+    producers = " or ".join(registry.producing(spec.socket)[:3])
+    origin = f" of {producers}" if producers else ""
     return f'Link it to an output{origin}: "{spec.name}": ["node id", slot].'
 
 
 def _nearest_multiples(spec: InputSpec, found: Any) -> str:
     step = spec.multiple_of or 1
-    number = found if isinstance(found, int) else float(found)  # "500" is read as a number, too
+    number = found if isinstance(found, int) else float(found)  # "500" is accepted as a number too
     lowest = -math.inf if spec.minimum is None else math.ceil(spec.minimum / step)
     highest = math.inf if spec.maximum is None else math.floor(spec.maximum / step)
     steps = dict.fromkeys(min(max(count, lowest), highest) for count in (number // step, number // step + 1))

@@ -1,21 +1,25 @@
-"""The node: one class states everything about a stage once.
+"""The base class of nodes. A node class declares everything about one stage of a workflow, once.
 
-A node is a pydantic class. Its fields are its inputs: annotated with a :class:`graph.SocketValue` class
-they are sockets that only a link can feed; annotated with a plain type they are parameters, given as a
-literal or by a link. The return annotation of ``run`` names its outputs. Validation, JSON schema, the
-command line's ``--describe`` and the reference docs are all read off this one declaration.
+A node is a pydantic class whose fields are its inputs. A field annotated with a :class:`graph.SocketValue`
+class is a socket, which takes only a link. A field annotated with a plain type is a parameter, which takes
+a literal or a link. The return annotation of ``run`` declares the outputs. Validation, the JSON schema,
+``run-graph --describe`` and the reference docs are all derived from this one declaration.
 
 Examples
 --------
->>> class Half(Outputs):
+>>> from run_graph.graph import Context, Field, Node, Outputs
+>>> class Quotient(Outputs):
 ...     value: float
 >>> class Halve(Node):
 ...     '''Divide a number by two.'''
+...
 ...     category = "maths"
 ...     value: float = Field(description="The number to halve.", ge=0)
 ...
-...     def run(self, ctx: Context) -> Snapshot:
-...         return Half(value=self.value / 2)
+...     def run(self, ctx: Context) -> Quotient:
+...         return Quotient(value=self.value / 2)
+>>> Halve(value=3).run(ctx=None).value
+1.5
 """
 
 from __future__ import annotations
@@ -28,17 +32,17 @@ from pydantic_core import CoreSchema
 
 from run_graph.graph.context import Context, Environment
 from run_graph.graph.faults import Problem
-from run_graph.graph.link_schema import let_links_pass
+from run_graph.graph.link_schema import accept_links
 
 
 class Outputs(BaseModel):
-    """Base of a node's named outputs; the order of the fields is the order of the slots."""
+    """Base class for the outputs of a node: one field for each slot, in slot order."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class LazyMarker:
-    """Marks an input that is computed only if the node asks for it (:meth:`Node.required_lazy_inputs`)."""
+    """Marks an input that is computed only if :meth:`Node.required_lazy_inputs` asks for it."""
 
 
 Value = TypeVar("Value")
@@ -46,30 +50,34 @@ Lazy = Annotated[Value, LazyMarker()]
 
 
 class Node(BaseModel):
-    """Base of all nodes.
+    """Base class of all nodes.
 
     Class attributes
     ----------------
     category : str
-        Where menus and the reference list it, such as ``"redux"`` or ``"image/load"``.
+        The heading under which it is listed, such as ``"redux"`` or ``"image/load"``.
     version : int
-        Raised when the same inputs come to give a different result; part of the result's key.
+        Increase it when the same inputs begin to give a different result. It is part of the result's key,
+        so results of the older version are not reused.
     is_output : bool
-        True for nodes that are run for their effect (saving a file); a workflow needs at least one.
+        True for a node that is run for its side effects, such as saving a file. A workflow needs at least
+        one, unless targets are given.
     forwards_models : bool
-        True for nodes that take models and hand them on without computing with them: they run first, so
-        that what they refuse is refused before anything is loaded.
+        True for a node that takes models and returns them, perhaps changed, without computing with them,
+        such as one that applies a LoRA. Such nodes run first, so that their errors appear before any
+        weights are loaded.
     persistent : bool
-        False for nodes whose result is had again as quickly as read from a cache on the disk, such as a
-        file's content: it is not kept there.
+        False for a node whose result takes no longer to compute than to read from the disk cache, such as
+        the content of a file. The result is then not stored in the disk cache.
     runs_in_background : bool
-        True for nodes that touch neither models nor MLX, such as one that compresses and writes a file:
-        they may run on another thread while the next stage computes.
+        True for a node that uses neither models nor MLX, such as one that compresses and writes a file. It
+        may run on another thread while other nodes compute, so ``run`` must be thread-safe.
     class_type : str
-        The name in workflow files. The class's own name unless given.
+        The name in workflow files. Default: the name of the class.
 
-    Instances are immutable. An instance's fields hold literals and, before the run, links; while
-    ``run`` executes, every link has been replaced by the value that it delivers.
+    Instances are immutable. In ``run`` every input holds a value, except a linked lazy input that was not
+    asked for. In ``fingerprint``, ``is_still_valid`` and ``check``, a linked input holds a
+    :class:`graph.Link` instead.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
@@ -88,48 +96,50 @@ class Node(BaseModel):
             cls.class_type = cls.__name__
 
     def run(self, ctx: Context) -> Outputs:
-        """Compute the outputs. A function of the inputs and the context: no globals, no own state.
+        """Compute the outputs from the inputs and the context only, without global or hidden state.
 
-        The return annotation must be the node's own :class:`Outputs` class.
+        The return annotation must be a subclass of :class:`Outputs`, which declares the outputs.
         """
         raise NotImplementedError(f"{type(self).__name__} has no run method")
 
     def required_lazy_inputs(self) -> Collection[str]:
-        """The lazy inputs that ``run`` will read, judged by the other inputs' values.
+        """The names of the lazy inputs that ``run`` will read, given the inputs that are known so far.
 
-        Asked again after those have been computed, until it names nothing new. Names of lazy inputs
-        that are literals or already computed may be repeated. Default: all of them.
+        Called while a linked input that is declared ``Lazy[...]`` has not been computed. Inputs that are
+        not lazy hold their values; a linked lazy input holds a link until it has been computed. The inputs
+        that are named are computed, then the method is called again, until it names no new ones. Naming an
+        input that is not lazy, or already has a value, does no harm. Default: all inputs.
         """
         return type(self).model_fields.keys()
 
     def fingerprint(self, env: Environment) -> Any:
-        """What the result depends on besides the inputs, such as a file's digest, as a JSON value.
+        """What the result depends on besides the inputs, as a JSON value, such as the digest of a file.
 
-        Part of the result's key. Linked inputs still hold links here. A value that differs at each
-        call makes the node volatile: it runs every time, and what reads it whenever its result changed.
+        It is part of the result's key. Linked inputs hold links here. To make a node run every time, return
+        a different value at each call; the nodes that read its outputs run again only if those change.
         """
         return None
 
     def is_still_valid(self, outputs: Any) -> bool:
-        """Whether a result of an earlier run may be used instead of running again.
+        """Whether the result of an earlier run can be reused; if not, the node runs again.
 
-        For nodes whose result lies outside the graph: a file that was written may be gone. ``outputs`` is
-        what ``run`` returned then. Linked inputs still hold links here.
+        For nodes with results outside the graph: a file that was written may have been deleted since.
+        ``outputs`` is what ``run`` returned. Linked inputs hold links here. Default: True.
         """
         return True
 
     def check(self, env: Environment) -> Iterable[Problem]:
-        """Faults that types and ranges cannot express, such as a missing file.
+        """Problems that types and ranges cannot express, such as a missing file. Default: none.
 
-        Called before anything runs, when types and ranges hold. Linked inputs still hold links here.
-        Must be quick and import no model code.
+        Called before any node runs, once types, ranges and links are correct. Linked inputs hold links
+        here. Must be fast and must not import model code.
         """
         return ()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         schema = handler(source)
-        let_links_pass(cast("dict[str, Any]", handler.resolve_ref_schema(schema)))
+        accept_links(cast("dict[str, Any]", handler.resolve_ref_schema(schema)))
         return schema
 
 
@@ -137,7 +147,7 @@ NodeType = TypeVar("NodeType", bound=Node)
 
 
 def validated(node_class: type[NodeType], values: dict[str, Any]) -> NodeType:
-    """``node_class.model_validate(values)`` without what that does before and after, a third of its time.
+    """``node_class.model_validate(values)`` without the overhead of that method, a third of its time.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The normal form of a checked node: every parameter written out, links by slot number."""
+"""Checked nodes back as workflow data: every parameter written out, links by slot number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from run_graph.graph.workflow import NodeSpec, Workflow, is_wrapped
 
 
 def node_spec(node: Node, title: str | None = None) -> NodeSpec:
-    """A node as workflow data. Parameters that are None by default and unset are left out."""
+    """A node as workflow data. Optional parameters that default to None and are None are left out."""
     inputs: dict[str, Any] = {}
     for name, spec in inputs_of(type(node)).items():
         value = getattr(node, name)
@@ -22,7 +22,7 @@ def node_spec(node: Node, title: str | None = None) -> NodeSpec:
 
 
 def _needs_wrapping(value: Any) -> bool:
-    """Whether a literal would be read as something else: a list as a link, a wrapper as its content."""
+    """Whether a literal would otherwise be misread: a list as a link, a wrapper as its content."""
     return isinstance(value, list) or is_wrapped(value)
 
 

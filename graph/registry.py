@@ -1,4 +1,4 @@
-"""Which node classes exist, by class_type; found through entry points, ours and others' alike."""
+"""The known node classes by class_type. Built-in and third-party nodes are found by entry points alike."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Registry(Mapping[str, type[Node]]):
     Attributes
     ----------
     problems : list of str
-        Packages whose nodes could not be loaded, and why; the rest is usable.
+        One message for each package whose nodes could not be loaded; the other nodes are usable.
     """
 
     def __init__(self, classes: Iterable[type[Node]] = ()) -> None:
@@ -33,7 +33,7 @@ class Registry(Mapping[str, type[Node]]):
         Raises
         ------
         TypeError
-            If its annotations name no socket types, or ``run`` names no outputs.
+            If an annotation has no socket type, or ``run`` is not annotated with its outputs.
         ValueError
             If another class has the same class_type.
         """
@@ -44,7 +44,7 @@ class Registry(Mapping[str, type[Node]]):
             raise ValueError(
                 f"two node classes are called {node_class.class_type!r}: "
                 f"{known.__module__}.{known.__qualname__} and "
-                f"{node_class.__module__}.{node_class.__qualname__}; give one another class_type"
+                f"{node_class.__module__}.{node_class.__qualname__}; give one of them another class_type"
             )
         return node_class
 
@@ -73,15 +73,15 @@ class Registry(Mapping[str, type[Node]]):
 def installed_nodes() -> Registry:
     """The registry of all installed node packages (entry-point group ``run_graph.nodes``).
 
-    An entry point names a list of node classes. A package that fails to load is reported in
-    ``problems``; it does not take the others down.
+    An entry point refers to a list of node classes. A package that fails to load is reported in
+    ``problems``; the others are loaded all the same.
     """
     registry = Registry()
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=_builtin_first):
         try:
             for node_class in entry.load():
                 registry.register(node_class)
-        except Exception as error:  # somebody else's package: anything may be wrong with it
+        except Exception as error:  # third-party code: it may raise anything
             registry.problems.append(
                 f"nodes of {entry.value!r} were left out: {type(error).__name__}: {error}"
             )
@@ -89,5 +89,5 @@ def installed_nodes() -> Registry:
 
 
 def _builtin_first(entry: EntryPoint) -> tuple[bool, str]:
-    """On a clash of names the built-in node stays."""
+    """Built-in nodes first, so that they win if two classes have the same name."""
     return (entry.name != "builtin", entry.name)

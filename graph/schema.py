@@ -1,7 +1,8 @@
 """JSON Schema (draft 2020-12) of nodes and of whole workflow files, for editors and other programs.
 
-Everything is read off the node classes: what fits an input is pydantic's own schema of the literal, or
-a link. With ``run-graph --schema > workflow.schema.json`` an editor completes class names and inputs.
+Everything is derived from the node classes: an input accepts what pydantic's own schema says of its
+literal, or a link. With ``run-graph --schema > workflow.schema.json`` an editor can complete class names
+and inputs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _LINK = {
     **LINK_SCHEMA,
     "prefixItems": [
-        {"type": "string", "description": "The id of the node that delivers the value."},
+        {"type": "string", "description": "The id of the node that provides the value."},
         {
             "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}],
             "description": "The output, by slot number or by name.",
@@ -38,22 +39,17 @@ _WRAPPED_LIST = {
 _NOT_A_LIST = {"type": ["null", "boolean", "number", "string", "object"]}
 _META = {
     "type": "object",
-    "description": "What programs keep beside a node; not part of the computation.",
+    "description": "Metadata of the node; it does not affect the computation.",
     "properties": {"title": {"type": "string", "description": "A caption for drawings and events."}},
 }
 
 
-def node_schema(node_class: type[Node]) -> dict[str, Any]:
-    """The JSON Schema of one node as it is written in a workflow file.
-
-    Each input takes a literal or a link; sockets such as IMAGE take a link only. Ranges, options,
-    defaults and descriptions are the class's.
-    """
-    return {"$schema": DIALECT, **_entry(node_class), "$defs": {"link": _LINK}}
-
-
 def workflow_schema(registry: Registry) -> dict[str, Any]:
-    """The JSON Schema of a workflow file made of the registry's nodes: an object of id -> node."""
+    """The JSON Schema of a workflow file whose nodes are in the registry: an object of id -> node.
+
+    Each input takes a literal or a link; sockets such as IMAGE take a link only. Ranges, options, defaults
+    and descriptions are those of the node's class.
+    """
     choices = [
         {
             "if": {"properties": {"class_type": {"const": class_type}}, "required": ["class_type"]},
@@ -78,14 +74,14 @@ def workflow_schema(registry: Registry) -> dict[str, Any]:
         "title": "run-graph workflow",
         "description": "Nodes by id, as in ComfyUI's API format.",
         "type": "object",
-        "properties": {"$schema": {"type": "string", "description": "Where this schema lies, for editors."}},
+        "properties": {"$schema": {"type": "string", "description": "Where this schema is, for editors."}},
         "additionalProperties": {"$ref": "#/$defs/node"},
         "$defs": {"link": _LINK, "node": node if choices else False},
     }
 
 
 def _entry(node_class: type[Node]) -> dict[str, Any]:
-    """A node's schema; refers to ``#/$defs/link``."""
+    """The schema of the nodes of one class; refers to ``#/$defs/link``."""
     specs = inputs_of(node_class)
     fields: Mapping[str, Any] = node_class.model_json_schema().get("properties", {})
     inputs: dict[str, Any] = {
@@ -116,7 +112,7 @@ def _description(node_class: type[Node]) -> str:
 
 
 def _input(spec: InputSpec, field: Mapping[str, Any]) -> dict[str, Any]:
-    """What an input takes: annotations of the field outside, its literals and a link as alternatives."""
+    """The schema of an input: description and default, then its literals and a link as alternatives."""
     outside = {key: field[key] for key in ("description", "default") if key in field}
     if spec.link_only:
         choices = [_LINK_REFERENCE, {"type": "null"}] if spec.nullable else [_LINK_REFERENCE]
@@ -128,5 +124,5 @@ def _input(spec: InputSpec, field: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _alternatives(literal: dict[str, Any]) -> list[dict[str, Any]]:
-    """The members of a plain union, else the literal's schema itself."""
+    """The members of a plain union, or else the one schema."""
     return literal["anyOf"] if literal.keys() == {"anyOf"} else [literal]

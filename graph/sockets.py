@@ -1,8 +1,8 @@
-"""Socket types: what travels along a link, and which output fits which input.
+"""Socket types: the type of the value that a link carries, and which output fits which input.
 
 A socket type is a plain string, as in ComfyUI (``"IMAGE"``, ``"INT"``, ``"*"``, ``"INT,FLOAT"``), so
-that workflow files, other programs and third-party nodes can name types that this package has never
-seen. Python annotations are read into these strings by :func:`socket_type`.
+that workflow files, other programs and third-party nodes can use types that this package does not know.
+:func:`socket_type` translates Python annotations into these strings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ COMBO = "COMBO"
 
 _PRIMITIVES: dict[object, str] = {bool: "BOOLEAN", int: "INT", float: "FLOAT", str: "STRING", Any: ANY}
 
-# A literal of the first type may stand where the second is wanted, without loss.
+# An output of the first type also fits an input of the second, without loss.
 _WIDENINGS = {("INT", "FLOAT"), (COMBO, "STRING")}
 
 LINK_SCHEMA: dict[str, Any] = {
@@ -32,10 +32,10 @@ LINK_SCHEMA: dict[str, Any] = {
 
 
 class SocketValue:
-    """Base of values that only a link can deliver: pictures, tensors, model handles.
+    """Base class of values that only a link can carry: pictures, tensors, model handles.
 
-    A subclass names its socket type. Nodes use the subclass itself as the annotation of an input or
-    an output; pydantic then checks with ``isinstance`` and never looks inside.
+    A subclass sets ``socket_type``. Nodes annotate an input or an output with the subclass itself; pydantic
+    then checks the value with ``isinstance`` only.
 
     Examples
     --------
@@ -47,12 +47,12 @@ class SocketValue:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that keeping this value costs, for the result cache's limit."""
+        """The memory that this value takes, in bytes, for the size limit of the result cache."""
         return 0
 
     @property
     def affinity(self) -> Hashable | None:
-        """What nodes that read this value should be grouped by; a model handle names its weights."""
+        """The key by which nodes that read this value are grouped; a model handle returns its weights'."""
         return None
 
     @classmethod
@@ -65,10 +65,10 @@ class SocketValue:
 
 
 def socket_type(annotation: Any) -> str:
-    """The socket type that a Python annotation stands for.
+    """The socket type of a Python annotation.
 
     ``int``, ``float``, ``str``, ``bool`` and ``Any`` have fixed names; ``Literal`` is ``COMBO``; a
-    :class:`SocketValue` subclass says its own; ``X | None`` is ``X``; other unions are comma lists.
+    :class:`SocketValue` subclass has its own; ``X | None`` is ``X``; other unions are comma lists.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def socket_type(annotation: Any) -> str:
 
 
 def is_link_only(annotation: Any) -> bool:
-    """Whether no JSON literal can be of this type, so that only a link can deliver it."""
+    """Whether no JSON literal can have this type, so that only a link can provide the value."""
     if get_origin(annotation) is Annotated:
         return is_link_only(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
@@ -104,8 +104,9 @@ def is_link_only(annotation: Any) -> bool:
 def compatible(produced: str, accepted: str) -> bool:
     """Whether an output of type ``produced`` may feed an input of type ``accepted``.
 
-    Equal types, ``*`` on either side and comma lists with a common member fit (ComfyUI's rule); an
-    INT also fits a FLOAT and a COMBO a STRING, never the reverse (InvokeAI's rule for numbers).
+    Types fit if they are equal, if either is ``*``, or if they are comma lists with a common member
+    (ComfyUI's rule). An INT also fits a FLOAT and a COMBO a STRING, but not the reverse (InvokeAI's rule for
+    numbers).
     """
     if produced == accepted:
         return True

@@ -1,7 +1,7 @@
-"""Validation: every fault of a workflow at once, before anything runs.
+"""Validation: find every fault of a workflow at once, before anything runs.
 
-``check`` never raises for a user's fault and never changes the workflow. It returns the faults and,
-where there are none, the checked :class:`graph.Node` instances that a run needs.
+:func:`check` never raises because of a fault and never changes the workflow. It returns the faults or, if
+there are none, the checked :class:`graph.Node` instances that a run needs.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from run_graph.graph.workflow import NodeSpec, Workflow, own_copy, unwrapped
 
 Classes = Mapping[str, type[Node]]
 
-_SHOWN_OF_A_CYCLE = 10
+_MAXIMUM_CYCLE_SHOWN = 10
 _SCALARS = frozenset({int, float, str, bool, type(None)})
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What validation found out.
+    """The result of validation.
 
     Attributes
     ----------
     workflow : Workflow
-        As given, reduced to what the targets need.
+        The given workflow, reduced to the nodes that the targets need.
     targets : tuple of str
-        The ids whose outputs are wanted.
+        The ids of the nodes to run.
     nodes : mapping
-        Checked instance of each needed node (links with integer slots), in topological order; empty
-        if there are faults.
+        The checked instance of each node that the targets need, in topological order, with integer slots
+        in its links; empty if there are faults.
     faults : tuple of Fault
     """
 
@@ -56,14 +56,14 @@ def validate(
     targets: Iterable[str] | None = None,
     env: Environment | None = None,
 ) -> list[Fault]:
-    """All faults that keep the targets from running; an empty list if there are none.
+    """All faults that prevent the targets from running; an empty list if there are none.
 
     Parameters
     ----------
     targets : ids, optional
-        What is wanted. Default: all output nodes.
+        The nodes to run. Default: all output nodes.
     env : Environment, optional
-        Where files are; without it, faults that depend on files (:meth:`graph.Node.check`) are not sought.
+        Where files are. Without it :meth:`graph.Node.check` is not called, so a missing file is not found.
     """
     return list(check(workflow, registry, targets, env).faults)
 
@@ -74,7 +74,7 @@ def check(
     targets: Iterable[str] | None = None,
     env: Environment | None = None,
 ) -> Checked:
-    """Validate and keep the checked nodes; see :func:`validate` for the parameters.
+    """Validate and return the checked nodes too; the parameters are those of :func:`validate`.
 
     Nodes that no target needs are not validated, as in ComfyUI, but their classes must exist.
     """
@@ -111,7 +111,7 @@ def check(
 
 
 def _wanted(workflow: Workflow, classes: Classes, targets: Iterable[str] | None) -> tuple[str, ...]:
-    """The targets; without any, all output nodes. A single string is one id, not its letters."""
+    """The targets, or all output nodes if none are given. A single string is one id, not its letters."""
     if targets is not None:
         return (targets,) if isinstance(targets, str) else tuple(targets)
     return tuple(
@@ -158,7 +158,7 @@ def _target_faults(workflow: Workflow, targets: Sequence[str]) -> list[Fault]:
 def _cycle_faults(workflow: Workflow) -> list[Fault]:
     faults = []
     for cycle in workflow.cycles():
-        message = f"the node depends on itself: {_way_round(cycle, workflow)}"
+        message = f"the node depends on itself: {_cycle_path(cycle, workflow)}"
         faults += [
             Fault(
                 "dependency_cycle",
@@ -172,9 +172,9 @@ def _cycle_faults(workflow: Workflow) -> list[Fault]:
     return faults
 
 
-def _way_round(cycle: Sequence[str], workflow: Workflow) -> str:
-    """The nodes of a cycle, those of a very long one in part."""
-    shown = [f"{member} ({workflow.nodes[member].class_type})" for member in cycle[:_SHOWN_OF_A_CYCLE]]
+def _cycle_path(cycle: Sequence[str], workflow: Workflow) -> str:
+    """The nodes of a cycle in link direction; a long one is cut."""
+    shown = [f"{member} ({workflow.nodes[member].class_type})" for member in cycle[:_MAXIMUM_CYCLE_SHOWN]]
     left_out = len(cycle) - len(shown)
     if left_out:
         shown.append(f"{left_out:,} more")
@@ -184,7 +184,7 @@ def _way_round(cycle: Sequence[str], workflow: Workflow) -> str:
 def _check_node(
     spec: NodeSpec, workflow: Workflow, classes: Classes, registry: Registry, env: Environment | None
 ) -> tuple[Node | None, list[Fault]]:
-    """A node's own faults: its links, then its literals, then what the class itself checks."""
+    """Check one node: its links, then its literals, then the class's own ``check``."""
     node_class = classes[spec.class_type]
     specs = inputs_of(node_class)
     faults: list[Fault] = []
@@ -197,20 +197,21 @@ def _check_node(
             if fault is not None:
                 faults.append(fault)
         else:
-            # The node's own: what a node does to it stays in the node.
+            # A copy: a node that changes its literal must not change the workflow.
             values[name] = own_copy(unwrapped(value))
     try:
         node = validated(node_class, values)
-        if not faults and env is not None and (problems := node.check(env)) != ():  # most have none to make
-            faults = [_own_fault(problem) for problem in problems]
+        # `!= ()` skips the list for nodes without a check of their own, which are most.
+        if not faults and env is not None and (problems := node.check(env)) != ():
+            faults = [_fault_of(problem) for problem in problems]
     except ValidationError as error:
         return None, faults + literal_faults(error, node_class, registry)
-    except Exception as error:  # somebody's node: anything may be wrong with it
+    except Exception as error:  # third-party code: it may raise anything
         return None, [*faults, _broken_check(error)]
     return node, faults
 
 
-def _own_fault(problem: Problem) -> Fault:
+def _fault_of(problem: Problem) -> Fault:
     return Fault(
         "custom_validation_failed",
         problem.message,
@@ -227,16 +228,3 @@ def _broken_check(error: Exception) -> Fault:
         f"the node's own check raised {type(error).__name__}: {error}",
         "Report this to the author of the node.",
     )
-
-
-_COMFYUI_TYPES = {
-    "link_to_missing_node": "exception_during_inner_validation",
-    "link_to_missing_output": "exception_during_inner_validation",
-    "value_not_a_multiple": "custom_validation_failed",
-    "unknown_input": "custom_validation_failed",
-}
-
-
-def comfyui_error_type(code: str) -> str:
-    """The name that ComfyUI's server gives to a fault of this code."""
-    return _COMFYUI_TYPES.get(code, code)

@@ -1,12 +1,12 @@
-"""The workflow as data: nodes by id, each a class name, literals and links.
+"""The workflow as data: nodes by id, each with a class name, literals and links.
 
-The file format is ComfyUI's API format, so that one format serves both worlds::
+The file format is ComfyUI's API format, so that both programs can read the same files::
 
     {"photo": {"class_type": "LoadImage", "inputs": {"image": "fox.png"}, "_meta": {"title": "Photo"}},
      "vision": {"class_type": "SiglipEncode", "inputs": {"siglip": ["redux", 0], "image": ["photo", 0]}}}
 
-A list is always a link; a literal list is written ``{"__value__": [...]}``. A :class:`Workflow` never
-changes; everything that "changes" it returns a new one.
+A list is always a link; a literal list is written ``{"__value__": [...]}``. A :class:`Workflow` is
+immutable: methods that change something return a new one.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 class NodeSpec:
     """One node of a workflow, not yet checked against any class.
 
-    ``inputs`` maps names to :class:`Link` objects or JSON values. A raw list in it is a malformed link
-    (kept so that validation can report it); ``class_type`` is "" where the file had none.
-    ``upstream`` are the ids that its links name, each once, in the order of its inputs.
+    ``inputs`` maps names to :class:`Link` objects or JSON values. A list among the values is a malformed
+    link, kept so that validation can report it. ``class_type`` is "" if the file has none. ``upstream`` has
+    the ids of the nodes that this one is linked to, each once, in the order of the inputs.
     """
 
     class_type: str
@@ -44,12 +44,15 @@ class NodeSpec:
         object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
         object.__setattr__(self, "upstream", tuple(upstream))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NodeSpec, (self.class_type, dict(self.inputs), self.title)  # a mapping proxy cannot be pickled
+
     def links(self) -> Iterator[tuple[str, Link]]:
-        """The linked inputs: (input name, link)."""
+        """The linked inputs, as pairs of input name and link."""
         return ((name, value) for name, value in self.inputs.items() if isinstance(value, Link))
 
     def relinked(self, name: Callable[[str], str]) -> NodeSpec:
-        """The same node with links to other ids, as ``name`` maps them."""
+        """The same node with the ids in its links mapped by ``name``."""
         inputs = {
             key: Link(name(value.node_id), value.slot) if isinstance(value, Link) else value
             for key, value in self.inputs.items()
@@ -69,7 +72,7 @@ class NodeSpec:
 
     @classmethod
     def from_json(cls, spec: Mapping[str, Any]) -> NodeSpec:
-        """Read one node object; everything that is not part of the format is dropped."""
+        """Read one node's object; keys that are not part of the format are dropped."""
         inputs = {name: _read_input(value) for name, value in spec.get("inputs", {}).items()}
         meta = spec.get("_meta")
         title = meta.get("title") if isinstance(meta, Mapping) else None
@@ -82,7 +85,7 @@ class NodeSpec:
 
 
 def own_copy(value: Any) -> Any:
-    """The value with lists and objects of its own, so that nobody can change the original through it."""
+    """A deep copy of a JSON value, so that changing it does not change the original."""
     if isinstance(value, list):
         return [own_copy(item) for item in value]
     if isinstance(value, dict):
@@ -96,7 +99,7 @@ def is_wrapped(value: Any) -> bool:
 
 
 def unwrapped(value: Any) -> Any:
-    """A literal as a node gets it, without the wrapping that keeps a list from being read as a link."""
+    """The literal that a node receives, without the wrapper that distinguishes a list from a link."""
     return value["__value__"] if is_wrapped(value) else value
 
 
@@ -107,12 +110,15 @@ def _read_input(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Workflow:
-    """Nodes by id. Immutable; equal if all nodes are equal, whatever their order."""
+    """Nodes by id. Immutable. Two are equal if their nodes are, in any order."""
 
     nodes: Mapping[str, NodeSpec]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", MappingProxyType(dict(self.nodes)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Workflow, (dict(self.nodes),)  # a mapping proxy cannot be pickled
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -122,7 +128,7 @@ class Workflow:
         return {node_id: spec.to_json() for node_id, spec in self.nodes.items()}
 
     def dumps(self) -> str:
-        """The file's text: indented, UTF-8 kept readable, links on one line each."""
+        """The text of the workflow file: indented, one line for each input, non-ASCII text kept as it is."""
         return _dump_readably(self.to_json())
 
     @classmethod
@@ -132,8 +138,11 @@ class Workflow:
 
     @cached_property
     def digraph(self) -> nx.DiGraph[str]:
-        """Ids as nodes; an edge from each link's existing source to its reader. Do not modify."""
-        import networkx as nx  # here, because most runs never need it and it takes a while to load
+        """A graph of ids, with an edge from each node to those linked to it. Do not modify.
+
+        Links to missing nodes are left out.
+        """
+        import networkx as nx  # imported here: slow to load, and most runs never need it
 
         graph: nx.DiGraph[str] = nx.DiGraph()
         graph.add_nodes_from(self.nodes)
@@ -145,12 +154,8 @@ class Workflow:
         )
         return graph
 
-    def dependencies(self, node_id: str) -> tuple[str, ...]:
-        """The ids that a node's links name, each once, in the order of its inputs."""
-        return self.nodes[node_id].upstream
-
     def ancestors(self, targets: Iterable[str]) -> set[str]:
-        """The targets and everything that they depend on (iteratively: any depth)."""
+        """The targets and all nodes that they depend on. Iterative, so any depth is possible."""
         nodes = self.nodes
         pending = [target for target in targets if target in nodes]
         seen = set(pending)
@@ -164,7 +169,7 @@ class Workflow:
     def order(self) -> list[str] | None:
         """The ids in topological order, or None if there is a cycle.
 
-        That is the workflow's own order where each node stands behind its sources, as in most files.
+        If each node already comes after those it depends on, as in most files, the order is unchanged.
         """
         return list(self.nodes) if self._is_in_order() else self._sorted()
 
@@ -194,15 +199,15 @@ class Workflow:
         return order if len(order) == len(self.nodes) else None
 
     def cycles(self) -> list[list[str]]:
-        """A shortest cycle through each node that lies on one, each cycle once, in link direction."""
+        """Cycles that together cover every node on a cycle: shortest ones, each once, in link direction."""
         import networkx as nx
 
         found: list[list[str]] = []
         covered: set[str] = set()
         position = {node_id: index for index, node_id in enumerate(self.nodes)}
-        for knot in nx.strongly_connected_components(self.digraph):
-            for node_id in sorted(knot, key=position.__getitem__):
-                if node_id not in covered and (cycle := _shortest_cycle(self.digraph, knot, node_id)):
+        for component in nx.strongly_connected_components(self.digraph):
+            for node_id in sorted(component, key=position.__getitem__):
+                if node_id not in covered and (cycle := _shortest_cycle(self.digraph, component, node_id)):
                     found.append(cycle)
                     covered.update(cycle)
         return found
@@ -214,7 +219,7 @@ class Workflow:
         return Workflow({**self.nodes, node_id: changed})
 
     def renamed(self, names: Mapping[str, str]) -> Workflow:
-        """The same workflow with other ids, in the links too; ids that ``names`` lacks stay."""
+        """The same workflow with ids replaced as ``names`` says, in links too; other ids stay the same."""
         return Workflow(
             {
                 names.get(node_id, node_id): spec.relinked(lambda source: names.get(source, source))
@@ -223,21 +228,21 @@ class Workflow:
         )
 
     def only(self, kept: Set[str]) -> Workflow:
-        """The part of the workflow made of these nodes, in the original order."""
+        """The workflow reduced to these nodes, in the original order."""
         if kept >= self.nodes.keys():
             return self
         return Workflow({node_id: spec for node_id, spec in self.nodes.items() if node_id in kept})
 
 
-def _shortest_cycle(graph: nx.DiGraph[str], knot: Set[str], start: str) -> list[str]:
-    """The fewest nodes of a strongly connected part that lead from ``start`` back to it, if any do."""
+def _shortest_cycle(graph: nx.DiGraph[str], component: Set[str], start: str) -> list[str]:
+    """The shortest cycle through ``start`` within a strongly connected component; empty if there is none."""
     came_from: dict[str, str] = {}
     reached = [start]
     for node_id in reached:  # grows while it is walked: breadth first
         for reader in graph.successors(node_id):
             if reader == start:
                 return _path(came_from, node_id)
-            if reader in knot and reader not in came_from:
+            if reader in component and reader not in came_from:
                 came_from[reader] = node_id
                 reached.append(reader)
     return []
@@ -251,7 +256,7 @@ def _path(came_from: Mapping[str, str], end: str) -> list[str]:
 
 
 def _dump_readably(nodes: dict[str, Any]) -> str:
-    """JSON with one line an input: readable in an editor and in a diff."""
+    """JSON with one line for each input: readable in an editor and in a diff."""
     blocks = []
     for node_id, spec in nodes.items():
         inputs = ",\n".join(f"      {_json(name)}: {_json(value)}" for name, value in spec["inputs"].items())

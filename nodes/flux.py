@@ -6,13 +6,19 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from run_graph.graph import Context, Environment, Field, Node, Outputs, Problem
+from run_graph.graph.declaration import parameter_values
 from run_graph.runtime.generation import Generation
 from run_graph.runtime.models.handles import Flux, Vae
+from run_graph.runtime.sampling.samplers import SAMPLERS, SamplerName
+from run_graph.runtime.sampling.schedules import ScheduleName
 from run_graph.runtime.values import Conditioning, Image, Latent
 
 if TYPE_CHECKING:
     from run_graph.runtime.networks.transformer import Prepared
     from run_graph.runtime.sampling.batch import Sampling
+
+
+_SAMPLERS = "; ".join(f"`{name}` ({sampler.summary()})" for name, sampler in SAMPLERS.items())
 
 
 class Sampled(Outputs):
@@ -22,12 +28,12 @@ class Sampled(Outputs):
 class FluxSample(Node):
     """Sample a latent picture with FLUX.1.
 
-    Euler's method over linearly spaced noise levels, shifted by the picture's size where the model asks
-    for it (dev does, schnell does not). The noise of a seed is mflux's, so its users' seeds carry over.
+    The noise of a seed is mflux's, so its users' seeds carry over. The noise levels of a schedule are shifted
+    by the picture's size where the model asks for it (dev does, schnell does not).
 
     Picture i of a batch, counted from 0, is the picture of `seed` + i. As many as memory has room for are
-    sampled in one pass. `step_reuse` is TeaCache: a step whose input has hardly changed since the last
-    reuses what the network did there; it needs some ten steps or more, and samples one picture at a time.
+    sampled in one pass. `step_reuse` is TeaCache: where the network's input has hardly changed, what the
+    network did last is reused; it needs some ten steps or more, and samples one picture at a time.
     """
 
     category = "sampling"
@@ -43,22 +49,28 @@ class FluxSample(Node):
         default=3.5,
         ge=0,
         le=100,
-        description="How closely the prompt is followed; schnell has no use for it.",
+        description="How closely the prompt is followed; schnell ignores it.",
     )
     seed: int = Field(
         default=0,
         ge=0,
         le=2**64 - 1,
-        description="Which noise to begin with.",
+        description="Chooses the initial noise.",
         json_schema_extra={"control_after_generate": True},
     )
     batch_size: int = Field(default=1, ge=1, le=4096, description="How many pictures, of as many seeds.")
     step_reuse: float = Field(
-        default=0,
+        default=0.0,
         ge=0,
         le=2,
         description="How much may change before the network runs again: 0 runs it at every step, 0.25 is "
         "careful, 0.6 fast.",
+    )
+    sampler: SamplerName = Field(default="euler", description=f"How a step is taken: {_SAMPLERS}.")
+    schedule: ScheduleName = Field(
+        default="linear",
+        description="Which noise levels are visited: `linear` is mflux's and diffusers', the others are "
+        "ComfyUI's of the same names.",
     )
 
     def run(self, ctx: Context) -> Sampled:
@@ -72,26 +84,28 @@ class FluxSample(Node):
         from run_graph.runtime.sampling.schedules import sigmas
 
         model = self.flux
+        levels = sigmas(self.steps, self.width, self.height, shifts_sigmas(model.checkpoint), self.schedule)
         store = ctx.service(ModelStore)
         transformer = store.transformer(model.checkpoint, model.quantize, model.loras)
-        listening = self.conditioning
         base = store.get(model.checkpoint, "transformer", model.quantize)
-        _require_fit(listening, conditioning_widths(base.module))
+        given = self.conditioning
+        _require_fit(given, conditioning_widths(base.module))
         prepared = transformer.prepare(
-            listening.tokens, listening.pooled, self.guidance, height=self.height, width=self.width
+            given.tokens, given.pooled, self.guidance, height=self.height, width=self.width
         )
-        levels = sigmas(self.steps, self.width, self.height, shifts_sigmas(model.checkpoint))
-        half = ctx.resume_state()
-        sampling = Sampling(**half) if half else self._begin(store.spare_bytes, prepared)
+        saved = ctx.resume_state()
+        sampling = Sampling(**saved) if saved else self._begin(store.spare_bytes, prepared)
         done, total = sampling.steps_done(self.steps), self.steps * sampling.passes
         ctx.progress(done, total, preview=sampling.under_way)
-        for advance in sample(transformer, prepared, sampling, levels, self.step_reuse):
-            sampling = advance.sampling
-            mx.eval(advance.latents)
+        for step in sample(transformer, prepared, sampling, levels, self.sampler, self.step_reuse):
+            sampling = step.sampling
+            mx.eval(step.latents)
             if not sampling.is_finished:
                 ctx.save_state(**vars(sampling))
-            ctx.progress(advance.done, advance.total, preview=advance.latents)
-        return Sampled(latent=Latent(unpack(sampling.latents, self.width, self.height), self._generation()))
+            ctx.progress(step.done, step.total, preview=step.latents)
+        samples = unpack(sampling.latents, self.width, self.height)
+        mx.eval(samples)  # A lazy array could not be read on another thread.
+        return Sampled(latent=Latent(samples, self._generation()))
 
     def _begin(self, spare_bytes: int, prepared: Prepared) -> Sampling:
         from run_graph.runtime.sampling.batch import begin, pictures_at_once
@@ -109,17 +123,12 @@ class FluxSample(Node):
         return Generation(
             prompt=self.conditioning.prompt,
             references=self.conditioning.references,
-            seed=self.seed,
-            steps=self.steps,
-            guidance=self.guidance,
-            width=self.width,
-            height=self.height,
             model=self.flux.checkpoint.name,
             quantize=self.flux.quantize,
             base_model=base_model(self.flux.checkpoint),
             lora_paths=tuple(lora.name for lora in self.flux.loras),
             lora_scales=tuple(lora.scale for lora in self.flux.loras),
-            step_reuse=self.step_reuse,
+            parameters=parameter_values(self),
         )
 
 
@@ -174,10 +183,13 @@ class DecodeLatent(Node):
         from run_graph.runtime.networks.vae import decode
         from run_graph.runtime.networks.vae_tiling import decode_tiled
 
+        generation = self.latent.generation
+        if generation is not None:
+            generation = generation.with_parameters(parameter_values(self))
         vae = ctx.service(ModelStore).get(self.vae.checkpoint, "vae", self.vae.quantize)
         if self.tile_size:
             tiled = decode_tiled(vae.module, vae.config, self.latent.samples, self.tile_size, ctx.progress)
-            return Decoded(image=Image(tiled, generation=self.latent.generation))
+            return Decoded(image=Image(tiled, generation=generation))
         samples = self.latent.samples  # One at a time: a decoder needs much memory.
         pictures = []
         for index in range(samples.shape[0]):
@@ -185,4 +197,4 @@ class DecodeLatent(Node):
             pictures.append(np.array(decoded.astype(mx.float32)))
             if samples.shape[0] > 1:
                 ctx.progress(index + 1, samples.shape[0])
-        return Decoded(image=Image(np.concatenate(pictures), generation=self.latent.generation))
+        return Decoded(image=Image(np.concatenate(pictures), generation=generation))

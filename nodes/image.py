@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from run_graph.graph import Context, Environment, Field, Node, Outputs, Problem
+from run_graph.graph.workflow import Workflow
 from run_graph.runtime.files.atomic import SaveError
 from run_graph.runtime.files.inputs import digest
 from run_graph.runtime.files.outputs import folder_fault, prefix_folder
 from run_graph.runtime.files.prefix_tokens import expand_tokens
 from run_graph.runtime.files.save_once import save_once
-from run_graph.runtime.images.metadata import as_text, picture_metadata
+from run_graph.runtime.images.metadata import as_text, generation_settings, picture_metadata
 from run_graph.runtime.values import Image, Mask
 
 
@@ -106,7 +107,19 @@ class SaveImage(Node):
         prefix = expand_tokens(self.filename_prefix, width=width, height=height)
         folder = prefix_folder(ctx.output_directory, prefix)
         provenance, pictures = ctx.provenance(), []
+        differences = _not_in_settings(self.image, provenance)
         for index, pixels in enumerate(self.image.pixels):
-            settings = picture_metadata(self.image, provenance, folder, index)
+            settings = picture_metadata(self.image, provenance, folder, index, differences)
             pictures.append(to_png(pixels, as_text(settings), mflux_comment(settings["run_graph"])))
         return SavedImage(path=str(save_once(ctx, prefix, ".png", pictures)[0]))
+
+
+def _not_in_settings(image: Image, provenance: Mapping[str, Any]) -> list[str]:
+    """What of the graph that made a picture its settings cannot express."""
+    if image.generation is None:
+        return []
+    from run_graph.runtime.formats.mflux.coverage import not_in_settings
+
+    graph = provenance["prompt"]
+    saved = Workflow.from_json({"": graph[provenance["node_id"]]}).nodes[""].inputs["image"]
+    return not_in_settings(graph, saved, generation_settings(image.generation))

@@ -37,6 +37,7 @@ class ReduxEncode(Node):
         reference = replace(
             self.vision.reference,
             redux_model=self.redux.checkpoint.name,
+            redux_quantize=self.redux.quantize,
             tokens=tokens.shape[0] * tokens.shape[1],
         )
         return Tokens(tokens=ReduxTokens(tokens, reference))

@@ -1,7 +1,12 @@
 """run-graph: FLUX.1 + Redux on MLX as a graph of typed nodes.
 
 ``from run_graph import Graph, run`` builds and runs a workflow; the stages are in :mod:`run_graph.nodes`.
-Names are imported when they are first used, so that ``run-graph --help`` answers at once.
+Names are imported when they are first used, so that ``run-graph --help`` starts quickly.
+
+Attributes
+----------
+__version__ : str
+    The installed version; "unknown" in a checkout that was never installed.
 """
 
 from importlib import import_module
@@ -63,9 +68,9 @@ _FROM_ENGINE = ("Session", "run")
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from run_graph.runtime.versions import versions_of
 
-        return version("run-graph")
+        return versions_of(["run-graph"])["run-graph"]
     if name not in __all__:
         raise AttributeError(f"module 'run_graph' has no attribute {name!r}")
     home = "run_graph.runtime.engine.session" if name in _FROM_ENGINE else "run_graph.graph"

@@ -1,8 +1,8 @@
-"""Events: everything that a run tells the outside, as plain data.
+"""Events: everything that a run reports, as plain data.
 
 Progress lines, ``--json``, previews, statistics and (later) a server's messages all come from this one
-stream. A listener is any callable that takes an event. All listeners get the same object: read it, but
-leave it as it is. (Nothing enforces that: it would double what an event costs, of which each node has two.)
+stream. A listener is any callable that takes an event. All listeners get the same object and must not change
+it. (Nothing enforces that: it would double the cost of an event, and each node sends two.)
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Event:
 
 @dataclass(slots=True)
 class RunStarted(Event):
-    """The run begins: ``nodes`` are to be computed or found, for ``targets``."""
+    """The run begins: this number of ``nodes`` will be computed or found, for ``targets``."""
 
     kind: ClassVar[str] = "run_started"
     nodes: int
@@ -48,7 +48,7 @@ class NodeStarted(Event):
 
 @dataclass(slots=True)
 class NodeProgress(Event):
-    """``value`` of ``maximum`` steps of a node are done. ``preview`` never goes into JSON."""
+    """``value`` of ``maximum`` steps of a node are done. ``preview`` is never written to JSON."""
 
     kind: ClassVar[str] = "node_progress"
     node_id: str
@@ -62,10 +62,11 @@ class NodeProgress(Event):
 
 @dataclass(slots=True)
 class NodeFinished(Event):
-    """A node is done. ``result`` holds its outputs that are plain JSON values.
+    """A node is done. ``result`` holds those of its outputs that are plain JSON values.
 
-    ``outputs()`` are all of them, never in JSON. The reference is weak, so that a listener that keeps
-    events keeps no pictures alive: take what is needed while the event is delivered.
+    ``outputs()`` returns all outputs; it is never written to JSON, and None in another process. The
+    reference is weak, so that a listener that keeps events does not keep pictures in memory: take what is
+    needed while the event is delivered.
     """
 
     kind: ClassVar[str] = "node_finished"
@@ -75,16 +76,20 @@ class NodeFinished(Event):
     result: dict[str, Any]
     outputs: Held = field(default=None, repr=False, compare=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A weak reference cannot be pickled.
+        return NodeFinished, (self.node_id, self.class_type, self.seconds, self.result)
+
     def to_json(self) -> dict[str, Any]:
         return _without_outputs(self)
 
 
 @dataclass(slots=True)
 class NodeReused(Event):
-    """A node was not run, for its result was known.
+    """A node did not run because its result was known.
 
-    ``origin`` says from where: an earlier run (``cache``), an identical node (``duplicate``), or a node
-    of the same class and literals that read the same values (``unchanged``).
+    ``origin`` says where the result came from: an earlier run (``cache``), an identical node (``duplicate``),
+    or a node of the same class and literals that read the same values (``unchanged``).
 
     ``outputs`` is as in :class:`NodeFinished`.
     """
@@ -96,15 +101,19 @@ class NodeReused(Event):
     result: dict[str, Any]
     outputs: Held = field(default=None, repr=False, compare=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A weak reference cannot be pickled.
+        return NodeReused, (self.node_id, self.class_type, self.origin, self.result)
+
     def to_json(self) -> dict[str, Any]:
         return _without_outputs(self)
 
 
 @dataclass(slots=True)
 class NodeErred(Event):
-    """A node raised an exception of the class ``error``, in whose words ``message`` is; the run ends.
+    """A node raised an exception: ``error`` is its class, ``message`` its text. The run ends.
 
-    Called ``node_failed`` in JSON; :class:`runtime.errors.NodeFailed` is the exception that goes with it.
+    Called ``node_failed`` in JSON; the caller gets a :class:`runtime.errors.NodeFailed`.
     """
 
     kind: ClassVar[str] = "node_failed"
@@ -116,10 +125,10 @@ class NodeErred(Event):
 
 @dataclass(slots=True)
 class Downloading(Event):
-    """Weights of ``repository`` are coming from the Hugging Face Hub into ``folder``.
+    """Weights of ``repository`` are being downloaded from the Hugging Face Hub into ``folder``.
 
     The first such event is sent before anything is fetched. ``done_bytes`` of ``total_bytes`` are there,
-    what an earlier attempt left included; ``free_bytes`` were free on the disk before.
+    including what an earlier attempt left; ``free_bytes`` were free on the disk before.
     """
 
     kind: ClassVar[str] = "downloading"
@@ -134,8 +143,8 @@ class Downloading(Event):
 class ModelLoaded(Event):
     """A component of the model ``name`` has been read into memory.
 
-    ``bits`` is its quantisation (None: not quantised), ``nbytes`` what its weights occupy, ``resident_bytes``
-    what all weights in memory occupy now.
+    ``bits`` is its quantisation (None: not quantised), ``nbytes`` the size of its weights, ``resident_bytes``
+    the size of all weights in memory now.
     """
 
     kind: ClassVar[str] = "model_loaded"
@@ -148,7 +157,7 @@ class ModelLoaded(Event):
 
 @dataclass(slots=True)
 class ModelEvicted(Event):
-    """A component has left memory, which gave back ``nbytes`` and leaves ``resident_bytes`` of weights."""
+    """A component was evicted, which freed ``nbytes`` and leaves ``resident_bytes`` of weights in memory."""
 
     kind: ClassVar[str] = "model_evicted"
     name: str
@@ -159,10 +168,10 @@ class ModelEvicted(Event):
 
 @dataclass(slots=True)
 class StageMemory(Event):
-    """The memory of a node that used models, just before it finishes.
+    """The memory that a node with models uses, just before it finishes.
 
-    ``resident_bytes`` are weights; ``active_bytes`` all of MLX's arrays; ``peak_bytes`` the most that those
-    occupied while the node ran.
+    ``resident_bytes``: weights; ``active_bytes``: all MLX arrays; ``peak_bytes``: the most that all MLX
+    arrays occupied while the node ran.
     """
 
     kind: ClassVar[str] = "stage_memory"
@@ -185,14 +194,14 @@ Listener = Callable[[Event], None]
 
 
 class RunView(Protocol):
-    """What a service may see of the run that it serves."""
+    """What a service can see of the run that it serves."""
 
     def emit(self, event: Event) -> None:
         """Add an event to the run's stream."""
         ...
 
     def pending_values(self) -> Iterator[Any]:
-        """The values that nodes which have not finished will read, as far as they are computed."""
+        """The values computed so far that unfinished nodes will read."""
         ...
 
 
@@ -203,14 +212,14 @@ def _without_outputs(event: NodeFinished | NodeReused) -> dict[str, Any]:
 
 
 def each_of(*listeners: Listener | None) -> Listener:
-    """A listener that tells all of these, in this order; None stands for nobody."""
-    told = [listener for listener in listeners if listener is not None]
+    """A listener that passes each event to all of these, in this order; None is skipped."""
+    present = [listener for listener in listeners if listener is not None]
 
-    def tell(event: Event) -> None:
-        for listener in told:
+    def pass_on(event: Event) -> None:
+        for listener in present:
             listener(event)
 
-    return tell
+    return pass_on
 
 
 def ignore(event: Event) -> None:
@@ -218,7 +227,7 @@ def ignore(event: Event) -> None:
 
 
 def plain_values(outputs: Outputs) -> dict[str, Any]:
-    """The outputs, by name, that are plain JSON values: what can be printed of a result."""
+    """The outputs, by name, that are plain JSON values and can be printed."""
     plain: dict[str, Any] = {}
     for name, value in outputs.__dict__.items():
         if isinstance(value, (str, int, float)):

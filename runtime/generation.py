@@ -1,12 +1,15 @@
-"""How a picture was made: facts that values carry along the graph, so that the saved file can tell.
+"""How a picture was made: facts that values carry along the graph, so that the saved file can say it.
 
-They travel with the values rather than being looked up in the workflow, so they are right for any graph,
-with any nodes in between.
+They travel with the values, so they are right for the value that carries them. What a node in between does
+to a value is not among them: whether the facts suffice to make the picture again is decided where it is saved
+(:mod:`runtime.formats.mflux.coverage`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class Reference:
         How it was brought to SigLIP's square, and the resizing kernel.
     redux_model : str or None
         Where the Redux encoder came from, as the workflow names it.
+    redux_quantize : int or None
+        The encoder's bits per weight; None for the checkpoint's precision.
     mode, interpolation : str or None
         How its token grid was reduced; None if it was not.
     factor : float or None
@@ -40,31 +45,45 @@ class Reference:
     tokens: int = 0
     strength: float = 1.0
     redux_model: str | None = None
+    redux_quantize: int | None = None
 
 
 @dataclass(frozen=True)
 class Generation:
-    """The settings of a sampled picture, or of a batch of them, of which `seed` is the first one's.
+    """The settings of a sampled picture, or of a batch of them.
 
-    ``model`` and ``quantize`` are FLUX's, ``base_model`` the one that it is made from; ``width`` and
-    ``height`` pixels; ``lora_paths`` the LoRAs as the workflow names them, in the order in which they
-    were laid over FLUX; ``step_reuse`` how much might change before a step was computed anew.
+    Attributes
+    ----------
+    prompt : str
+    references : tuple of Reference
+        In the order of their tokens.
+    model, quantize
+        FLUX's, as the workflow names it, and its bits per weight.
+    base_model : str or None
+        The model that it was made from.
+    lora_paths, lora_scales
+        The LoRAs as the workflow names them, in the order in which they were applied.
+    parameters : mapping
+        The parameters of the nodes that sampled and decoded it, by input name: ``seed``, ``steps``,
+        ``width``, ``tile_size``, ... Of a batch, ``seed`` is the first picture's.
     """
 
     prompt: str
     references: tuple[Reference, ...]
-    seed: int
-    steps: int
-    guidance: float
-    width: int
-    height: int
     model: str
     quantize: int | None
     base_model: str | None = None
     lora_paths: tuple[str, ...] = ()
     lora_scales: tuple[float, ...] = ()
-    step_reuse: float = 0.0
+    parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def of_picture(self, index: int) -> Generation:
-        """The settings of one picture of a batch: each has its own seed, the first one's and its index."""
-        return replace(self, seed=(self.seed + index) % 2**64)
+        """The settings of one picture of a batch, made alone: it has the first one's seed plus its index."""
+        if "seed" not in self.parameters:
+            return self
+        alone = {"seed": (self.parameters["seed"] + index) % 2**64, "batch_size": 1}
+        return self.with_parameters(alone)
+
+    def with_parameters(self, more: Mapping[str, Any]) -> Generation:
+        """The same, with the parameters of another node it went through."""
+        return replace(self, parameters={**self.parameters, **more})

@@ -13,7 +13,9 @@ from run_graph.runtime.generation import Generation, Reference
 from run_graph.runtime.values import Conditioning, Image, Latent, Mask, ReduxTokens, Vision
 
 REFERENCE = Reference(path="fox.png", mode="low", tokens=36, strength=0.5)
-GENERATION = Generation("a fox", (REFERENCE,), 2**64 - 1, 4, 3.5, 32, 16, "tiny", None, lora_scales=(0.5,))
+GENERATION = Generation(
+    "a fox", (REFERENCE,), "tiny", None, lora_scales=(0.5,), parameters={"seed": 2**64 - 1, "guidance": 3.5}
+)
 
 
 def colours(*shape: int) -> np.ndarray:
@@ -61,9 +63,9 @@ class Number(Outputs):
 
 
 def disk(folder: Path, limit: int = 10**9, least_seconds: float = 0) -> tuple[DiskCache, list[str]]:
-    """A cache, and what it tells."""
-    told: list[str] = []
-    return DiskCache(BlobStore(folder, limit), told.append, least_seconds), told
+    """A cache, and the list of its warnings."""
+    warnings: list[str] = []
+    return DiskCache(BlobStore(folder, limit), warnings.append, least_seconds), warnings
 
 
 def files(folder: Path) -> list[Path]:

@@ -1,6 +1,6 @@
-"""Drawings of a workflow: SVG, mermaid and plain text. Drafts with faults can be drawn, too.
+"""Draw a workflow as SVG, mermaid or plain text; workflows with faults can be drawn too.
 
-PNG needs Pillow, which this layer does without: :func:`runtime.cli.draw_png.draw_png` paints the same scene.
+PNG needs Pillow, which `graph` does not import: :func:`runtime.cli.draw_png.draw_png` paints the same scene.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FORMATS: dict[str, Callable[[Workflow, Registry], str]] = {
 
 
 def draw(workflow: Workflow, registry: Registry, suffix: str) -> str:
-    """The workflow as a drawing in the format that a file suffix names.
+    """Draw the workflow in the format of a file suffix.
 
     Parameters
     ----------
@@ -31,11 +31,11 @@ def draw(workflow: Workflow, registry: Registry, suffix: str) -> str:
     Raises
     ------
     ValueError
-        For any other suffix; names those that there are.
+        For any other suffix; the message lists the supported ones.
     """
     drawer = FORMATS.get(suffix.lower())
     if drawer is None:
-        raise ValueError(f"{suffix!r} is no drawing format; use one of {', '.join(FORMATS)}")
+        raise ValueError(f"{suffix!r} is not a drawing format; use one of {', '.join(FORMATS)}")
     return drawer(workflow, registry)
 
 

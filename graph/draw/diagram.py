@@ -1,7 +1,8 @@
-"""What a drawing shows of a workflow, whatever its format: nodes with their sockets, and connections.
+"""What a drawing of any format shows of a workflow: nodes with their sockets, and connections.
 
-A workflow is often drawn *because* something is wrong with it, so a draft of any kind is read: unknown
-classes get the sockets that links name, links to nothing lead to a placeholder, cycles are kept.
+A workflow is often drawn *because* something is wrong with it, so any workflow can be drawn: a node of an
+unknown class gets the sockets that links refer to, a link to a missing node leads to a placeholder, and
+cycles are kept.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ NO_SUCH_NODE = "no such node"
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A socket as shown.
+    """A socket as it is drawn.
 
     Attributes
     ----------
     linked : bool
-        True if a link ends or begins here.
+        True if a link starts or ends here.
     required : bool
         True for an input that must be linked.
     known : bool
@@ -45,12 +46,12 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class DiagramNode:
-    """A node as shown; all text is printable and on one line.
+    """A node as it is drawn; all text is printable and on one line.
 
     Attributes
     ----------
     title : str
-        The user's title, or else the class.
+        The title in the workflow, or else the class.
     problem : str
         ``UNKNOWN_CLASS``, ``NO_SUCH_NODE`` or "".
     parameters : tuple of (name, value)
@@ -69,7 +70,7 @@ class DiagramNode:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A link: which output (by position in ``outputs``) feeds which input (in ``inputs``)."""
+    """A link, from a position in the ``outputs`` of a node to a position in the ``inputs`` of another."""
 
     source: str
     output: int
@@ -87,7 +88,7 @@ class Diagram:
 
 
 def diagram_of(workflow: Workflow, registry: Registry) -> Diagram:
-    """Read a workflow for drawing; never raises for a fault in it."""
+    """The diagram of a workflow; never raises because of a fault in it."""
     wanted = _wanted_outputs(workflow, registry)
     ids = dict.fromkeys([*workflow.nodes, *wanted])
     outputs = {
@@ -110,7 +111,7 @@ def _class_of(node_id: str, workflow: Workflow, registry: Registry) -> type[Node
 
 
 def _wanted_outputs(workflow: Workflow, registry: Registry) -> dict[str, dict[int | str, str]]:
-    """For each node that links name, the slots they name and the socket type that the reader takes."""
+    """For each node that is linked to: the slots in the links, and the socket type that the input accepts."""
     wanted: dict[str, dict[int | str, str]] = {}
     for spec in workflow.nodes.values():
         node_class = registry.get(spec.class_type)
@@ -124,7 +125,7 @@ def _wanted_outputs(workflow: Workflow, registry: Registry) -> dict[str, dict[in
 def _outputs(
     node_class: type[Node] | None, wanted: Mapping[int | str, str]
 ) -> tuple[tuple[Port, ...], dict[int | str, int]]:
-    """A node's output ports, and where each slot that links name is among them."""
+    """The output ports of a node, and the position among them of each slot that a link can refer to."""
     declared = outputs_of(node_class) if node_class else ()
     place: dict[int | str, int] = {}
     for out in declared:
@@ -140,7 +141,7 @@ def _outputs(
 
 
 def _inputs(spec: NodeSpec | None, node_class: type[Node] | None) -> dict[str, Port]:
-    """The inputs shown as sockets: those that only a link can feed, and all that are linked."""
+    """The inputs that are drawn as sockets: those that take only a link, and all that are linked."""
     if spec is None:
         return {}
     declared: Mapping[str, InputSpec] = inputs_of(node_class) if node_class else {}

@@ -1,4 +1,4 @@
-"""Columns of a drawing: which layer each node is in, every link leading to the right where it can."""
+"""Assign each node to a layer, a column of the drawing, so that links lead to the right if possible."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import networkx as nx
 
 
 def layer_numbers(ids: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """The layer of each node, counted from 0: one more than the farthest of its sources'.
+    """The layer of each node, counted from 0: one more than the highest layer among its sources.
 
-    A node without sources stands directly before its first reader. Links that close a cycle do not
-    count.
+    A node without sources goes directly before its first reader. Links that close a cycle are ignored.
     """
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(ids)
@@ -29,7 +28,7 @@ def layer_numbers(ids: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[
 
 
 def back_edges(graph: nx.DiGraph[str]) -> set[tuple[str, str]]:
-    """Edges that lead back along a depth-first walk from the sources; without them no cycle is left."""
+    """The back edges of a depth-first walk from the sources; without them the graph has no cycle."""
     found: set[tuple[str, str]] = set()
     on_path: dict[str, bool] = {}
     for start in sorted(graph, key=lambda node_id: bool(graph.in_degree(node_id) > 0)):
@@ -39,7 +38,7 @@ def back_edges(graph: nx.DiGraph[str]) -> set[tuple[str, str]]:
 
 
 def _walk(graph: nx.DiGraph[str], start: str, on_path: dict[str, bool]) -> Iterator[tuple[str, str]]:
-    """The back edges met by an iterative depth-first walk; ``on_path`` is False for what is finished."""
+    """The back edges found by an iterative depth-first walk; ``on_path`` is False for finished nodes."""
     on_path[start] = True
     path = [(start, iter(graph.successors(start)))]
     while path:

@@ -1,9 +1,9 @@
-"""Where everything in a picture goes: one layout for every picture format, as plain data in pixels.
+"""The positions of everything in a picture, in pixels: one layout for all picture formats.
 
-Boxes stand in columns (:mod:`graph.draw.layers`), links that pass a column have lanes of their own
-(:mod:`graph.draw.routing`), the order within columns crosses few links (:mod:`graph.draw.ordering`) and
-heights are as level as that allows (:mod:`graph.draw.placing`). The same workflow always gives the same
-layout.
+The steps are those of a layered drawing. Nodes are assigned to columns (:mod:`graph.draw.layers`). Links that
+pass through a column get a lane in it (:mod:`graph.draw.routing`). Boxes and lanes are ordered within each
+column so that few links cross (:mod:`graph.draw.ordering`), then moved up or down so that links run as level
+as the order allows (:mod:`graph.draw.placing`). The same workflow always gives the same layout.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from run_graph.graph.draw.placing import placed
 from run_graph.graph.draw.routing import Routes, Vertex, route
 
 TITLE_SIZE, SMALL_SIZE, TEXT_SIZE = 13.0, 10.0, 11.5
-BOLD_WIDTH = 1.14  # of bold letters, by that of others
+BOLD_WIDTH = 1.14  # the width of bold text relative to regular text
 TITLE_HEIGHT, ROW_HEIGHT, PADDING = 38.0, 20.0, 8.0
 NARROWEST, WIDEST = 150.0, 300.0
 COLUMN_SPACE, BOX_SPACE, MARGIN = 84.0, 26.0, 28.0
@@ -31,7 +31,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A node's place. Sockets sit at ``node.inputs[i]``: (x, input_heights[i]), outputs at x + width."""
+    """A node's position. Input i is at (x, input_heights[i]), output i at (x + width, output_heights[i])."""
 
     node: DiagramNode
     x: float
@@ -44,7 +44,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A cubic Bézier curve of a link or a part of one; ``backward`` if it leads to the left."""
+    """A cubic Bézier curve for a link or a part of one; ``backward`` if it leads to the left."""
 
     start: Point
     control1: Point
@@ -56,7 +56,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Everything with its place; the origin is the picture's top left corner."""
+    """All boxes and curves; the origin is the top left corner of the picture."""
 
     width: float
     height: float
@@ -65,7 +65,7 @@ class Layout:
 
 
 def lay_out(diagram: Diagram) -> Layout:
-    """Give every node of a diagram its place."""
+    """Compute the layout of a diagram."""
     layers = layer_numbers(diagram.nodes, ((link.source, link.target) for link in diagram.connections))
     routes = route(diagram.connections, layers)
     shapes: dict[Vertex, Outline] = {node_id: _shape(node) for node_id, node in diagram.nodes.items()}
@@ -103,7 +103,7 @@ def _shape(node: DiagramNode) -> Outline:
 
 
 def _natural_width(node: DiagramNode) -> float:
-    """The width at which nothing in the box is cut."""
+    """The smallest width at which no text in the box is cut."""
     head = text_width(node.title, BOLD_WIDTH * TITLE_SIZE)
     sockets = zip_longest(_widths(node.inputs), _widths(node.outputs), fillvalue=0.0)
     names = [left + right + 24 for left, right in sockets]
@@ -118,7 +118,7 @@ def _widths(ports: Iterable[Port]) -> list[float]:
 
 
 def subtitle(node: DiagramNode) -> str:
-    """The small line under a box's title: its id, its class if the title is the user's, its problem."""
+    """The small line under a box's title: the id, the class if the title differs from it, the problem."""
     shown_class = node.class_type if node.class_type != node.title else ""
     own_id = node.node_id if node.node_id != node.title else ""
     return "  ·  ".join(part for part in (own_id, shown_class, node.problem) if part)
@@ -131,7 +131,7 @@ def _boxes(
     tops: Mapping[Vertex, float],
     count: int,
 ) -> dict[str, Box]:
-    """All boxes by node id; those of one column are equally wide."""
+    """All boxes by node id; boxes in the same column have the same width."""
     widths = [NARROWEST] * count
     for node_id, node in diagram.nodes.items():
         layer = layers[node_id]
@@ -180,7 +180,7 @@ def _rightward(start: Point, end: Point, socket: str) -> Curve:
 
 
 def _direct(link: Connection, boxes: Mapping[str, Box]) -> Curve:
-    """One stroke between two boxes; below both if it leads to the left."""
+    """A single curve between two boxes; it passes below both if it leads to the left."""
     source, target = boxes[link.source], boxes[link.target]
     start = source.x + source.width, source.output_heights[link.output]
     end = target.x, target.input_heights[link.input]
@@ -192,6 +192,6 @@ def _direct(link: Connection, boxes: Mapping[str, Box]) -> Curve:
 
 
 def _hull(curve: Curve) -> tuple[Point, Point]:
-    """Points that bound a backward curve, which stays within three quarters of its controls' reach."""
+    """Points that bound a backward curve: it reaches at most three quarters of the way to its controls."""
     (x0, y0), (x1, y1), (x2, y2), (x3, y3) = curve.start, curve.control1, curve.control2, curve.end
     return (x0 + 0.75 * (x1 - x0), y0 + 0.75 * (y1 - y0)), (x3 + 0.75 * (x2 - x3), y3 + 0.75 * (y2 - y3))

@@ -1,4 +1,4 @@
-"""Text for pictures: made printable, measured without a font, and cut to a width."""
+"""Text for pictures: make it printable, estimate its width without a font, and cut it to a width."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from run_graph.graph.workflow import unwrapped
 
 ELLIPSIS = "…"
 
-# Advance widths of a common sans-serif (Helvetica's metrics, rounded up), in ems.
+# Advance widths in ems of a common sans-serif font: Helvetica's, rounded up.
 _NARROW = frozenset("iljtfrI.,:;'`|!()[]{}/\\ -")
-_BROAD = frozenset("mwMW@%—")
+_WIDE = frozenset("mwMW@%—")
 
 
 def plain(text: str) -> str:
-    """The text on one line, with nothing in it that a terminal or an XML parser would act upon.
+    """The text on one line, without characters that a terminal or an XML parser would interpret.
 
     Runs of white space become one space; control characters, lone surrogates and direction marks
     become ``\N{REPLACEMENT CHARACTER}``.
@@ -27,7 +27,7 @@ def plain(text: str) -> str:
 
 
 def value_text(value: Any, limit: int = 200) -> str:
-    """A JSON value as one printable line of at most ``limit`` characters; only an empty string is quoted."""
+    """A JSON value as one printable line of at most ``limit`` characters; quoted only if an empty string."""
     value = unwrapped(value)
     if isinstance(value, str) and value:
         text = value[: 4 * limit]
@@ -43,7 +43,7 @@ def cut(text: str, limit: int) -> str:
 
 @lru_cache(maxsize=4096)
 def text_width(text: str, size: float) -> float:
-    """The approximate width of a line in the unit of ``size`` (the font's height)."""
+    """The approximate width of a line of text, in the unit of ``size``, the font size."""
     return size * sum(map(_advance, text))
 
 
@@ -62,7 +62,7 @@ def fitted(text: str, size: float, width: float) -> str:
 def _advance(char: str) -> float:
     if char in _NARROW:
         return 0.34
-    if char in _BROAD:
+    if char in _WIDE:
         return 0.9
     if char.isascii():
         return 0.7 if char.isupper() else 0.57

@@ -11,13 +11,13 @@ from run_graph.graph.registry import Registry
 from run_graph.graph.workflow import Workflow
 
 _LONGEST_VALUE = 40
-# Letters, digits and these stand for themselves; all else is written as a numbered entity, so that no
-# title, id or prompt can end a label, start a tag, or look like a statement.
+# Letters, digits and these are written as they are, everything else as a numeric entity, so that no title,
+# id or prompt can end a label, open a tag, or look like a statement.
 _HARMLESS = frozenset(" _-.,()/+=·…→")
 
 
 def draw_mermaid(workflow: Workflow, registry: Registry) -> str:
-    """The workflow as mermaid text. Works for drafts with faults, too."""
+    """The workflow as mermaid text. Works for workflows with faults too."""
     return "\n".join(_lines(diagram_of(workflow, registry))) + "\n"
 
 

@@ -1,7 +1,8 @@
-"""The order of boxes within a column: barycentre sweeps, keeping the one with the fewest crossings.
+"""The order of boxes within a column, by barycentre sweeps; the order with the fewest crossings is kept.
 
-The method is Sugiyama, Tagawa and Toda's (1981): each box moves to the mean position of what it is
-linked to in the column before, then in the column after, to and fro.
+The method is that of Sugiyama, Tagawa and Toda (1981). Sweeps go from left to right and from right to left in
+turn. Each sorts the boxes of a column by the mean position of their links' ends in the column before it (in
+the direction of the sweep).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ SWEEPS = 8
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A box's or a lane's height, and its sockets' distances from its top, in pixels."""
+    """The height of a box or lane, and the distances of its sockets from its top, in pixels."""
 
     height: float
     inputs: tuple[float, ...]
@@ -28,7 +29,7 @@ Columns = list[list[Vertex]]
 
 
 def ordered(columns: Columns, strands: Sequence[list[Strand]], shapes: Mapping[Vertex, Outline]) -> Columns:
-    """The columns with their boxes in an order that crosses few links; the given ones stay as they are."""
+    """Copies of the columns, with boxes and lanes in an order in which few links cross."""
     columns = [list(column) for column in columns]
     best, fewest = [list(column) for column in columns], crossings(columns, strands, shapes)
     for sweep in range(SWEEPS):
@@ -48,7 +49,7 @@ def ordered(columns: Columns, strands: Sequence[list[Strand]], shapes: Mapping[V
 def stacked(
     column: Sequence[Vertex], shapes: Mapping[Vertex, Outline], space: float = 0.0
 ) -> dict[Vertex, float]:
-    """The top of each box when the column stands centred on 0 with ``space`` between boxes."""
+    """The top of each box if the column is centred on 0 with ``space`` pixels between boxes."""
     tops: dict[Vertex, float] = {}
     y = -(sum(shapes[vertex].height + space for vertex in column) - space) / 2
     for vertex in column:
@@ -58,7 +59,7 @@ def stacked(
 
 
 def crossings(columns: Columns, strands: Sequence[list[Strand]], shapes: Mapping[Vertex, Outline]) -> int:
-    """How many pairs of strands cross, counted between straight lines from socket to socket."""
+    """The number of pairs of strands that cross, taken as straight lines from socket to socket."""
     tops = [stacked(column, shapes) for column in columns]
     return sum(_inversions(gap, tops[i], tops[i + 1], shapes) for i, gap in enumerate(strands))
 
@@ -79,12 +80,12 @@ def _inversions(
 
 
 def leaving(strand: Strand, tops: Mapping[Vertex, float], shapes: Mapping[Vertex, Outline]) -> float:
-    """The height at which a strand begins."""
+    """The vertical position of the start of a strand, in pixels from the origin of ``tops``."""
     return tops[strand.source] + shapes[strand.source].outputs[strand.output]
 
 
 def entering(strand: Strand, tops: Mapping[Vertex, float], shapes: Mapping[Vertex, Outline]) -> float:
-    """The height at which a strand ends."""
+    """The vertical position of the end of a strand, in pixels from the origin of ``tops``."""
     return tops[strand.target] + shapes[strand.target].inputs[strand.input]
 
 
@@ -95,7 +96,7 @@ def _sorted_by_pull(
     shapes: Mapping[Vertex, Outline],
     rightwards: bool,
 ) -> list[Vertex]:
-    """The column in the order of the mean height of what its boxes are linked to in the neighbour."""
+    """The column, sorted by the mean vertical position of the sockets it is linked to in the neighbour."""
     there, here = stacked(neighbour, shapes), stacked(column, shapes)
     pulls: dict[Vertex, list[float]] = {}
     for strand in gap:

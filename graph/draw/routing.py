@@ -1,4 +1,4 @@
-"""How links cross columns that they have no business in: through lanes kept free of boxes."""
+"""Route links through the columns between their ends, in lanes that are kept free of boxes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from run_graph.graph.draw.diagram import Connection
 
-# Beyond this many lanes the picture is unreadable anyway: long links then run behind the boxes.
+# With more lanes than this the picture is unreadable anyway: long links then run behind the boxes.
 MAXIMUM_LANES = 20_000
 
 
 class Lane(NamedTuple):
-    """Room in a column for the links of one output that pass through it."""
+    """Space in a column for the links of one output that pass through it."""
 
     source: str
     output: int
@@ -27,7 +27,7 @@ Vertex = str | Lane
 class Strand:
     """The part of a link between two neighbouring columns.
 
-    ``output`` and ``input`` are positions among the sockets of a box; 0 for a lane.
+    ``output`` and ``input`` are positions among the sockets of a box; they are 0 for a lane.
     """
 
     source: Vertex
@@ -44,10 +44,10 @@ class Routes:
     Attributes
     ----------
     strands : list of list of Strand
-        Entry i holds those from column i to column i + 1, each once even if several links share it.
+        Entry i has those from column i to column i + 1, each once even if several links share it.
     lanes : dict of Lane to socket type
     direct : list of Connection
-        Links that are drawn in one stroke: back to the left, or too many for lanes.
+        Links that are drawn as a single curve: they lead to the left, or there would be too many lanes.
     """
 
     strands: list[list[Strand]]

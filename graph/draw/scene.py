@@ -1,4 +1,4 @@
-"""A layout as a list of simple shapes, which every picture format paints in the same order."""
+"""A layout as simple shapes, which every picture format paints in the same order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CORNER, SOCKET_RADIUS, INDENT = 7.0, 5.0, 14.0
 
 @dataclass(frozen=True, slots=True)
 class Rectangle:
-    """Colours are ``#rrggbb``; None paints no interior or no outline."""
+    """A rectangle with rounded corners. Colours are ``#rrggbb``; None means no interior or no outline."""
 
     x: float
     y: float
@@ -43,7 +43,7 @@ class Rectangle:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A socket: filled, or a ring if nothing is linked there."""
+    """A socket: a filled dot, or a ring if it is not linked."""
 
     x: float
     y: float
@@ -54,7 +54,7 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One line; ``x`` is its start or its end as ``anchor`` says, ``y`` the middle of its height."""
+    """One line of text; ``x`` is its start or end, depending on ``anchor``; ``y`` is its vertical middle."""
 
     x: float
     y: float
@@ -70,7 +70,7 @@ Shape = Rectangle | Dot | Text
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The shapes of one box, and the whole of its text for a tooltip."""
+    """The shapes of one box, and its full text for a tooltip."""
 
     caption: str
     shapes: tuple[Shape, ...]
@@ -78,14 +78,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A picture: its layout's curves first, then the groups, on a canvas of ``palette.CANVAS``."""
+    """A picture, painted in this order: background ``palette.CANVAS``, curves of the layout, groups."""
 
     layout: Layout
     groups: tuple[Group, ...]
 
 
 def scene_of(workflow: Workflow, registry: Registry) -> Scene:
-    """Lay a workflow out and paint its boxes."""
+    """Lay out a workflow and draw its boxes as shapes."""
     layout = lay_out(diagram_of(workflow, registry))
     return Scene(layout, tuple(Group(_caption(box.node), tuple(_shapes(box))) for box in layout.boxes))
 
@@ -105,7 +105,7 @@ def _shapes(box: Box) -> Iterator[Shape]:
 
 
 def _frame(box: Box) -> Iterator[Shape]:
-    """Body, title bar (round above, square below), title, subtitle and outline."""
+    """Body, title bar (rounded at the top only), title, subtitle and outline."""
     faulty = bool(box.node.problem)
     title = palette.FAULT_TITLE if faulty else palette.title_colour(box.node.category)
     room = box.width - 2 * INDENT

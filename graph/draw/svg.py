@@ -1,4 +1,4 @@
-"""A workflow as an SVG picture: one self-contained file, no scripts, whatever fonts there are."""
+"""A workflow as an SVG picture: one self-contained file without scripts or embedded fonts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FONTS = "Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-ser
 
 
 def draw_svg(workflow: Workflow, registry: Registry) -> str:
-    """The workflow as SVG 1.1 text, in ComfyUI's look. Works for drafts with faults, too."""
+    """The workflow as SVG 1.1 text, in ComfyUI's look. Works for workflows with faults too."""
     return "\n".join(_lines(scene_of(workflow, registry))) + "\n"
 
 
@@ -75,7 +75,7 @@ def _dot(shape: Dot) -> str:
 def _text(shape: Text) -> str:
     anchor = ' text-anchor="end"' if shape.anchor == "end" else ""
     weight = ' font-weight="bold"' if shape.bold else ""
-    baseline = shape.y + 0.35 * shape.size  # half of a capital's height; librsvg knows no dominant-baseline
+    baseline = shape.y + 0.35 * shape.size  # half the cap height; librsvg lacks dominant-baseline
     return (
         f'<text x="{_n(shape.x)}" y="{_n(baseline)}" font-size="{_n(shape.size)}"{anchor}{weight} '
         f'fill="{shape.colour}">{escape(shape.text)}</text>'
@@ -83,5 +83,5 @@ def _text(shape: Text) -> str:
 
 
 def _n(number: float) -> str:
-    """A coordinate to a tenth of a pixel, without needless zeros."""
+    """A coordinate, rounded to a tenth of a pixel, without a trailing '.0'."""
     return f"{number:.1f}".removesuffix(".0")

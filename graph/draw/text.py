@@ -1,4 +1,4 @@
-"""A workflow as text for a terminal: nodes in the order in which they could run."""
+"""A workflow as text for a terminal: the nodes in an order in which they could run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _LONGEST_VALUE = 72
 
 
 def draw_text(workflow: Workflow, registry: Registry) -> str:
-    """The workflow as text, one block a node. Works for drafts with faults, too.
+    """The workflow as text, one block for each node. Works for workflows with faults too.
 
-    A block has the node's id, class and title, a line for each input (``←`` a link, ``=`` a literal)
-    and a line of outputs. Links that close a cycle and inputs that lack a link say so.
+    A block has the id, class and title of the node, a line for each input (``←`` for a link, ``=`` for a
+    literal) and a line with the outputs. Links that close a cycle and missing links are marked.
     """
     diagram = diagram_of(workflow, registry)
     if not diagram.nodes:

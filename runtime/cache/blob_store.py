@@ -1,16 +1,15 @@
-"""The files of a cache on the disk: written whole, read whole, the least recently used ones let go.
+"""The files of a cache on disk: written whole, read whole, the least recently used ones evicted.
 
 ::
 
-    CACHEDIR.TAG        says whose the folder is, and tells backup programs to pass it over
-    keys/<key>          which values a result is made of
+    CACHEDIR.TAG        marks the folder as run-graph's, and as one that backup programs can skip
+    keys/<name>         which values a result is made of
     values/<digest>.*   the values, each once
-    snapshots/<key>        work that was broken off
+    snapshots/<name>    resume states of interrupted nodes
     new/                files that are being written
 
-Any number of processes may use it at once: files appear under their names by one rename, and a file that
-another process has just let go is one that was never there. A file's modification time is that of its last
-use.
+Any number of processes may use it at once: a file appears under its name by a single rename, and a file that
+another process has just evicted counts as missing. A file's modification time is the time of its last use.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ _TAG = (
     b"# This folder is a cache of results made by run-graph; `run-graph --cache-clear` empties it.\n"
 )
 
-# After letting go, this share of the limit is used, so that not each file drives out another.
+# Eviction goes down to this share of the limit, so that not every new file evicts another.
 _TIDY = 0.9
-# Other processes fill the folder too: after writing this share of the limit, the files are counted anew.
+# Other processes fill the folder too: after writing this share of the limit, the files are counted again.
 _COUNT_AGAIN = 0.05
 
 
@@ -49,7 +48,7 @@ class Damaged(Exception):
 
 @dataclass(frozen=True)
 class Usage:
-    """What a cache holds: number of values, of broken-off works, bytes of all files."""
+    """What a cache holds: the number of values and of resume states, and the bytes of all files."""
 
     values: int
     snapshots: int
@@ -57,24 +56,24 @@ class Usage:
 
 
 class BlobStore:
-    """Reads, writes and lets go.
+    """Reads, writes and evicts files.
 
     Parameters
     ----------
     root : Path
-        Made when something is written.
+        Created when something is written.
     limit : int
-        Most bytes of all files together.
+        Maximum bytes of all files together.
     """
 
     def __init__(self, root: Path, limit: int) -> None:
         self.root = root
         self.limit = limit
         self._nbytes = 0
-        self._uncounted: float = float("inf")  # bytes written since the files were counted
+        self._uncounted: float = float("inf")  # bytes written since the last count
 
     def read(self, kind: str, name: str) -> bytes | None:
-        """A file's bytes, and a new time of last use; None if there is none."""
+        """A file's bytes, or None if it is missing; updates its time of last use."""
         path = self.path(kind, name)
         try:
             data = path.read_bytes()
@@ -84,7 +83,7 @@ class BlobStore:
         return data
 
     def read_sealed(self, kind: str, name: str) -> bytes | None:
-        """What `write_sealed` wrote. Raises Damaged."""
+        """The content that `write_sealed` wrote, or None if the file is missing. Raises Damaged."""
         data = self.read(kind, name)
         if data is None:
             return None
@@ -94,27 +93,27 @@ class BlobStore:
         return content
 
     def write(self, kind: str, name: str, data: bytes) -> None:
-        """Write a file whole or not at all, replacing another of that name. Raises OSError."""
+        """Write a file whole or not at all, replacing one of the same name. Raises OSError."""
         if self._uncounted == float("inf"):
             self._claim()
         target = self.path(kind, name)
         with temporary_file(self.root / NEW, data, flush=False) as new:
             try:
                 os.replace(new, target)
-            except FileNotFoundError:  # the folder is new, or somebody has just cleared the cache
+            except FileNotFoundError:  # the folder is new, or another process has just cleared the cache
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(new, target)
         self._nbytes += len(data)
         self._uncounted += len(data)
         if self._nbytes > self.limit or self._uncounted > _COUNT_AGAIN * self.limit:
-            self.let_go()
+            self.evict()
 
     def write_sealed(self, kind: str, name: str, content: bytes) -> None:
-        """Write a file that its own digest begins."""
+        """Write a file that begins with the digest of its content. Raises OSError."""
         self.write(kind, name, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
     def touch(self, kind: str, name: str) -> bool:
-        """Note that a file is in use; whether it is there."""
+        """Update a file's time of last use; False if it is missing."""
         try:
             os.utime(self.path(kind, name))
         except OSError:
@@ -122,12 +121,12 @@ class BlobStore:
         return True
 
     def drop(self, kind: str, name: str) -> None:
-        """Remove a file, if it is there and may be removed."""
+        """Remove a file, if it exists and may be removed."""
         with contextlib.suppress(OSError):
             self.path(kind, name).unlink()
 
-    def let_go(self) -> None:
-        """Count the files and, above the limit, remove those used longest ago."""
+    def evict(self) -> None:
+        """Count the files and, if they exceed the limit, remove the least recently used."""
         files = sorted(self._files())
         self._nbytes, self._uncounted = sum(size for _, size, _ in files), 0
         if self._nbytes <= self.limit:
@@ -140,7 +139,7 @@ class BlobStore:
                 return
 
     def usage(self) -> Usage:
-        """Counts the files now."""
+        """Count the files now."""
         sizes = {kind: [size for _, size, _ in self._files(kind)] for kind in _KINDS}
         return Usage(len(sizes[VALUES]), len(sizes[SNAPSHOTS]), sum(sum(each) for each in sizes.values()))
 
@@ -150,7 +149,7 @@ class BlobStore:
         Raises
         ------
         SaveError
-            If it may not be removed.
+            If something cannot be removed.
         """
         try:
             for kind in (*_KINDS, NEW):
@@ -161,7 +160,7 @@ class BlobStore:
         self._uncounted = float("inf")
 
     def check(self) -> None:
-        """Raise SaveError if the folder is no place for a cache: a file, or a folder of other things."""
+        """Raise SaveError if the folder cannot be a cache: it is a file, or holds other things."""
         if not self.root.exists():
             return
         if not self.root.is_dir():
@@ -170,22 +169,24 @@ class BlobStore:
             not entry.name.startswith(".") for entry in os.scandir(self.root)
         ):
             raise SaveError(
-                f"{self.root} holds other things than results of run-graph; name an empty folder or a new one"
+                f"{self.root} holds other things than results of run-graph; name an empty or a new folder"
             )
 
     def path(self, kind: str, name: str) -> Path:
-        """Where a file lies."""
+        """Where a file is stored."""
         return self.root / kind / name
 
     def _claim(self) -> None:
-        """Make the folder, with its tag, and rid it of what a killed process was writing."""
+        """Create the folder with its tag, and remove what a killed process was writing."""
         self.root.mkdir(parents=True, exist_ok=True)
-        if not (self.root / _TAG_NAME).exists():  # first, so that the folder is known for ours ever after
+        if not (
+            self.root / _TAG_NAME
+        ).exists():  # first, so that the folder is recognised as ours from now on
             (self.root / _TAG_NAME).write_bytes(_TAG)
         for kind in (*_KINDS, NEW):
             (self.root / kind).mkdir(exist_ok=True)
         remove_abandoned(self.root / NEW)
-        self.let_go()
+        self.evict()
 
     def _files(self, *kinds: str) -> Iterator[tuple[float, int, str]]:
         """Time of last use, bytes and path of each file."""

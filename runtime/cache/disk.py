@@ -1,23 +1,24 @@
 """Results that outlive the process.
 
-An index (key or content -> digests of the values) lies apart from the store of values (digest -> file), so
-that what two results share is written once. A value is checked against its digest whenever it is read: a
-file that is damaged, cut short or somebody else's is dropped, and its result computed again.
+The index (key or input digest -> digests of the values) is separate from the stored values (digest -> file),
+so that a value which two results share is written once. A value is checked against its digest whenever it is
+read: a file that is damaged, truncated or belongs to another result is removed, and the result is computed
+again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from run_graph.graph.node import Node, Outputs
+from run_graph.graph.node import Outputs
 from run_graph.runtime.cache.blob_store import KEYS, SNAPSHOTS, VALUES, BlobStore, Damaged
 from run_graph.runtime.cache.environment import environment_digest
 from run_graph.runtime.cache.file_formats import SUFFIXES, decode, encode
+from run_graph.runtime.cache.protocol import Entry
 from run_graph.runtime.cache.serialization import (
     NotSerializable,
     Serialized,
@@ -27,88 +28,83 @@ from run_graph.runtime.cache.serialization import (
 )
 from run_graph.runtime.cache.snapshots import DiskSnapshot, NoSnapshot, Snapshot
 
-# What took less is computed again as quickly as it is read.
+# A result that took less is computed again as quickly as it is read.
 LEAST_SECONDS = 0.0005
 
-Tell = Callable[[str], None]
+Warn = Callable[[str], None]
 
 
 class DiskCache:
     """Results in a folder that any number of processes share (a :class:`runtime.cache.ResultCache`).
 
-    Results with values that cannot be written down, such as model handles, are not held.
+    Results with values that cannot be serialized, such as model handles, are not kept.
 
     Parameters
     ----------
-    folder : BlobStore
-    tell : callable
-        Gets a sentence when a file is damaged, and the first time that nothing can be written. Nothing of
-        that ends a run.
+    store : BlobStore
+    warn : callable
+        Gets a sentence when a file is damaged, and the first time that nothing can be written. Neither ends
+        a run.
     least_seconds : float
-        What took less to compute is not held.
+        Results that took less time to compute are not kept.
     """
 
-    def __init__(self, folder: BlobStore, tell: Tell, least_seconds: float = LEAST_SECONDS) -> None:
-        self.folder = folder
-        self.tell = tell
+    def __init__(self, store: BlobStore, warn: Warn, least_seconds: float = LEAST_SECONDS) -> None:
+        self.store = store
+        self.warn = warn
         self.least_seconds = least_seconds
         self._writable = True
 
     def get(self, key: str, kind: type[Outputs] | None = None) -> Outputs | None:
         name = _name(key)
         try:
-            entry = self.folder.read_sealed(KEYS, name)
-            if entry is None or kind is None:
+            content = self.store.read_sealed(KEYS, name)
+            if content is None or kind is None:
                 return None
-            return self._read(json.loads(entry), name, kind)
+            return self._read(json.loads(content), name, kind)
         except (Damaged, ValueError, TypeError, KeyError, AttributeError) as error:
             self._forget(name, f"{error}" if isinstance(error, Damaged) else f"entry {name}: {error}")
             return None
 
-    def put(
-        self,
-        key: str,
-        outputs: Outputs,
-        input_digest: str | None = None,
-        seconds: float = math.inf,
-        node_class: type[Node] = Node,
-    ) -> None:
-        if not (node_class.persistent and self._writable and seconds >= self.least_seconds):
+    def put(self, entry: Entry) -> None:
+        node_class, values = entry.node_class, entry.outputs.__dict__
+        if not (node_class.persistent and self._writable and entry.seconds >= self.least_seconds):
             return
-        # What an output node wrote is not written again while its run is unfinished (see
-        # `run_completed`), and no longer; another workflow with the same values writes its own files.
-        names = [key] if input_digest is None or node_class.is_output else [key, input_digest]
+        # A file that an output node wrote is not written again until its run is complete (see
+        # `run_completed`). Another workflow with the same values writes its own files: no input digest.
+        names = [entry.key]
+        if entry.input_digest is not None and not node_class.is_output:
+            names.append(entry.input_digest)
         try:
-            serialized = {name: serialize(value) for name, value in outputs.__dict__.items()}
+            serialized = {name: serialize(value) for name, value in values.items()}
         except NotSerializable:
             return
         try:
-            values = {name: self._write(each, outputs.__dict__[name]) for name, each in serialized.items()}
+            files = {name: self._write(each, values[name]) for name, each in serialized.items()}
             for name in map(_name, names):
-                entry = {"name": name, "values": values}
-                self.folder.write_sealed(KEYS, name, json.dumps(entry).encode())
+                self.store.write_sealed(KEYS, name, json.dumps({"name": name, "values": files}).encode())
         except OSError as error:
             self._give_up(error)
 
     def run_completed(self, keys: Iterable[str]) -> None:
         for key in keys:
             name = _name(key)
-            self.folder.drop(KEYS, name)
-            self.folder.drop(SNAPSHOTS, name)  # left by a run that was killed just before its end
+            self.store.drop(KEYS, name)
+            self.store.drop(SNAPSHOTS, name)  # left by a run that was killed just before it ended
 
     def snapshot(self, input_digest: str) -> Snapshot:
         if not self._writable:
             return NoSnapshot()
-        return DiskSnapshot(self.folder, _name(input_digest), self.tell, self._give_up)
+        return DiskSnapshot(self.store, _name(input_digest), self.warn, self._give_up)
 
-    def _read(self, entry: Mapping[str, Any], name: str, kind: type[Outputs]) -> Outputs | None:
-        if entry["name"] != name:
-            raise Damaged(f"{self.folder.path(KEYS, name)} is another result's")
+    def _read(self, index: Mapping[str, Any], name: str, kind: type[Outputs]) -> Outputs | None:
+        if index["name"] != name:
+            raise Damaged(f"{self.store.path(KEYS, name)} belongs to another result")
         values: dict[str, Any] = {}
-        for output, file in entry["values"].items():
-            data = self.folder.read(VALUES, file)
-            if data is None:  # let go for want of room
-                self.folder.drop(KEYS, name)
+        for output, file in index["values"].items():
+            data = self.store.read(VALUES, file)
+            if data is None:  # evicted to make room
+                self.store.drop(KEYS, name)
                 return None
             values[output] = self._value(file, data)
         return kind.model_validate(values)
@@ -118,32 +114,32 @@ class DiskCache:
         try:
             serialized = decode(path.suffix, data)
             if serialized.digest() != path.stem:
-                raise ValueError("its content does not have that digest")
+                raise ValueError("its content does not match its digest")
             return _remembered(deserialize(serialized), path.stem)
         except (ValueError, TypeError, KeyError) as error:
-            self.folder.drop(VALUES, file)
-            raise Damaged(f"{self.folder.path(VALUES, file)} is damaged ({error})") from error
+            self.store.drop(VALUES, file)
+            raise Damaged(f"{self.store.path(VALUES, file)} is damaged ({error})") from error
 
     def _write(self, serialized: Serialized, value: Any) -> str:
-        """Write a value unless it is there; the name of its file."""
+        """Write a value unless it is there already, and return the name of its file."""
         digest = serialized.digest()
         remember_digest(value, digest)
         for suffix in SUFFIXES:
-            if self.folder.touch(VALUES, digest + suffix):
+            if self.store.touch(VALUES, digest + suffix):
                 return digest + suffix
         suffix, data = encode(serialized)
-        self.folder.write(VALUES, digest + suffix, data)
+        self.store.write(VALUES, digest + suffix, data)
         return digest + suffix
 
     def _forget(self, name: str, why: str) -> None:
-        self.folder.drop(KEYS, name)
-        self.tell(f"result cache: {why}; it was dropped, and what it held is computed again")
+        self.store.drop(KEYS, name)
+        self.warn(f"result cache: {why}; it was removed, and the result is computed again")
 
     def _give_up(self, error: OSError) -> None:
         self._writable = False
-        self.tell(
-            f"result cache: cannot write in {self.folder.root} ({error.strerror or error}); the results of "
-            "this run are not kept. Free some space, or name another folder with --cache-dir"
+        self.warn(
+            f"result cache: cannot write in {self.store.root} ({error.strerror or error}); the results of "
+            "this run are not kept. Free some space, or choose another folder with --cache-dir"
         )
 
 
@@ -153,5 +149,5 @@ def _remembered(value: Any, digest: str) -> Any:
 
 
 def _name(key: str) -> str:
-    """The file of a key or content: what else the result depends on is in its name."""
+    """The file of a key or input digest; its name also covers what else the result depends on."""
     return hashlib.sha256(f"{environment_digest()}\n{key}".encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What a result depends on besides its graph: the versions of what computes, and the machine's numbers."""
+"""What a result depends on besides its graph: the versions of the libraries that compute, and the device."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 from run_graph.graph.code_digest import source_digest
 from run_graph.runtime.versions import versions, versions_of
 
-FORMAT = 1  # of the cache's files; raised when older ones cannot be read any more
+FORMAT = 1  # of the cache's files; raised when older ones can no longer be read
 
-# What else has a hand in numbers: resizing, tokenising, and the arrays in between.
+# Other packages that affect numbers: resizing, tokenising, and the arrays in between.
 _PACKAGES = ("numpy", "pillow", "transformers", "tokenizers", "mlx-lm")
 _DEVICE_FACTS = ("architecture", "device_name")
 
@@ -22,8 +22,9 @@ _DEVICE_FACTS = ("architecture", "device_name")
 def environment_digest() -> str:
     """A digest that is the same in two processes exactly if they compute the same numbers.
 
-    It changes with a release of run-graph, mflux, MLX and what else computes, with run-graph's own sources,
-    and with the device and number format: float32 on a CPU, bfloat16 on a GPU. Imports MLX.
+    It changes with the releases of run-graph, mflux, MLX and the other packages that compute, with
+    run-graph's own sources, and with the device and number format: float32 on a CPU, bfloat16 on a GPU.
+    Imports MLX.
     """
     facts = {
         "format": FORMAT,

@@ -1,8 +1,8 @@
-"""How files spell values: safetensors for arrays, PNG for pictures of 8-bit colours, JSON for the rest.
+"""How values are stored in files: safetensors for arrays, PNG for 8-bit pictures, JSON for the rest.
 
-A picture whose colours are no multiples of 1/255, as the autoencoder makes them, is an array like any other:
-eight bits would not hold it. A decoder may meet any bytes, and says by ValueError that it can make nothing of
-them.
+A picture whose colours are not multiples of 1/255, such as the autoencoder makes, is an array like any other,
+since eight bits could not hold it exactly. A decoder may be given any bytes, and raises ValueError if it
+cannot read them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def decode(suffix: str, data: bytes) -> Serialized:
         return decoder(data)
     except ValueError:
         raise
-    except Exception as error:  # damaged bytes lead a decoder anywhere
+    except Exception as error:  # damaged bytes can make a decoder raise anything
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
@@ -49,16 +49,17 @@ def _note(serialized: Serialized) -> str:
     return json.dumps({"kind": serialized.kind, "plain": serialized.plain, "arrays": arrays})
 
 
-def _parts(note: str, arrays: dict[str, Any]) -> Serialized:
-    told = json.loads(note)
+def _described(note: str, arrays: dict[str, Any]) -> Serialized:
+    description = json.loads(note)
     labelled = {
-        name: HostArray(library, dtype, arrays[name]) for name, (library, dtype) in told["arrays"].items()
+        name: HostArray(library, dtype, arrays[name])
+        for name, (library, dtype) in description["arrays"].items()
     }
-    return Serialized(told["kind"], told["plain"], labelled)
+    return Serialized(description["kind"], description["plain"], labelled)
 
 
 def _from_json(data: bytes) -> Serialized:
-    return _parts(data.decode(), {})
+    return _described(data.decode(), {})
 
 
 def _to_safetensors(serialized: Serialized) -> bytes:
@@ -72,7 +73,7 @@ def _from_safetensors(data: bytes) -> Serialized:
 
     [length] = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
-    return _parts(header["__metadata__"][_NOTE], load(data))
+    return _described(header["__metadata__"][_NOTE], load(data))
 
 
 def _eight_bits(serialized: Serialized) -> Any:
@@ -111,12 +112,11 @@ def _from_png(data: bytes) -> Serialized:
     import numpy as np
     from PIL import Image
 
-    if not data.endswith(_PNG_END):  # which Pillow does not mind
-        raise ValueError("it is cut short")
+    if not data.endswith(_PNG_END):  # Pillow does not check that
+        raise ValueError("it is truncated")
     with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
         picture.load()
         samples = np.asarray(picture)[None]
         note = picture.info[_NOTE]
-    told = json.loads(note)
-    [name] = told["arrays"]
-    return _parts(str(note), {name: _from_eight_bits(samples)})
+    [name] = json.loads(note)["arrays"]
+    return _described(str(note), {name: _from_eight_bits(samples)})

@@ -1,24 +1,24 @@
-"""What a result cache is, and the one that holds results in this process."""
+"""Results in this process's memory."""
 
 from __future__ import annotations
 
-import math
 import sys
 from collections import OrderedDict
 from collections.abc import Iterable
 from threading import Lock
 
-from run_graph.graph.node import Node, Outputs
+from run_graph.graph.node import Outputs
 from run_graph.graph.sockets import SocketValue
+from run_graph.runtime.cache.protocol import Entry
 from run_graph.runtime.cache.snapshots import NoSnapshot, Snapshot
 
 DEFAULT_BYTES = 2 * 2**30
-# About what a result's objects and its place in the cache cost, whatever its values.
+# Roughly what a result's objects and its place in the cache cost, apart from its values.
 _OVERHEAD = 800
 
 
 class _Held:
-    """A result, its size in bytes, and the names under which it can be had."""
+    """A result, its size in bytes, and the names under which it can be found."""
 
     __slots__ = ("names", "outputs", "size", "used")
 
@@ -26,22 +26,22 @@ class _Held:
         self.outputs = outputs
         self.size = size_of(outputs)
         self.names: list[str] = []
-        self.used = False  # since it was put, or last passed over for letting go
+        self.used = False  # since it was put, or last spared from eviction
 
 
 class MemoryCache:
-    """The most recently used results, as long as they fit in ``maximum_bytes``.
+    """The most recently used results that fit in ``maximum_bytes``.
 
-    The first to go are those put longest ago. One that was used meanwhile is passed over, once ("second
-    chance"), which takes a lookup no lock and no reordering.
+    The oldest results are evicted first. One that has been used since is spared once ("second chance"), so
+    that a lookup needs no lock and no reordering.
 
-    Results are immutable, so they are handed out as they are. Safe to share between threads.
+    Results are immutable, so they are returned without copying. Safe to share between threads.
     """
 
     def __init__(self, maximum_bytes: int = DEFAULT_BYTES) -> None:
         self.maximum_bytes = maximum_bytes
         self._names: dict[str, _Held] = {}
-        self._results: OrderedDict[int, _Held] = OrderedDict()  # by identity; the next to go first
+        self._results: OrderedDict[int, _Held] = OrderedDict()  # by identity; the next to be evicted is first
         self._bytes = 0
         self._lock = Lock()
 
@@ -60,14 +60,8 @@ class MemoryCache:
         held.used = True
         return held.outputs
 
-    def put(
-        self,
-        key: str,
-        outputs: Outputs,
-        input_digest: str | None = None,
-        seconds: float = math.inf,
-        node_class: type[Node] = Node,
-    ) -> None:
+    def put(self, entry: Entry) -> None:
+        key, outputs, input_digest = entry.key, entry.outputs, entry.input_digest
         identity = id(outputs)
         with self._lock:
             held = self._results.get(identity)
@@ -75,7 +69,7 @@ class MemoryCache:
                 held.used = True
             else:
                 held = _Held(outputs)
-                if held.size > self.maximum_bytes:  # it would drive everything out and then go itself
+                if held.size > self.maximum_bytes:  # it would evict everything else, and then itself
                     self._unname(key)
                     return
                 self._results[identity] = held
@@ -87,13 +81,13 @@ class MemoryCache:
                 self._make_room()
 
     def run_completed(self, keys: Iterable[str]) -> None:
-        """Nothing: within a process a file that was written and still stands is not written again."""
+        """Does nothing: within a process a file that was written and still exists is not written again."""
 
     def snapshot(self, input_digest: str) -> Snapshot:
         return NoSnapshot()
 
     def clear(self) -> None:
-        """Let go of all results."""
+        """Evict all results."""
         with self._lock:
             self._names.clear()
             self._results.clear()
@@ -108,12 +102,12 @@ class MemoryCache:
             held.names.append(name)
 
     def _unname(self, name: str) -> None:
-        """Free a name; a result without any cannot be had any more and goes."""
+        """Free a name, and evict a result that has no name left."""
         held = self._names.pop(name, None)
         if held is not None:
             held.names.remove(name)
             if not held.names:
-                self._let_go(held)
+                self._evict(held)
 
     def _make_room(self) -> None:
         identity, held = next(iter(self._results.items()))
@@ -121,9 +115,9 @@ class MemoryCache:
             held.used = False
             self._results.move_to_end(identity)
         else:
-            self._let_go(held)
+            self._evict(held)
 
-    def _let_go(self, held: _Held) -> None:
+    def _evict(self, held: _Held) -> None:
         del self._results[id(held.outputs)]
         self._bytes -= held.size
         for name in held.names:
@@ -131,7 +125,7 @@ class MemoryCache:
 
 
 def size_of(outputs: Outputs) -> int:
-    """Bytes that a result holds on to, with the objects that carry it."""
+    """Bytes that a result keeps in memory, including the objects around its values."""
     size = _OVERHEAD
     for value in outputs.__dict__.values():
         size += value.nbytes if isinstance(value, SocketValue) else sys.getsizeof(value)

@@ -1,4 +1,4 @@
-"""Which cache a command or a session uses, and what it holds."""
+"""Opens the cache that a command or a session uses, and reports what it holds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from run_graph.runtime.cache.blob_store import DEFAULT_LIMIT, BlobStore
-from run_graph.runtime.cache.disk import DiskCache, Tell
+from run_graph.runtime.cache.disk import DiskCache, Warn
 from run_graph.runtime.cache.protocol import NoCache, ResultCache
 from run_graph.runtime.units import bytes_text
 
@@ -24,9 +24,9 @@ class CacheReport:
     cleared: bool
 
     def text(self) -> str:
-        """For people."""
-        begun = f", {self.snapshots} broken off" if self.snapshots else ""
-        held = f"{self.values} values{begun}, {bytes_text(self.nbytes)}"
+        """One line for people."""
+        interrupted = f", {self.snapshots} interrupted" if self.snapshots else ""
+        held = f"{self.values} values{interrupted}, {bytes_text(self.nbytes)}"
         return (
             f"{self.folder}: {held} removed"
             if self.cleared
@@ -34,20 +34,20 @@ class CacheReport:
         )
 
 
-def chosen_cache(no_cache: bool, folder: str | None, tell: Tell) -> ResultCache:
+def chosen_cache(no_cache: bool, folder: str | None, warn: Warn) -> ResultCache:
     """The cache that ``--no-cache`` and ``--cache-dir`` ask for.
 
     Raises
     ------
     SaveError
-        If the folder that the user names is no place for it.
+        If the folder that the user names cannot be a cache.
     """
-    return NoCache() if no_cache else disk_cache(folder, tell)
+    return NoCache() if no_cache else disk_cache(folder, warn)
 
 
-def disk_cache(folder: str | None, tell: Tell) -> DiskCache:
-    """The cache in the named folder or, without a name, in the user's own. Raises SaveError."""
-    return DiskCache(_open(folder), tell)
+def disk_cache(folder: str | None, warn: Warn) -> DiskCache:
+    """The cache in this folder or, by default, in the user's own. Raises SaveError."""
+    return DiskCache(_open(folder), warn)
 
 
 def cache_usage(folder: str | None) -> CacheReport:
@@ -56,7 +56,7 @@ def cache_usage(folder: str | None) -> CacheReport:
 
 
 def clear_cache(folder: str | None) -> CacheReport:
-    """Remove all that the cache holds. Raises SaveError."""
+    """Empty the cache, and report what it held. Raises SaveError."""
     opened = _open(folder)
     report = _report(opened, cleared=True)
     opened.clear()
@@ -71,7 +71,7 @@ def _open(folder: str | None) -> BlobStore:
 
 
 def _default_folder() -> Path:
-    """What the environment variable ``RUN_GRAPH_RESULTS`` says, or a folder of the user's cache."""
+    """The environment variable ``RUN_GRAPH_RESULTS``, or else a folder in the user's cache."""
     override = os.environ.get("RUN_GRAPH_RESULTS")
     if override:
         return Path(override).expanduser()

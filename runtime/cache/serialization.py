@@ -1,13 +1,13 @@
-"""Values taken apart into plain data and arrays, put together again, and their digests.
+"""Values as plain data and arrays, the way back, and their digests.
 
 A value that travels along links is a plain JSON value, a tuple, or a dataclass of :mod:`runtime.values`
-(or another package's that derives from :class:`runtime.values.ArrayValue`), whose fields are arrays of numpy
-or MLX and plain values. Everything else, such as a model handle, cannot be taken apart: it is not written
-down, and stands for itself only.
+(or another package's that derives from :class:`runtime.values.ArrayValue`), whose fields are numpy or MLX
+arrays and plain values. Nothing else, such as a model handle, can be serialized: it is not written to disk
+and has no digest.
 
-Two values have the same digest exactly if they are the same to the bit, dtypes, shapes and what pictures
-tell of their making included; it does not depend on how a file spells them. Importing this module imports
-neither numpy nor MLX.
+Two values have the same digest exactly if they are the same to the bit, including dtypes, shapes and the
+record of how pictures were made; the file format does not matter. Importing this module imports neither numpy
+nor MLX.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DIGESTS: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
 class NotSerializable(TypeError):
-    """A value cannot be taken apart."""
+    """A value cannot be serialized."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class HostArray:
     Attributes
     ----------
     library : str
-        ``"numpy"`` or ``"mlx"``: what it was, and becomes again.
+        ``"numpy"`` or ``"mlx"``: what it was, and will be again.
     dtype : str
-        That library's name of its number format, such as ``"bfloat16"``.
+        That library's name for its dtype, such as ``"bfloat16"``.
     values : numpy array
-        C-contiguous. Formats that numpy lacks are held as unsigned integers of the same width.
+        C-contiguous. Dtypes that numpy lacks are stored as unsigned integers of the same width.
     """
 
     library: str
@@ -52,7 +52,7 @@ class HostArray:
 
 @dataclass(frozen=True)
 class Serialized:
-    """A value taken apart: its class (None: it is plain itself), its plain data as JSON, its arrays."""
+    """A serialized value: its class (None for a plain value), its plain data as JSON, its arrays."""
 
     kind: str | None
     plain: Any
@@ -70,16 +70,16 @@ class Serialized:
 
 
 def serialize(value: Any) -> Serialized:
-    """Raises NotSerializable if it cannot be done."""
+    """The value as plain data and arrays. Raises NotSerializable."""
     if not isinstance(value, ArrayValue):
         return Serialized(None, _to_json(value), {})
     if not is_dataclass(value):
-        raise NotSerializable(f"{type(value).__name__} is no dataclass")
+        raise NotSerializable(f"{type(value).__name__} is not a dataclass")
     return serialize_items({each.name: getattr(value, each.name) for each in fields(value)}, type(value))
 
 
 def serialize_items(items: Mapping[str, Any], kind: type | None = None) -> Serialized:
-    """Named arrays and plain values, of a value of this class or by themselves. Raises NotSerializable."""
+    """Named arrays and plain values, which may be the fields of a ``kind``. Raises NotSerializable."""
     arrays = {name: _to_host(item) for name, item in items.items() if _library(item) is not None}
     plain = {name: _to_json(item) for name, item in items.items() if name not in arrays}
     return Serialized(None if kind is None else _name(kind), plain, arrays)
@@ -91,7 +91,7 @@ def deserialize(serialized: Serialized) -> Any:
     Raises
     ------
     ValueError, TypeError, KeyError
-        If the serialized are none of a value of this version.
+        If it does not fit the value classes of this version.
     """
     if serialized.kind is None:
         return _from_json(serialized.plain)
@@ -108,9 +108,10 @@ def deserialize_items(serialized: Serialized) -> dict[str, Any]:
 
 
 def digest_of(value: Any) -> str | None:
-    """What tells this value from all others, the same in every process; None if nothing does.
+    """A text that differs between different values and is the same in every process, or None.
 
-    For numbers and other short plain values their JSON, else a SHA-256.
+    For numbers and other short plain values their JSON, else a SHA-256. None if the value cannot be
+    serialized.
     """
     if type(value) is int and -(2**63) <= value < 2**63:
         return repr(value)
@@ -125,7 +126,7 @@ def digest_of(value: Any) -> str | None:
 
 
 def remember_digest(value: Any, digest: str) -> str:
-    """Note the digest of a value, which is immutable, for as long as it lives."""
+    """Remember the digest of a value, which is immutable, for as long as it lives."""
     if isinstance(value, ArrayValue):
         with suppress(TypeError):  # a class whose values cannot be hashed
             _DIGESTS[value] = digest
@@ -178,13 +179,13 @@ def _from_host(array: HostArray) -> Any:
 
 
 def _to_json(value: Any) -> Any:
-    """Lists stay lists; tuples, dictionaries and notes become an object with their kind as its one name."""
+    """Lists stay lists; tuples, dicts and notes become an object whose only name is their kind."""
     kind = type(value)
     if value is None or kind in (bool, int, str):
         return value
     if kind is float:
         if value != value or value in (float("inf"), float("-inf")):
-            raise NotSerializable("a number that JSON has no word for")
+            raise NotSerializable("a number that JSON cannot express")
         return value
     if kind is list:
         return [_to_json(item) for item in value]
@@ -194,7 +195,7 @@ def _to_json(value: Any) -> Any:
         return {"dict": {name: _to_json(item) for name, item in value.items()}}
     if kind in _NOTES.values():
         return {kind.__name__: {each.name: _to_json(getattr(value, each.name)) for each in fields(value)}}
-    raise NotSerializable(f"{kind.__name__} is no plain value")
+    raise NotSerializable(f"{kind.__name__} is not a plain value")
 
 
 def _from_json(value: Any) -> Any:

@@ -1,8 +1,8 @@
-"""Work of a node that may be broken off, even by SIGKILL, and gone on with by the next run.
+"""Resume states: a node's work survives an interruption, even by SIGKILL, and the next run continues it.
 
-A node saves after each step what it needs to go on (:meth:`graph.Context.save_state`). What is saved is found
-again by the node's content, so that only the very same computation goes on with it; it goes when the
-node is done.
+After each step a node saves what it needs to continue (:meth:`graph.Context.save_state`). The state is stored
+under the node's input digest, so that only the same computation resumes from it, and is deleted when the node
+is done.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from run_graph.runtime.cache.blob_store import SNAPSHOTS, BlobStore, Damaged
 from run_graph.runtime.cache.file_formats import SUFFIXES, decode, encode
 from run_graph.runtime.cache.serialization import deserialize_items, serialize_items
 
-# Saving takes at most this share of the time. A step that takes a hundredth of a second is worth less.
+# Saving takes at most this share of the time: steps of a hundredth of a second are not worth more.
 _SHARE = 0.02
 _SECONDS = "seconds so far"
 
 
 class Snapshot(Protocol):
-    """The work of one node.
+    """The resume state of one node.
 
     Attributes
     ----------
     carried : float
-        Seconds that runs which were broken off spent on what was loaded.
+        Seconds that interrupted runs spent on the state that was loaded.
     """
 
     carried: float
 
     def load(self) -> dict[str, Any] | None:
-        """What was saved last, if anything was."""
+        """The state that was saved last, or None."""
         ...
 
     def save(self, items: Mapping[str, Any]) -> None:
-        """Keep arrays and plain values instead of what was saved before, unless it was just now."""
+        """Save arrays and plain values, replacing the last state; skipped if that was saved just now."""
         ...
 
     def drop(self) -> None:
-        """Forget it: the node is done."""
+        """Delete the state: the node is done."""
         ...
 
 
@@ -60,14 +60,14 @@ class NoSnapshot:
 
 
 class DiskSnapshot:
-    """Keeps it in a cache folder (a `Snapshot`).
+    """Keeps the state in a cache folder (a `Snapshot`).
 
     Parameters
     ----------
-    folder : BlobStore
+    store : BlobStore
     name : str
         The file's name.
-    tell : callable
+    warn : callable
         Gets a sentence when the file is damaged.
     give_up : callable
         Gets the error when it cannot be written.
@@ -75,20 +75,20 @@ class DiskSnapshot:
 
     def __init__(
         self,
-        folder: BlobStore,
+        store: BlobStore,
         name: str,
-        tell: Callable[[str], None],
+        warn: Callable[[str], None],
         give_up: Callable[[OSError], None],
     ) -> None:
         self.carried = 0.0
-        self._folder, self._name, self._tell, self._give_up = folder, name, tell, give_up
+        self._store, self._name, self._warn, self._give_up = store, name, warn, give_up
         self._began = time.perf_counter()
         self._next_save = 0.0
-        self._exists = True  # for all that is known
+        self._exists = True  # until load finds out
 
     def load(self) -> dict[str, Any] | None:
         try:
-            data = self._folder.read_sealed(SNAPSHOTS, self._name)
+            data = self._store.read_sealed(SNAPSHOTS, self._name)
             if data is None:
                 self._exists = False
                 return None
@@ -98,7 +98,7 @@ class DiskSnapshot:
             return items
         except (Damaged, ValueError, TypeError, KeyError) as error:
             self.drop()
-            self._tell(f"result cache: {error}; a half-done stage begins anew")
+            self._warn(f"result cache: {error}; the unfinished stage starts again from its beginning")
             return None
 
     def save(self, items: Mapping[str, Any]) -> None:
@@ -108,7 +108,7 @@ class DiskSnapshot:
         seconds = self.carried + started - self._began
         suffix, file = encode(serialize_items({**items, _SECONDS: seconds}))
         try:
-            self._folder.write_sealed(SNAPSHOTS, self._name, suffix.encode() + b"\n" + file)
+            self._store.write_sealed(SNAPSHOTS, self._name, suffix.encode() + b"\n" + file)
         except OSError as error:
             self._next_save = float("inf")
             self._give_up(error)
@@ -119,7 +119,7 @@ class DiskSnapshot:
 
     def drop(self) -> None:
         if self._exists:
-            self._folder.drop(SNAPSHOTS, self._name)
+            self._store.drop(SNAPSHOTS, self._name)
 
 
 def _known(suffix: str) -> str:

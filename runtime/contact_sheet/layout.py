@@ -1,7 +1,7 @@
-"""Which picture stands where on a contact sheet, and what is written beside it. No painting.
+"""Where each picture goes on a contact sheet, and its labels. No painting.
 
 The first swept input runs along the columns, all others down the rows, the second outermost. A single
-swept input of many values is broken into bands, like the lines of a paragraph.
+swept input with many values is split into bands, like the lines of a paragraph.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Row(Generic[Cell]):
 
 @dataclass(frozen=True)
 class Band(Generic[Cell]):
-    """Rows under one line of column labels (none where nothing was swept)."""
+    """Rows under one line of column labels (none if nothing was swept)."""
 
     columns: Labels
     rows: tuple[Row[Cell], ...]
@@ -40,9 +40,9 @@ def arrange(dimensions: Sequence[Labels], cells: Mapping[tuple[int, ...], Cell])
     Parameters
     ----------
     dimensions : sequence of tuples of str
-        The labels along each dimension, each dimension with one or more.
+        The labels along each dimension; each dimension has at least one.
     cells : mapping
-        What stands at each combination, by the positions of its labels.
+        The picture of each combination, by the positions of its labels.
     """
     if not dimensions:
         return [Band((), (Row((), (cells[()],)),))]

@@ -14,7 +14,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 PAPER, INK, EMPTY, LINE = "#ffffff", "#1a1a1a", "#ececec", "#c4c4c4"
 MARGIN, GAP = 16, 8
-NARROWEST_CELL = 112  # labels stay legible beside pictures that are smaller
+NARROWEST_CELL = 112  # smaller pictures would leave no room for legible labels
 LONGEST_LABEL = 4  # lines
 
 
@@ -30,7 +30,7 @@ def paint(bands: Sequence[Band[Picture]]) -> Image.Image:
 
 
 def wrap(text: str, font: Font, width: float) -> list[str]:
-    """Lines of at most ``width`` pixels; what exceeds four lines ends in an ellipsis."""
+    """Lines of at most ``width`` pixels; a text longer than four lines ends in an ellipsis."""
     lines = [""]
     for piece in _pieces(text, font, width):
         longer = f"{lines[-1]} {piece}".strip()
@@ -86,7 +86,7 @@ class _Grid:
 def _paint_band(
     sheet: Image.Image, canvas: ImageDraw.ImageDraw, grid: _Grid, band: Band[Picture], top: int
 ) -> int:
-    """Paint a band whose upper edge is at ``top``; the upper edge of what follows."""
+    """Paint a band whose upper edge is at ``top``; returns the upper edge of the next band."""
     header = grid.header_height(band)
     for number, text in enumerate(band.columns):
         middle = grid.column(number) + grid.cell_width // 2
@@ -129,7 +129,7 @@ def _paint_cell(
 
 
 def _paint_text(canvas: ImageDraw.ImageDraw, grid: _Grid, text: str, x: float, y: float, anchor: str) -> None:
-    """Write a label, wrapped, with its middle at height ``y``."""
+    """Write a label, wrapped and centred vertically at ``y``."""
     lines = grid.lines(text)
     y -= (len(lines) - 1) * grid.line_height / 2
     for line in lines:
@@ -138,7 +138,7 @@ def _paint_text(canvas: ImageDraw.ImageDraw, grid: _Grid, text: str, x: float, y
 
 
 def _pieces(text: str, font: Font, width: float) -> Iterator[str]:
-    """Words, those that are wider than a line cut up."""
+    """Words; those that are wider than a line are cut up."""
     for word in text.split():
         while font.getlength(word) > width and len(word) > 1:
             length = len(word) - 1

@@ -1,7 +1,7 @@
 """``--contact-sheet FILE.png``: the pictures of a run in one labelled grid.
 
-Pictures are taken from the run's events as they are finished and reduced at once, so that a sheet of many
-large pictures costs little memory and no file is read back.
+Pictures are taken from the run's events as they finish and are reduced at once, so that a sheet of many
+large pictures needs little memory and no file is read back.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ class Place(NamedTuple):
 
 
 class ContactSheet:
-    """Collects a run's pictures as its listener, and lays them out when it is over.
+    """A listener that collects a run's pictures and lays them out when the run is over.
 
-    Where a run has no need to make a picture, because one that was broken off has saved it, the file is read.
+    If a run need not make a picture, because an interrupted run has saved it already, the file is read.
 
     Parameters
     ----------
     sweep : Sweep
-        What is run; without axes, the output nodes run along the columns.
+        What is run. Without axes, each output node gets a column.
     registry : Registry
     targets : sequence of str, optional
-        Ids in the original workflow. Their pictures are shown: what they make or, as of SaveImage, what
-        they are given. Default: all output nodes.
+        Ids in the original workflow. The sheet shows the pictures that they make or, if they make none (as
+        SaveImage), the pictures that they are given. Default: all output nodes.
 
     Raises
     ------
     WorkflowError
-        If no target makes or is given a picture.
+        If no target makes a picture or is given one.
     """
 
     def __init__(self, sweep: Sweep, registry: Registry, targets: Sequence[str] | None = None) -> None:
@@ -90,12 +90,12 @@ class ContactSheet:
     def _read_back(self, place: Place, result: Mapping[str, Any]) -> None:
         if place in self._pictures or not isinstance(result.get("path"), str):
             return
-        with suppress(ImageError, OSError):  # the field of what is no picture file stays empty
+        with suppress(ImageError, OSError):  # if it is not a picture, its field stays empty
             pixels, _ = load(Path(result["path"]))
             self._pictures[place] = reduced(ImageValue(pixels), self._side)
 
     def png(self, as_run: Workflow, environment: RunEnvironment) -> bytes:
-        """The sheet as a PNG file that carries the swept workflow, ``as_run``.
+        """The sheet as a PNG file that contains the swept workflow, ``as_run``.
 
         `run-graph SHEET.png` makes all its pictures again.
         """
@@ -124,7 +124,7 @@ class ContactSheet:
 
 
 def reduced(image: ImageValue, side: int) -> Image.Image:
-    """A picture of at most ``side`` pixels a side; those of a batch side by side."""
+    """A picture of at most ``side`` pixels a side; pictures of a batch go side by side."""
     pixels = np.concatenate(list(image.pixels), axis=1)
     samples = np.round(np.clip(np.nan_to_num(pixels), 0, 1) * 255).astype(np.uint8)
     picture = Image.fromarray(samples)
@@ -145,8 +145,8 @@ def _cells(
 ) -> tuple[Labels, Mapping[tuple[int, ...], Place]]:
     """The names of a variant's pictures, and where each cell's picture comes from.
 
-    A cell's index is the variant's position on each dimension, then, if a variant has several pictures,
-    the picture's.
+    A cell's index is the variant's position on each dimension and, if a variant has several pictures, the
+    picture's number.
     """
     named = [
         [
@@ -166,7 +166,7 @@ def _cells(
 
 
 def _savers(sweep: Sweep, registry: Registry, targets: Sequence[str]) -> dict[str, Place]:
-    """Which picture each node saves: those that make none, and are given one."""
+    """The picture that each node saves, for the nodes that make none and are given one."""
     found = {}
     for node_id in (copy for target in targets for copy in sweep.copies[target]):
         places = list(_places(sweep, registry, node_id))
@@ -176,7 +176,7 @@ def _savers(sweep: Sweep, registry: Registry, targets: Sequence[str]) -> dict[st
 
 
 def _places(sweep: Sweep, registry: Registry, node_id: str) -> Iterator[Place]:
-    """The pictures that a node makes or, if it makes none, is given."""
+    """The pictures that a node makes or, if it makes none, those that it is given."""
     made = list(_pictures_of(sweep, registry, node_id))
     if made:
         yield from (Place(node_id, name) for _, name in made)

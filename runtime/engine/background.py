@@ -1,7 +1,7 @@
-"""A second thread for work that computes with no model, such as compressing a PNG and writing it.
+"""A second thread for work that needs no model, such as compressing a PNG and writing it.
 
-MLX stays on the thread that runs everything else. What is handed in is done in that order, one piece at a
-time, so that files get their numbers as they would without the second thread.
+MLX stays on the thread that runs everything else. Work is done in the order of submission, one piece at a
+time, so that files get the same numbers as without the second thread.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 class BackgroundThread(Generic[Result]):
-    """Runs what is handed in beside the caller's thread; true as long as a result has not been taken."""
+    """Runs work beside the caller's thread; true while a result has not been taken."""
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
@@ -26,24 +26,24 @@ class BackgroundThread(Generic[Result]):
         return bool(self._pending)
 
     def submit(self, name: str, work: Callable[[], Result]) -> None:
-        """Begin, or queue, some work; ``name`` comes back with its result."""
+        """Begin or queue some work; ``name`` comes back with its result."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, "background")
         self._pending.append((name, self._pool.submit(_timed, work)))
 
     def results(self, *, wait: bool) -> Iterator[tuple[str, Callable[[], tuple[Result, float]]]]:
-        """What has finished, in order: names, and functions that return the result and its seconds, or raise.
+        """The work that has finished, in order: names, and functions that return result and seconds or raise.
 
-        With ``wait`` the first is waited for.
+        With ``wait``, wait for the first.
         """
         while self._pending and (wait or self._pending[0][1].done()):
-            self._pending[0][1].exception()  # waits; only then taken, so that Ctrl-C meanwhile loses nothing
+            self._pending[0][1].exception()  # waits; taken only afterwards, so that Ctrl-C loses nothing
             name, future = self._pending.popleft()
             wait = False
             yield name, future.result
 
     def close(self) -> None:
-        """End the thread, when it has done what was handed in."""
+        """End the thread once all submitted work is done."""
         if self._pool is not None:
             self._pool.shutdown()
 

@@ -1,4 +1,4 @@
-"""What running nodes are given: files, services, progress and the way to stop."""
+"""What running nodes are given: files, services, progress and a way to stop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RunEnvironment:
     Attributes
     ----------
     input_directories : sequence of Path
-        Where relative input names are sought, in this order.
+        Where relative input names are looked for, in this order.
     output_directory : Path
         Created when the first file is written.
     """
@@ -37,13 +37,13 @@ class RunEnvironment:
 
 
 class CancelToken:
-    """Asks a run to stop at the next step. Safe to set from any thread or signal handler."""
+    """Asks a run to stop at its next step. Safe to set from any thread or signal handler."""
 
     def __init__(self) -> None:
         self._asked = False
 
     def cancel(self) -> None:
-        """Ask for it; the run raises `Cancelled` at its next step."""
+        """Stop the run: it raises `Cancelled` at its next step."""
         self._asked = True
 
     def raise_if_cancelled(self) -> None:
@@ -62,16 +62,15 @@ class RunContext:
         Where a node reads and writes, by its id.
     services : Services
     cache : ResultCache
-        Asked before a node runs, and given what each node computed.
+        Asked before a node runs, and given what each node computes.
     emit : callable
         Gets the nodes' events.
     token : CancelToken
-        Looked at between nodes; the nodes look at it between steps.
+        Checked between nodes; nodes check it between their steps.
     describe : callable
-        What a node may write beside its result, by its id and the seconds of the nodes that have finished.
+        Given a node's id and the seconds of the finished nodes, what the node may write beside its result.
     seconds : dict
-        Seconds that each finished node took, by id; with those of earlier runs whose half-done work it
-        went on with.
+        Seconds that each finished node took, by id, including those of interrupted runs that it resumed.
     """
 
     environment_of: Callable[[str], RunEnvironment]
@@ -87,7 +86,7 @@ class RunContext:
 class NodeContext:
     """The context of one node's run (:class:`graph.Context`).
 
-    ``snapshot_name`` names the node's resume state in the cache; ``opened_snapshot`` is where it is, if the
+    ``snapshot_name`` names the node's resume state in the cache; ``opened_snapshot`` is that state once the
     node has asked for it.
     """
 

@@ -1,4 +1,4 @@
-"""Python's garbage collector, kept from walking a large run's objects over and over in vain."""
+"""Keeps Python's garbage collector from walking a large run's objects again and again for nothing."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-# Three times what the plan, result and place in a cache of a node that does nothing come to.
+# Three times the objects in the plan, result and cache entry of a node that does nothing.
 _OBJECTS_A_NODE = 30
 
 _lock = Lock()
-_patient_runs = 0
+_relaxed_runs = 0
 _usual: tuple[int, int, int] = gc.get_threshold()
 
 
 @contextmanager
 def relaxed_gc(nodes: int) -> Iterator[None]:
-    """Let the collector wait, before it looks for cycles, until a run of so many nodes has made its objects.
+    """Delay the collector's search for cycles until a run of this many nodes has made its objects.
 
-    As a rule it looks each time that 700 objects have been added, and walks all there are when they have
-    grown by a quarter: of a run of 20,000 nodes some 200,000, none of which can go. For the few nodes
-    of a usual workflow nothing changes. Runs may overlap, on several threads: the last one restores the rule.
+    By default it looks after every 700 new objects, and walks all existing objects when they have grown by a
+    quarter: in a run of 20,000 nodes some 200,000 objects, none of which can be freed. For the few nodes of
+    a usual workflow nothing changes. Runs may overlap, on several threads: the last to end restores the
+    thresholds.
     """
-    global _patient_runs, _usual
+    global _relaxed_runs, _usual
     with _lock:
-        if not _patient_runs:
+        if not _relaxed_runs:
             _usual = gc.get_threshold()
-        _patient_runs += 1
+        _relaxed_runs += 1
         youngest, *older = gc.get_threshold()
         # 0 means never.
         gc.set_threshold(youngest and max(youngest, nodes * _OBJECTS_A_NODE), *older)
@@ -35,6 +36,6 @@ def relaxed_gc(nodes: int) -> Iterator[None]:
         yield
     finally:
         with _lock:
-            _patient_runs -= 1
-            if not _patient_runs:
+            _relaxed_runs -= 1
+            if not _relaxed_runs:
                 gc.set_threshold(*_usual)

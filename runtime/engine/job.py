@@ -1,4 +1,8 @@
-"""A workflow that is to be run, alone or together with others in one plan."""
+"""Workflows to run, alone or several together in one plan.
+
+A :class:`Job` is what the caller wants. Validation makes a :class:`CheckedJob` of it, and one plan for all
+that run together: :class:`CheckedJobs`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ from run_graph.runtime.engine.provenance import describe_run, describe_variant
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be run, and where it reads and writes.
+    """A workflow to run, and where it reads and writes.
 
     Attributes
     ----------
@@ -28,11 +32,11 @@ class Job:
     targets : node ids, optional
         What to compute. Default: all output nodes.
     originals : mapping, optional
-        Names that files give to the nodes, by id (of a sweep, ``Sweep.originals``). A file then tells
-        only of what it was made by; without, of the whole workflow, as ComfyUI's do.
+        Names that files give to the nodes, by id (for a sweep, ``Sweep.originals``). If given, a file
+        describes only the nodes that made it; otherwise the whole workflow, as ComfyUI's files do.
     name : str
-        Stands before its nodes' ids where several jobs run together: ``name:id``. Such names differ and
-        hold no colon.
+        Prefix of its nodes' ids where several jobs run together: ``name:id``. Such names are distinct and
+        contain no colon.
     source : str, optional
         The file that it came from, for messages.
     """
@@ -58,9 +62,9 @@ class CheckedJob:
         return normalised(self.checked.nodes, self.checked.workflow)
 
     def describe(self, node_id: str, seconds: Mapping[str, float]) -> dict[str, Any]:
-        """What a node of this job may write beside its result, by ids of this job's workflow alone."""
+        """What a node of this job may write beside its result; ids are those of this job's workflow."""
         if self.job.originals is None:
-            return describe_run(self.as_run, self.job.environment, seconds)
+            return describe_run(self.as_run, self.job.environment, seconds) | {"node_id": node_id}
         return describe_variant(self.as_run, node_id, self.job.originals, self.job.environment, seconds)
 
 
@@ -78,7 +82,7 @@ class CheckedJobs:
     plan: Plan
 
     def owner(self, place: str) -> tuple[CheckedJob, str]:
-        """Whose a node of the plan is, and its id there."""
+        """The job that a node of the plan belongs to, and its id in that job."""
         if "" in self.by_name:
             return self.by_name[""], place
         name, _, node_id = place.partition(":")
@@ -89,40 +93,40 @@ class CheckedJobs:
         return self.owner(place)[0].job.environment
 
     def describe(self, place: str, seconds: Mapping[str, float]) -> dict[str, Any]:
-        """What a node may write beside its result: of its own job, whatever else runs.
+        """What a node may write beside its result: about its own job, whatever else runs.
 
-        ``seconds`` are those of the plan's nodes that have finished. A job that shares a stage with another
-        names its time as well.
+        ``seconds`` are those of the plan's nodes that have finished. A stage that jobs share is listed with
+        its time in each of them.
         """
-        part, node_id = self.owner(place)
-        seconds = dict(seconds)  # at once: asked on another thread it may grow meanwhile
-        if part.job.name:
+        owner, node_id = self.owner(place)
+        seconds = dict(seconds)  # copied first: on another thread it may grow meanwhile
+        if owner.job.name:
             steps = self.plan.steps
-            duplicates = {own: steps[f"{part.job.name}:{own}"].node_id for own in part.checked.nodes}
+            duplicates = {own: steps[f"{owner.job.name}:{own}"].node_id for own in owner.checked.nodes}
             seconds = {
                 own: seconds[duplicate] for own, duplicate in duplicates.items() if duplicate in seconds
             }
-        return part.describe(node_id, seconds)
+        return owner.describe(node_id, seconds)
 
 
 def as_run(jobs: Mapping[str, CheckedJob]) -> Workflow:
-    """The graph as run, of all jobs by name."""
+    """The graph as run of all jobs, given by name."""
     if "" in jobs:
         return jobs[""].as_run
     nodes: dict[str, NodeSpec] = {}
-    for name, part in jobs.items():
-        places = {node_id: f"{name}:{node_id}" for node_id in part.as_run.nodes}
-        nodes |= part.as_run.renamed(places).nodes
+    for name, job in jobs.items():
+        places = {node_id: f"{name}:{node_id}" for node_id in job.as_run.nodes}
+        nodes |= job.as_run.renamed(places).nodes
     return Workflow(nodes)
 
 
 def check_jobs(jobs: Sequence[Job], registry: Registry) -> CheckedJobs:
-    """Validate all jobs and make their one plan.
+    """Validate all jobs and make one plan for them.
 
     Parameters
     ----------
     jobs : sequence of Job
-        One without a name, or any number with names that differ.
+        One without a name, or any number with distinct names.
 
     Raises
     ------
@@ -131,7 +135,7 @@ def check_jobs(jobs: Sequence[Job], registry: Registry) -> CheckedJobs:
     WorkflowErrors
         If several have.
     """
-    parts: dict[str, CheckedJob] = {}
+    by_name: dict[str, CheckedJob] = {}
     plans: dict[str, Plan] = {}
     errors: list[WorkflowError] = []
     for job in jobs:
@@ -140,6 +144,6 @@ def check_jobs(jobs: Sequence[Job], registry: Registry) -> CheckedJobs:
             plans[job.name] = make_plan(checked, job.environment)
         except WorkflowError as error:
             errors.append(WorkflowError(error.faults, job.source))
-        parts[job.name] = CheckedJob(job, checked)
+        by_name[job.name] = CheckedJob(job, checked)
     raise_all(errors)
-    return CheckedJobs(parts, plans[""] if "" in plans else together(plans))
+    return CheckedJobs(by_name, plans[""] if "" in plans else together(plans))

@@ -1,13 +1,12 @@
-"""The plan of a run: which nodes, their keys, who reads whom. Pure data, no execution.
+"""The plan of a run: which nodes, their keys, who reads whom. Pure data, no execution; can be pickled.
 
-Content-identical nodes have equal keys; the first of them in topological order stands for all.
+Identical nodes have equal keys; the first of them in topological order is computed for all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import NamedTuple
 
 from run_graph.graph.context import Environment
@@ -20,18 +19,18 @@ from run_graph.graph.validation import Checked
 
 Links = Mapping[str, Link]
 
-_NO_LINKS: Links = MappingProxyType({})
+_NO_LINKS: Links = {}  # not a mapping proxy, which cannot be pickled
 
 
 class Step(NamedTuple):
-    """A node that is computed or found, once for all nodes with its key.
+    """A node that is computed or found once for all nodes with the same key.
 
     Attributes
     ----------
     node_id : str
-        Its id, or that of the first of several.
+        Its id, or the id of the first of several.
     node : Node
-        Checked.
+        Validated; linked inputs hold links.
     key : str
         Its result's key.
     own : str
@@ -41,8 +40,8 @@ class Step(NamedTuple):
     position : int
         Number of steps before it in topological order.
     links, eager, lazy : mapping
-        The linked inputs by name: all, those computed before it, those only if it asks. They lead to the
-        nodes that the steps are named after.
+        The linked inputs by name: all; those computed before it; those computed only if it asks. Their ids
+        are those of steps (``Step.node_id``), never of duplicates.
     """
 
     node_id: str
@@ -63,9 +62,9 @@ class Plan:
     Attributes
     ----------
     targets : tuple of str
-        Ids whose outputs are wanted, as the caller named them.
+        The ids whose outputs are wanted, as the caller named them.
     steps : mapping
-        By id of each node, in topological order, the step that computes it.
+        For each node's id, in topological order, the step that computes it.
     by_key : mapping
         Each step once, by key, in topological order.
     """
@@ -81,7 +80,7 @@ def make_plan(checked: Checked, env: Environment) -> Plan:
     Raises
     ------
     WorkflowError
-        If the workflow has faults, or a node cannot tell what its result depends on.
+        If the workflow has faults, or a node cannot say what its result depends on.
     """
     if checked.faults:
         raise WorkflowError(checked.faults)
@@ -94,10 +93,10 @@ def make_plan(checked: Checked, env: Environment) -> Plan:
 
 
 def _step(node_id: str, node: Node, env: Environment, before: Mapping[str, Step], position: int) -> Step:
-    """The step of a node whose sources are ``before`` it."""
+    """The step of a node whose sources are in ``before``."""
     try:
         own, links = own_text_and_links(node, node.fingerprint(env))
-    except Exception as error:  # a file that vanished, a fingerprint that is no JSON value, ...
+    except Exception as error:  # a file that vanished, a fingerprint that is not a JSON value, ...
         raise WorkflowError([_fingerprint_failed(node_id, node, error)]) from error
     input_digest, depth = own, 0
     for name, link in links.items():
@@ -113,12 +112,12 @@ def _step(node_id: str, node: Node, env: Environment, before: Mapping[str, Step]
 
 
 def together(plans: Mapping[str, Plan]) -> Plan:
-    """Several plans as one, in which what they have in common is done once.
+    """Several plans as one, in which shared work is done once.
 
     Parameters
     ----------
     plans : mapping
-        By the name that stands before the ids of each one's nodes: ``name:id``. No name holds a colon.
+        By the prefix of each one's node ids: ``name:id``. No name contains a colon.
     """
     targets: list[str] = []
     steps: dict[str, Step] = {}
@@ -146,7 +145,7 @@ def _moved(step: Step, name: str, place: str, position: int, steps: Mapping[str,
 
 
 def _by_need(links: Links, lazy_names: Set[str]) -> tuple[Links, Links]:
-    """The links that are computed before the node, and those that it asks for."""
+    """The links that are computed before the node, and those that are computed if it asks."""
     lazy = {name: link for name, link in links.items() if name in lazy_names}
     return {name: link for name, link in links.items() if name not in lazy_names}, lazy
 
@@ -154,7 +153,7 @@ def _by_need(links: Links, lazy_names: Set[str]) -> tuple[Links, Links]:
 def _fingerprint_failed(node_id: str, node: Node, error: Exception) -> Fault:
     return Fault(
         "fingerprint_failed",
-        f"what its result depends on cannot be told: {type(error).__name__}: {error}",
+        f"its fingerprint cannot be computed: {type(error).__name__}: {error}",
         "Check its inputs, and the files that they name.",
         node_id,
         node.class_type,

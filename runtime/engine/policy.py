@@ -1,14 +1,14 @@
-"""Which of the ready nodes runs next: the one decision apart from the mechanism.
+"""Which of the ready nodes runs next: the policy, apart from the mechanism.
 
-Nodes that compute with no model run first: they are quick, finish pictures early and free memory. Then
-come nodes for whose model there is room without another one leaving, those nearest to the graph's end
-first, so that a picture of a batch is finished before the next is begun. Where there is no such room, the
-model in use is used up, and then comes the one whose next node is nearest to the graph's beginning, so
+Nodes that need no model run first: they are quick, finish pictures early and free memory. Next are nodes
+whose model fits in memory without evicting another one; of these, the nodes nearest to the graph's end run
+first, so that one picture of a batch is finished before the next begins. If no model fits, all nodes of the
+model in use run first, and then those of the model whose next node is nearest to the graph's beginning, so
 that all text is encoded before the first picture is sampled.
 
-Before a model is loaded one look goes ahead: if more work for it will come out of another model that is
-ready, and the two do not fit in memory together, the other one is used first. Each model is then loaded
-once wherever the graph allows it, also if several workflows with graphs of different depths run together.
+Before a model is loaded, the policy looks one step ahead: if another model whose nodes are ready will make
+more work for it, and the two do not fit in memory together, the other model is used first. Each model is
+then loaded once wherever the graph allows it, even if several workflows of different depths run together.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ReadyNodes:
     """The ready nodes, grouped by the model that they use (their *affinity*; None for no model)."""
 
     def __init__(self) -> None:
-        self._free: list[tuple[int, int, str]] = []  # those that need no model
+        self._free: list[tuple[int, int, str]] = []  # need no model
         self._groups: dict[Affinity, list[tuple[int, int, str]]] = {}
         self._current: Affinity = None  # the model used last
         self._used: set[Affinity] = set()
@@ -48,11 +48,11 @@ class ReadyNodes:
         Parameters
         ----------
         has_room : callable
-            Tells of one node's id, or several, whether their models can be used together without another
-            one leaving memory.
+            Given the ids of one or more nodes, whether their models can be used together without evicting
+            another one.
         awaited : callable
-            For each model with which nodes that are not ready will compute, the models of the ready nodes
-            whose results those wait for. Asked only before a model is loaded.
+            For each model that nodes which are not ready will use, the models of the ready nodes that they
+            wait for. Called only before a model is loaded.
         """
         if self._free:
             return heapq.heappop(self._free)[-1]
@@ -71,8 +71,8 @@ class ReadyNodes:
             return choice
         if choice in self._used and has_room(self._first(choice)):
             return choice  # most likely still in memory
-        others = awaited()
-        timely = [model for model in self._groups if not self._is_premature(model, others, has_room)]
+        waits_for = awaited()
+        timely = [model for model in self._groups if not self._is_premature(model, waits_for, has_room)]
         return self._best(timely or self._groups, has_room)
 
     def _best(self, models: Iterable[Affinity], has_room: Callable[..., bool]) -> Affinity:
@@ -84,9 +84,9 @@ class ReadyNodes:
         return min(models, key=lambda model: self._groups[model][0])
 
     def _is_premature(self, model: Affinity, awaited: Awaited, has_room: Callable[..., bool]) -> bool:
-        """Whether the model would have to leave and come back for work that another one has yet to give."""
-        givers = [giver for giver in awaited.get(model, ()) if giver != model and giver in self._groups]
-        return bool(givers) and not has_room(self._first(model), *map(self._first, givers))
+        """Whether the model would be evicted and loaded again for work that another model has yet to make."""
+        others = [other for other in awaited.get(model, ()) if other != model and other in self._groups]
+        return bool(others) and not has_room(self._first(model), *map(self._first, others))
 
     def _first(self, model: Affinity) -> str:
         return self._groups[model][0][2]

@@ -1,4 +1,4 @@
-"""What a run says of itself to those who write files: the graph as run, timings, versions."""
+"""What a run's files say about it: the graph as run, timings, versions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def describe_run(
         ``prompt``: the graph as run, API format, every parameter written out;
         ``seconds``: seconds of each stage that has finished, by node id;
         ``versions``: of run-graph, mlx, mflux and Python;
-        ``input_directories``: where inputs were sought, as absolute paths.
+        ``input_directories``: where inputs were looked for, as absolute paths.
     """
     return {
         "prompt": workflow.to_json(),
@@ -39,10 +39,11 @@ def describe_variant(
     environment: RunEnvironment,
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """As `describe_run`, of the part of a workflow that leads to one node, under its original ids.
+    """Like `describe_run`, for the part of a workflow that leads to one node, under its original ids.
 
-    A picture of a sweep so tells how to make it alone.
+    A picture of a sweep then says how to make just that picture.
     """
-    needed = workflow.ancestors([node_id])
-    own_seconds = {originals[name]: value for name, value in seconds.items() if name in needed}
-    return describe_run(workflow.only(needed).renamed(originals), environment, own_seconds)
+    ancestors = workflow.ancestors([node_id])
+    own_seconds = {originals[name]: value for name, value in seconds.items() if name in ancestors}
+    own = describe_run(workflow.only(ancestors).renamed(originals), environment, own_seconds)
+    return own | {"node_id": originals[node_id]}

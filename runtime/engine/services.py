@@ -12,10 +12,10 @@ Service = TypeVar("Service")
 
 @runtime_checkable
 class RunObserver(Protocol):
-    """A service that wants to know of the runs that it serves."""
+    """A service that follows the runs that it serves."""
 
     def run_started(self, run: RunView) -> None:
-        """A run begins, or has begun and asks for this service the first time."""
+        """A run begins, or has begun already and asks for this service for the first time."""
         ...
 
     def observe(self, event: Event) -> None:
@@ -25,10 +25,10 @@ class RunObserver(Protocol):
 
 @runtime_checkable
 class MemoryGate(Protocol):
-    """A service that knows whether models fit in memory."""
+    """A service that decides whether models fit in memory."""
 
     def has_room_for(self, values: Iterable[Any]) -> bool:
-        """Whether a node with these inputs can compute without another model leaving."""
+        """Whether a node with these inputs can compute without another model being evicted."""
         ...
 
 
@@ -42,37 +42,45 @@ class Services:
 
     Attributes
     ----------
-    observers : list
-        Those that follow runs: they get every event.
+    observers : list of RunObserver
+        The services that follow runs: they get every event.
     """
 
     def __init__(self, *given: Any) -> None:
-        self._made: dict[type, Any] = {type(service): service for service in given}
-        # Kept, since asking whether an object fits a protocol takes longer than most nodes' events.
-        self.observers = [service for service in given if isinstance(service, RunObserver)]
+        # Sorted once, since asking whether an object fits a protocol takes longer than most nodes' events.
+        self.observers: list[RunObserver] = []
+        self._memory_gates: list[MemoryGate] = []
+        self._by_class: dict[type, Any] = {}
         self._run: RunView | None = None
+        for service in given:
+            self._add(service)
 
     def get(self, kind: type[Service]) -> Service:
         """The session's object of this class."""
-        if kind not in self._made:
-            self._made[kind] = made = kind()
-            if isinstance(made, RunObserver):
-                self.observers.append(made)
-                if self._run is not None:
-                    made.run_started(self._run)
-        return cast(Service, self._made[kind])
+        if kind not in self._by_class:
+            made = kind()
+            self._add(made)
+            if self._run is not None and isinstance(made, RunObserver):
+                made.run_started(self._run)
+        return cast(Service, self._by_class[kind])
 
     def has_room_for(self, values: Iterable[Any]) -> bool:
-        """Whether a service vouches that a node with these inputs makes no model leave memory."""
-        keepers = [service for service in self._made.values() if isinstance(service, MemoryGate)]
-        return any(keeper.has_room_for(values) for keeper in keepers)
+        """Whether a service says that a node with these inputs can compute without a model being evicted."""
+        return any(gate.has_room_for(values) for gate in self._memory_gates)
 
     def run_started(self, run: RunView) -> None:
-        """Tell the services that follow runs, now and when they are made, of this one."""
+        """Announce a run to the services that follow runs, including those made while it lasts."""
         self._run = run
         for service in self.observers:
             service.run_started(run)
 
     def run_ended(self) -> None:
-        """Services that are made from now on need not be told of the run."""
+        """Forget the run: services made from now on do not belong to it."""
         self._run = None
+
+    def _add(self, service: Any) -> None:
+        self._by_class[type(service)] = service
+        if isinstance(service, RunObserver):
+            self.observers.append(service)
+        if isinstance(service, MemoryGate):
+            self._memory_gates.append(service)

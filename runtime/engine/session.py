@@ -1,4 +1,4 @@
-"""A session: workflows run one after another, with models and results kept in between."""
+"""A session: runs workflows one after another, keeping models and results in between."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from run_graph.runtime.engine.context import CancelToken, RunContext, RunEnviron
 from run_graph.runtime.engine.executor import Executor
 from run_graph.runtime.engine.gc_tuning import relaxed_gc
 from run_graph.runtime.engine.job import Job, as_run, check_jobs
+from run_graph.runtime.engine.protocol import ExecutorFactory
 from run_graph.runtime.engine.services import Services
 from run_graph.runtime.errors import Cancelled
 from run_graph.runtime.events import Event, Listener, RunFinished, RunStarted, ignore
@@ -38,7 +39,7 @@ class RunResult:
     by_node: Mapping[str, Outputs]
     seconds: float
     as_run: Callable[[], Workflow]
-    """The graph as run, every parameter written out: made when first asked for."""
+    """The graph as run, every parameter written out; computed at the first call."""
 
     def outputs(self, node_id: str) -> Outputs:
         """All outputs of a target node.
@@ -46,12 +47,12 @@ class RunResult:
         Raises
         ------
         KeyError
-            If it was no target.
+            If it was not a target.
         """
         try:
             return self.by_node[node_id]
         except KeyError:
-            raise KeyError(f"{node_id!r} was no target of this run; name it in targets") from None
+            raise KeyError(f"{node_id!r} was not a target of this run; name it in targets") from None
 
     def value(self, output: Value) -> Value:
         """The value of an output, given its handle.
@@ -59,9 +60,9 @@ class RunResult:
         Raises
         ------
         TypeError
-            If ``output`` is no handle.
+            If ``output`` is not a handle.
         KeyError
-            If its node was no target.
+            If its node was not a target.
         """
         if not isinstance(output, Link):
             raise TypeError(f"value takes an output handle, not {type(output).__name__}")
@@ -71,23 +72,25 @@ class RunResult:
 
 @dataclass(frozen=True)
 class _View:
-    """What services see of a run (:class:`runtime.events.RunView`)."""
+    """What services can see of a run (:class:`runtime.events.RunView`)."""
 
     emit: Listener
     pending_values: Callable[[], Iterator[Any]]
 
 
 class Session:
-    """Runs workflows; keeps models resident and results at hand from one to the next.
+    """Runs workflows; keeps models and results in memory from one to the next.
 
     Parameters
     ----------
     registry : Registry, optional
         Default: all installed nodes.
     cache : ResultCache, optional
-        Default: results of this session, up to 2 GiB.
+        Where results are kept. Default: this session's, in memory, up to 2 GiB.
     services : Services, optional
-        Shared objects for nodes. Default: the model store, made when first asked for.
+        Objects that nodes share. Default: each is made when a node first asks for it.
+    executor : callable, optional
+        Makes what runs a plan (:mod:`runtime.engine.protocol`). Default: nodes one after another, here.
     """
 
     def __init__(
@@ -95,10 +98,12 @@ class Session:
         registry: Registry | None = None,
         cache: ResultCache | None = None,
         services: Services | None = None,
+        executor: ExecutorFactory = Executor,
     ) -> None:
         self.registry = registry if registry is not None else installed_nodes()
         self.cache = cache if cache is not None else MemoryCache()
         self.services = services if services is not None else Services()
+        self.executor = executor
 
     def run(
         self,
@@ -124,8 +129,8 @@ class Session:
         token : CancelToken, optional
             Lets another thread stop the run.
         originals : mapping, optional
-            Names that files give to the nodes, by id (of a sweep, ``Sweep.originals``). A file then tells
-            only of what it was made by; without, of the whole workflow, as ComfyUI's do.
+            Names that files give to the nodes, by id (for a sweep, ``Sweep.originals``). If given, a file
+            describes only the nodes that made it; otherwise the whole workflow, as ComfyUI's files do.
 
         Raises
         ------
@@ -148,7 +153,7 @@ class Session:
         token: CancelToken | None = None,
         registry: Registry | None = None,
     ) -> RunResult:
-        """Validate several workflows and run them as one plan: what they have in common is done once.
+        """Validate several workflows and run them as one plan: shared work is done once.
 
         See :meth:`run`. Nodes are called ``job:node`` in events, errors and the result.
 
@@ -158,7 +163,7 @@ class Session:
             If more than one workflow has faults; nothing has run.
         """
         with relaxed_gc(sum(len(job.workflow) for job in jobs)):
-            # A call of its own: its plan and bookkeeping are gone before the collector looks again.
+            # A separate call: its plan and bookkeeping are freed before the collector looks again.
             return self._run_together(jobs, on_event, token, registry)
 
     def _run_together(
@@ -166,7 +171,7 @@ class Session:
     ) -> RunResult:
         checked = check_jobs(jobs, registry or self.registry)
         plan, token = checked.plan, token or CancelToken()
-        observers = self.services.observers  # which may grow meanwhile
+        observers = self.services.observers  # may grow during the run
 
         def emit(event: Event) -> None:
             for observer in observers:
@@ -174,8 +179,8 @@ class Session:
             on_event(event)
 
         run = RunContext(checked.environment_of, self.services, self.cache, emit, token, checked.describe)
-        executor = Executor(plan, run, self.services.has_room_for)
-        self.services.run_started(_View(emit, executor.state.pending_values))
+        executor = self.executor(plan, run, self.services.has_room_for)
+        self.services.run_started(_View(emit, executor.pending_values))
         started = time.perf_counter()
         status = "failed"
         try:
@@ -196,7 +201,7 @@ class Session:
 def default_session() -> Session:
     """The session that ``Graph.run`` uses: one for the process, so that models stay loaded.
 
-    Results are at hand in memory, and on the disk for later processes.
+    Results are kept in memory, and on disk for later processes.
     """
     return Session(cache=TieredCache(MemoryCache(), disk_cache(None, logging.getLogger(__name__).warning)))
 
@@ -213,7 +218,7 @@ def run(
 ) -> RunResult:
     """Run a workflow in the process's own session: the engine behind :meth:`graph.Graph.run`.
 
-    With ``cache=False`` no result of an earlier run is used, and none kept.
+    With ``cache=False`` no result of an earlier run is used, and no result is kept.
     """
     environment = RunEnvironment([Path(folder) for folder in input_directories], Path(output_directory))
     session = default_session() if cache else Session(cache=NoCache(), services=default_session().services)

@@ -1,20 +1,57 @@
 """The bookkeeping of a run: who waits for whom, what is ready, which values may still be read.
 
 ``demanded``
-    nodes whose result somebody asked for;
+    nodes whose result is needed;
 ``waiting``
     demanded nodes, and how many of their links have no value yet;
 ``ready``
     demanded nodes whose sources all have values, ordered by :mod:`runtime.engine.policy`;
 ``values``
-    results that somebody may still read;
+    results that may still be read;
 ``readers``
     for each node, how many links may still read it.
 
-Demand goes from the targets upwards, so that nothing above a result that is already known is touched. A
-lazy input is demanded only when its reader asks. A node that has a result gives up its inputs; a source
-that has lost its last reader is freed or, if nobody ever asked for it, gives up its own. All walks are
-loops: a chain may have any length.
+Demand starts at the targets and goes upstream, so nothing above a known result is touched. A lazy input is
+demanded only when its reader asks. A node that has a result releases its inputs; a source without readers is
+freed or, if it was never demanded, releases its own inputs. All walks are loops: a chain may have any length.
+
+Examples
+--------
+Three nodes, of which ``sum`` adds the values of ``one`` and ``more``, and ``more`` reads ``one``:
+
+>>> state = RunState(plan, lookup=lambda key, node: None)
+>>> state.demand(["sum"])  # nothing was found in a cache
+{}
+>>> sorted(state.demanded)
+['more', 'one', 'sum']
+>>> state.waiting, state.ready.models()  # no node has a model
+({'sum': 2, 'more': 1}, {'one': None})
+>>> state.readers
+{'one': 2, 'more': 1}
+
+When ``one`` has finished, ``more`` can run. The value of ``one`` stays, since ``sum`` has yet to read it:
+
+>>> step, inputs = state.next_ready()
+>>> state.finish(step, Integer(value=1))
+>>> state.waiting, state.ready.models()
+({'sum': 1}, {'more': None})
+>>> state.values, state.readers
+({'one': Integer(value=1)}, {'one': 2, 'more': 1})
+
+When ``more`` has finished too, ``sum`` can run, and its own value is all that is left in the end:
+
+>>> step, inputs = state.next_ready()
+>>> step.node_id, inputs
+('more', {'x': 1})
+>>> state.finish(step, Integer(value=2))
+>>> state.readers
+{'one': 1, 'more': 1}
+>>> step, inputs = state.next_ready()
+>>> step.node_id, inputs
+('sum', {'a': 1, 'b': 2})
+>>> state.finish(step, Integer(value=3))
+>>> state.values, state.readers
+({'sum': Integer(value=3)}, {'one': 0, 'more': 0})
 """
 
 from __future__ import annotations
@@ -31,16 +68,21 @@ from run_graph.graph.sockets import SocketValue
 from run_graph.graph.workflow import own_copy
 from run_graph.runtime.engine.plan import Plan, Step
 from run_graph.runtime.engine.policy import Affinity, ReadyNodes
+from run_graph.runtime.engine.protocol import HasRoom
 
 Lookup = Callable[[str, Node], Outputs | None]
-HasRoom = Callable[[Iterable[Any]], bool]
 
 
 class RunState:
-    """See the module's text.
+    """The state of one run; the module's docstring explains its parts.
 
-    ``lookup`` finds the result of an earlier run by a node's key, or None. ``has_room`` tells whether a node
-    with these input values can compute without a model having to leave memory.
+    Parameters
+    ----------
+    plan : Plan
+    lookup : callable
+        Finds the result of an earlier run by a node's key, or None.
+    has_room : callable, optional
+        See :data:`runtime.engine.protocol.HasRoom`. Default: memory holds one model at a time.
     """
 
     def __init__(self, plan: Plan, lookup: Lookup, has_room: HasRoom = lambda values: False) -> None:
@@ -53,17 +95,17 @@ class RunState:
         self.ready = ReadyNodes()
         self.values: dict[str, Outputs] = {}
         self.targets = dict.fromkeys([plan.steps[target].node_id for target in plan.targets])
-        self._running: dict[str, dict[str, Any]] = {}  # the inputs of the nodes that run
+        self._running: dict[str, dict[str, Any]] = {}  # the inputs of running nodes
         self._dependents: defaultdict[str, list[str]] = defaultdict(list)
-        self._asked: defaultdict[str, list[Link]] = defaultdict(list)  # the lazy inputs that nodes asked for
+        self._asked: defaultdict[str, list[Link]] = defaultdict(list)  # lazy inputs that nodes asked for
 
     @cached_property
-    def readers(self) -> dict[str, int]:  # of no use where everything is found
+    def readers(self) -> dict[str, int]:  # not needed if everything is found
         sources = [link.node_id for step in self.plan.by_key.values() for link in step.links.values()]
         return dict(Counter(sources))
 
     def demand(self, ids: Iterable[str]) -> dict[str, Outputs]:
-        """See to it that these nodes, and what they need, become ready. Returns what lookup found."""
+        """Demand these nodes and everything that they need. Returns the results that lookup found."""
         steps, demanded, lookup = self.steps, self.demanded, self.lookup
         found: dict[str, Outputs] = {}
         pending = list(ids)
@@ -78,13 +120,13 @@ class RunState:
                 pending += self._block(step, step.eager.values())
             else:
                 self.values[node_id] = found[node_id] = held
-        if self.waiting or self.ready:  # otherwise the run is over, and nobody will read anything
+        if self.waiting or self.ready:  # otherwise the run is over, and nothing will be read
             for node_id in found:
-                self._settle(steps[node_id])
+                self._wake_dependents(steps[node_id])
         return found
 
     def demand_lazy(self, node_id: str, names: Iterable[str]) -> dict[str, Outputs]:
-        """Let a node that was ready wait for some of its lazy inputs. Returns what lookup found."""
+        """Let a ready node wait for some of its lazy inputs. Returns the results that lookup found."""
         step = self.steps[node_id]
         links = [step.lazy[name] for name in names]
         self._asked[node_id] += links
@@ -92,7 +134,7 @@ class RunState:
         return self.demand(self._block(step, links))
 
     def next_ready(self) -> tuple[Step, dict[str, Any]]:
-        """Take the node that runs next, with the values of its links as far as they are known."""
+        """Take the node that runs next, and the values of its links as far as they are known."""
         node_id = self.ready.pop(self._has_room_for, self._awaited)
         step = self.steps[node_id]
         self._running[node_id] = inputs = self._known_inputs(step)
@@ -116,20 +158,20 @@ class RunState:
         return awaited
 
     def pending_values(self) -> Iterator[Any]:
-        """The values, as far as they are known, that demanded nodes without a result will read."""
+        """The known values that demanded nodes without a result will read."""
         for node_id in (*self.waiting, *self.ready.models()):
             yield from self._known_inputs(self.steps[node_id]).values()
         for inputs in self._running.values():
             yield from inputs.values()
 
     def finish(self, step: Step, outputs: Outputs) -> None:
-        """Take a node's result, wake those that wait for it, free what nobody reads any more."""
+        """Take a node's result, wake the nodes that wait for it, free what will not be read again."""
         self.values[step.node_id] = outputs
         del self._running[step.node_id]
-        self._settle(step)
+        self._wake_dependents(step)
 
     def _block(self, step: Step, links: Iterable[Link]) -> list[str]:
-        """Let a node wait for links without values, which it returns; ready at once if there are none."""
+        """Let a node wait for its links without values. Returns their sources; none means it is ready."""
         missing = self._missing(links)
         for source in missing:
             self._dependents[source].append(step.node_id)
@@ -140,7 +182,7 @@ class RunState:
         return missing
 
     def _missing(self, links: Iterable[Link]) -> list[str]:
-        """The sources without values; one that several links name as often."""
+        """The sources without values, once for each link that names them."""
         return [link.node_id for link in links if link.node_id not in self.values]
 
     def _make_ready(self, step: Step) -> None:
@@ -159,29 +201,29 @@ class RunState:
     def _known_inputs(self, step: Step) -> dict[str, Any]:
         known: dict[str, Any] = {}
         for name, value in self._known(step):
-            # What a node does to a list or an object must not reach the cache.
+            # Changes that a node makes to a list or a dict must not reach the cache.
             known[name] = own_copy(value) if isinstance(value, (list, dict)) else value
         return known
 
     def _known(self, step: Step) -> Iterator[tuple[str, Any]]:
-        """The linked inputs whose values are known, as the cache holds those."""
+        """The linked inputs whose values are known, and the values themselves, uncopied."""
         for name, link in step.links.items():
             outputs = self.values.get(link.node_id)
             if outputs is not None:
                 yield name, outputs.__dict__[_output_name(type(outputs), link.slot)]
 
-    def _settle(self, step: Step) -> None:
+    def _wake_dependents(self, step: Step) -> None:
         for dependent in self._dependents.pop(step.node_id, ()):
             missing = self.waiting[dependent] = self.waiting[dependent] - 1
             if not missing:
                 del self.waiting[dependent]
                 self._make_ready(self.steps[dependent])
-        self._give_up_inputs(step)
+        self._release_inputs(step)
 
-    def _give_up_inputs(self, step: Step) -> None:
-        givers = [step]
-        for giver in givers:  # grows while it is walked
-            for link in giver.links.values():
+    def _release_inputs(self, step: Step) -> None:
+        releasing = [step]
+        for reader in releasing:  # grows while it is walked
+            for link in reader.links.values():
                 source = link.node_id
                 readers = self.readers[source] = self.readers[source] - 1
                 if readers or source in self.targets:
@@ -189,7 +231,7 @@ class RunState:
                 if source in self.values:
                     del self.values[source]
                 elif source not in self.demanded:  # only an untaken branch read it
-                    givers.append(self.steps[source])
+                    releasing.append(self.steps[source])
 
 
 _position = attrgetter("position")

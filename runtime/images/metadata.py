@@ -1,10 +1,14 @@
-"""What a saved picture tells of itself; :mod:`runtime.formats.picture` reads it back."""
+"""What a saved picture says about itself; :mod:`runtime.formats.picture` reads it back.
+
+Three words for it: a *generation* is how one value was made and travels with the value; *provenance* is what
+a run says about itself (graph, versions, seconds); *metadata* is both of them in a file.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +17,16 @@ from run_graph.runtime.values import Image
 
 Settings = dict[str, Any]
 
+NOT_IN_SETTINGS = "not_in_settings"
+"""The key of what a picture's settings cannot express, in words."""
+
 
 def picture_metadata(
-    image: Image, provenance: Mapping[str, Any], folder: Path, index: int = 0
+    image: Image,
+    provenance: Mapping[str, Any],
+    folder: Path,
+    index: int = 0,
+    not_in_settings: Sequence[str] = (),
 ) -> dict[str, Settings]:
     """The two documents that go into a PNG.
 
@@ -26,10 +37,12 @@ def picture_metadata(
     provenance : mapping
         What :meth:`graph.Context.provenance` says of the run.
     folder : Path
-        Where the file will lie. Input folders are written relative to it, so that a project can be moved
-        as a whole, and the file tells little about the rest of the disk.
+        The folder of the file. Input folders are written relative to it, so that a project can be moved
+        as a whole, and the file reveals little about the rest of the disk.
     index : int
-        Which picture of the batch: each tells its own seed.
+        Which picture of the batch: each records its own seed.
+    not_in_settings : sequence of str
+        What of the graph the settings cannot express; recorded, so that a run from them alone is refused.
 
     Returns
     -------
@@ -38,7 +51,11 @@ def picture_metadata(
         where mflux has one (seed, steps, guidance, redux_image_paths, ...), tokens per reference,
         versions, seconds of each finished stage, and the input folders.
     """
-    settings: Settings = {} if image.generation is None else _generation(image.generation.of_picture(index))
+    settings: Settings = (
+        {} if image.generation is None else generation_settings(image.generation.of_picture(index))
+    )
+    if not_in_settings:
+        settings[NOT_IN_SETTINGS] = list(not_in_settings)
     settings["versions"] = provenance["versions"]
     settings["seconds"] = provenance["seconds"]
     settings["input_directories"] = [_relative(place, folder) for place in provenance["input_directories"]]
@@ -50,22 +67,19 @@ def as_text(documents: Mapping[str, Settings]) -> dict[str, str]:
     return {keyword: json.dumps(document) for keyword, document in documents.items()}
 
 
-def _generation(generation: Generation) -> Settings:
+def generation_settings(generation: Generation) -> Settings:
+    """How a picture was made, under mflux's names where mflux has one."""
     references = generation.references
     return {
         "prompt": generation.prompt,
-        "seed": generation.seed,
-        "steps": generation.steps,
-        "guidance": generation.guidance,
-        "width": generation.width,
-        "height": generation.height,
+        **generation.parameters,
         "model": generation.model,
         "base_model": generation.base_model,
         "quantize": generation.quantize,
         "lora_paths": list(generation.lora_paths),
         "lora_scales": list(generation.lora_scales),
-        "step_reuse": generation.step_reuse,
         "redux_model": _common([reference.redux_model for reference in references]),
+        "redux_quantize": _common([reference.redux_quantize or "none" for reference in references]),
         "redux_mode": _common([_mode(reference.mode, reference.factor) for reference in references]),
         "interpolation_mode": _common([reference.interpolation for reference in references]),
         "redux_fit": _common([reference.fit for reference in references]),
@@ -80,7 +94,7 @@ def _mode(mode: str | None, factor: float | None) -> str | None:
     return mode if factor is None else f"factor {factor:g}"
 
 
-def _common(values: list[str | None]) -> Any:
+def _common(values: Sequence[Any]) -> Any:
     """One value if all references share it (mflux's form), else one for each reference."""
     if not values:
         return None
@@ -88,7 +102,7 @@ def _common(values: list[str | None]) -> Any:
 
 
 def _relative(folder: str, start: Path) -> str:
-    """The way from ``start`` to ``folder``; real paths, since ``..`` behind a link leads elsewhere."""
+    """The path from ``start`` to ``folder``; of real paths, since ``..`` after a link leads elsewhere."""
     try:
         return os.path.relpath(os.path.realpath(folder), os.path.realpath(start))
     except ValueError:  # another drive on Windows

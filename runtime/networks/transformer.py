@@ -9,8 +9,9 @@ keep separate weights for the text side and the image side and attend over both;
 sequence [text | image]. Every feed-forward uses the tanh GELU, as both references do.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import mlx.core as mx
@@ -18,12 +19,11 @@ import mlx.core as mx
 from run_graph.runtime.errors import CheckpointError
 from run_graph.runtime.networks.attention import attend, split_heads
 from run_graph.runtime.networks.elementwise import fused, gated_add, gelu_tanh, modulate
-from run_graph.runtime.networks.modulation import Modulation, embed, modulate_blocks, sinusoids
+from run_graph.runtime.networks.modulation import Modulation, Modulations, embed, sinusoids
 from run_graph.runtime.networks.rope import positions, rotate, rotations
 
 NORM_EPS = 1e-6
 DEFAULT_AXES = (16, 56, 56)
-LEVELS_AT_ONCE = 16  # Steps whose modulation is computed together: 34 MB for FLUX.1 in bfloat16.
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class FluxTransformer:
         self.dtype: mx.Dtype = module.transformer_blocks[0].attn.norm_q.weight.dtype
         embedder = module.time_text_embed.guidance_embedder
         self.guided: bool = embedder is not None and bool(config.get("guidance_embeds", True))
-        self._run = fused(self._run_blocks, shapeless=False)
+        # A function of the module alone: in a reference cycle weights would stay until the collector runs.
+        self._run = fused(partial(_run_blocks, module), shapeless=False)
 
     def prepare(
         self,
@@ -113,26 +114,16 @@ class FluxTransformer:
             attention_bias=None if attention_bias is None else attention_bias.astype(self.dtype),
         )
 
-    def modulations(
-        self, prepared: Prepared, sigmas: Sequence[float], start: int = 0
-    ) -> Iterator[Modulation]:
-        """What each noise level from `sigmas[start]` on (0 to 1) says to the blocks.
-
-        Computed for several levels at a time, in portions that do not depend on `start`: a loop that goes
-        on from the middle gets the very same vectors.
-        """
-        for first in range(start - start % LEVELS_AT_ONCE, len(sigmas), LEVELS_AT_ONCE):
-            levels = sigmas[first : first + LEVELS_AT_ONCE]
-            noise = embed(self.module.time_text_embed.timestep_embedder, sinusoids(levels, self.dtype))
-            together = modulate_blocks(self.module, prepared.embedding + noise[:, None])
-            yield from (together.at(index) for index in range(max(start - first, 0), len(levels)))
+    def modulations(self, prepared: Prepared, sigmas: Sequence[float]) -> Modulations:
+        """What each of these noise levels (0 to 1) says to the blocks, computed as they are asked for."""
+        return Modulations(self.module, prepared.embedding, sigmas, self.dtype)
 
     def velocity(self, latents: mx.array, sigma: float, prepared: Prepared) -> mx.array:
         """Velocity of packed latents (B, h * w, 64) at noise level `sigma` (0 to 1).
 
         Returns (B, h * w, 64) in the model's dtype. For many steps, `modulations` and `step` cost less.
         """
-        return self.step(latents, next(self.modulations(prepared, [sigma])), prepared)
+        return self.step(latents, self.modulations(prepared, [sigma]).at(sigma), prepared)
 
     def step(self, latents: mx.array, modulation: Modulation, prepared: Prepared) -> mx.array:
         """`velocity` at the noise level that the modulation was made of.
@@ -162,24 +153,6 @@ class FluxTransformer:
         shift, scale, *_ = mx.split(modulation.joint[0][0], 6, axis=-1)
         return modulate(_norm(image), shift, scale)
 
-    def _run_blocks(
-        self,
-        image: mx.array,
-        text: mx.array,
-        modulation: tuple[Any, ...],
-        cos: mx.array,
-        sin: mx.array,
-        bias: mx.array | None,
-    ) -> mx.array:
-        joint, single, _ = modulation  # A compiled function gets plain tuples.
-        turn = _Turn(cos, sin, bias)
-        for block, (image_vectors, text_vectors) in zip(self.module.transformer_blocks, joint, strict=True):
-            text, image = _joint_block(block, text, image, text_vectors, image_vectors, turn)
-        sequence = mx.concatenate([text, image], axis=1)
-        for block, vectors in zip(self.module.single_transformer_blocks, single, strict=True):
-            sequence = _single_block(block, sequence, vectors, turn)
-        return sequence[:, text.shape[1] :]
-
 
 class _Turn(NamedTuple):
     """Rotations of queries and keys, and what is added to their logits; see `Prepared`."""
@@ -187,6 +160,25 @@ class _Turn(NamedTuple):
     cos: mx.array
     sin: mx.array
     bias: mx.array | None
+
+
+def _run_blocks(
+    module: Any,
+    image: mx.array,
+    text: mx.array,
+    modulation: tuple[Any, ...],
+    cos: mx.array,
+    sin: mx.array,
+    bias: mx.array | None,
+) -> mx.array:
+    joint, single, _ = modulation  # A compiled function gets plain tuples.
+    turn = _Turn(cos, sin, bias)
+    for block, (image_vectors, text_vectors) in zip(module.transformer_blocks, joint, strict=True):
+        text, image = _joint_block(block, text, image, text_vectors, image_vectors, turn)
+    sequence = mx.concatenate([text, image], axis=1)
+    for block, vectors in zip(module.single_transformer_blocks, single, strict=True):
+        sequence = _single_block(block, sequence, vectors, turn)
+    return sequence[:, text.shape[1] :]
 
 
 def _check_axes(axes: tuple[int, ...], head_width: int) -> None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import mlx.core as mx
 
 from run_graph.runtime.networks.transformer import FluxTransformer, Prepared
-from run_graph.runtime.sampling.noise import initial_noise
-from run_graph.runtime.sampling.samplers import Point, denoise
+from run_graph.runtime.sampling.loop import denoise
+from run_graph.runtime.sampling.noise import added_noise, initial_noise
+from run_graph.runtime.sampling.samplers import State
 
 # Numbers that a block holds at its peak, per token and channel of the width: the single block's queries,
 # keys and values, its four times wider feed-forward before and after GELU, and both side by side.
@@ -19,24 +20,30 @@ PEAK_PER_CHANNEL = 24
 
 @dataclass(frozen=True)
 class Sampling:
-    """How far a batch is. All that is needed to go on from there and come to the same bits.
+    """How far a batch is. All that is needed to go on from there to the same bits.
 
     Attributes
     ----------
     latents
-        (batch, h * w, 64) float32: of finished pictures, of those under way, and the noise of the rest.
+        (batch, tokens, 64) float32: of finished pictures, of those under way, and the noise of the rest.
+    seed
+        Of the first picture, 0 to 2**64 - 1; the others' follow it and wrap around.
     at_once
         Pictures a pass.
     finished
         Number of finished pictures, the first of the batch.
     step
-        Number of steps that the pictures under way have behind them.
+        Number of finished steps of the pictures under way.
+    history
+        What the sampler remembers of them, (arrays, pictures under way, tokens, 64); None for nothing.
     """
 
     latents: mx.array
+    seed: int
     at_once: int
     finished: int = 0
     step: int = 0
+    history: mx.array | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -44,8 +51,13 @@ class Sampling:
 
     @property
     def under_way(self) -> mx.array:
-        """Packed latents of the pass that comes next or is under way, (at most at_once, h * w, 64)."""
+        """Packed latents of the pass that comes next or is under way, (at most at_once, tokens, 64)."""
         return self.latents[self.finished : self.finished + self.at_once]
+
+    @property
+    def state(self) -> State:
+        """Where the pass under way is."""
+        return State(self.step, self.under_way, () if self.history is None else tuple(self.history))
 
     @property
     def passes(self) -> int:
@@ -53,35 +65,42 @@ class Sampling:
         return -(-self.latents.shape[0] // self.at_once)
 
     def steps_done(self, steps: int) -> int:
-        """Steps that lie behind, of all passes, if a pass takes `steps`."""
+        """Finished steps of all passes, if a pass takes `steps`."""
         return steps * -(-self.finished // self.at_once) + self.step
 
-    def at(self, point: Point) -> "Sampling":
-        """With the pictures under way at that point."""
-        return replace(self, latents=self._with(point.latents), step=point.step)
+    def noise(self, draw: int) -> mx.array:
+        """What a sampler adds to the pictures under way, each picture's from its own seed."""
+        count, tokens, _ = self.under_way.shape
+        seeds = ((self.seed + self.finished + index) % 2**64 for index in range(count))
+        return mx.concatenate([added_noise(seed, draw, tokens) for seed in seeds])
+
+    def at(self, state: State) -> "Sampling":
+        """With the pictures under way in that state."""
+        history = mx.stack(list(state.history)) if state.history else None
+        return replace(self, latents=self._with(state.latents), step=state.step, history=history)
 
     def with_pass(self, latents: mx.array) -> "Sampling":
         """With the pictures under way finished as these latents."""
         finished = self.finished + latents.shape[0]
-        return replace(self, latents=self._with(latents), finished=finished, step=0)
+        return replace(self, latents=self._with(latents), finished=finished, step=0, history=None)
 
     def _with(self, under_way: mx.array) -> mx.array:
-        behind = self.latents[self.finished + under_way.shape[0] :]
-        return mx.concatenate([self.latents[: self.finished], under_way, behind])
+        rest = self.latents[self.finished + under_way.shape[0] :]
+        return mx.concatenate([self.latents[: self.finished], under_way, rest])
 
 
 @dataclass(frozen=True)
-class Advance:
-    """One step done in one of the passes.
+class Progress:
+    """One finished step of one of the passes.
 
     Attributes
     ----------
     done, total
-        Steps done, and of all passes.
+        Finished steps, and all steps, of all passes.
     latents
-        Packed latents of the pictures under way, (at most at_once, h * w, 64).
+        Packed latents of the pictures under way, (at most at_once, tokens, 64).
     sampling
-        Where sampling may go on if it is broken off here; after the last step, the finished batch.
+        Where an interrupted batch may go on after this step; after the last step, the finished batch.
     """
 
     done: int
@@ -91,10 +110,10 @@ class Advance:
 
 
 def begin(seed: int, batch_size: int, width: int, height: int, at_once: int) -> Sampling:
-    """The noise of `batch_size` seeds from `seed` on, which begin anew behind 2**64 - 1."""
+    """The noise of `batch_size` seeds from `seed` on, which wrap around after 2**64 - 1."""
     seeds = [(seed + index) % 2**64 for index in range(batch_size)]
     noise = mx.concatenate([initial_noise(each, width, height) for each in seeds])
-    return Sampling(noise, at_once)
+    return Sampling(noise, seed, at_once)
 
 
 def sample(
@@ -102,8 +121,9 @@ def sample(
     prepared: Prepared,
     sampling: Sampling,
     sigmas: Sequence[float],
+    sampler: str = "euler",
     step_reuse: float = 0.0,
-) -> Iterator[Advance]:
+) -> Iterator[Progress]:
     """Sample what is not finished yet: yield after each step.
 
     The caller evaluates the latents yielded, which is where it reports progress, saves or stops.
@@ -113,10 +133,10 @@ def sample(
     total = steps * sampling.passes
     while not sampling.is_finished:
         begun = sampling
-        behind = begun.steps_done(steps) - begun.step
-        for step in denoise(transformer, prepared, begun.under_way, sigmas, begun.step, step_reuse):
-            sampling = begun.at(step.restart) if step.number < steps else begun.with_pass(step.latents)
-            yield Advance(behind + step.number, total, step.latents, sampling)
+        earlier = begun.steps_done(steps) - begun.step
+        for step in denoise(transformer, prepared, begun.state, sigmas, begun.noise, sampler, step_reuse):
+            sampling = begun.at(step.resume) if step.number < steps else begun.with_pass(step.latents)
+            yield Progress(earlier + step.number, total, step.latents, sampling)
 
 
 def pictures_at_once(batch_size: int, spare_bytes: int, tokens: int, width: int, itemsize: int) -> int:

@@ -1,10 +1,10 @@
-"""Skip the network at steps whose input has hardly changed: TeaCache (Liu et al., arXiv 2411.19108).
+"""Skip the network where its input has hardly changed: TeaCache (Liu et al., arXiv 2411.19108).
 
-What the blocks do to the image tokens changes little between some neighbouring steps. How much is told by
-what the first block's attention sees, which costs next to nothing: the relative L1 distance between two
-steps' inputs, put through a polynomial that was fitted to FLUX.1-dev so that it predicts the distance
-between the outputs. The predictions are added up; while the sum is below the threshold, what the blocks
-did at the last step that ran them is added again.
+What the blocks do to the image tokens changes little between some neighbouring evaluations. How much it
+changes can be predicted from the input of the first block's attention, which costs next to nothing: the
+relative L1 distance between two successive inputs, put through a polynomial that was fitted to FLUX.1-dev so
+that it predicts the distance between the outputs. The predictions are added up; while the sum is below the
+threshold, the change that the blocks made when they last ran is added again.
 """
 
 import mlx.core as mx
@@ -18,11 +18,11 @@ FLUX_POLYNOMIAL = (4.98651651e02, -2.83781631e02, 5.58554382e01, -3.82021401e00,
 
 
 class StepReuse:
-    """One picture's steps, of which some are reused.
+    """The evaluations of one sampling, some of which reuse an earlier one.
 
-    The first step and the last always run the network. After a step that did, nothing is remembered but
-    what that step's latents give again. A loop that is begun at such a step therefore goes on as the
-    unbroken one did.
+    The first evaluation and those of the last step always run the network. After one that ran it, all that
+    is remembered follows from that evaluation's latents. A loop that begins there therefore continues as
+    the uninterrupted one did.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ class StepReuse:
         self._transformer = transformer
         self._prepared = prepared
         self._threshold = threshold
-        self._distance = 0.0  # Predicted, since the last step that ran the network.
-        self._input: mx.array | None = None  # The first block's at the step before.
+        self._distance = 0.0  # Predicted, since the network last ran.
+        self._input: mx.array | None = None  # The first block's, at the evaluation before.
         self._change: mx.array | None = None  # Of the image tokens through the blocks, when they last ran.
 
     def step(self, latents: mx.array, modulation: Modulation, is_last: bool) -> tuple[mx.array, bool]:

@@ -1,8 +1,8 @@
 """Many variants of a workflow as one workflow.
 
-An input is swept over several values. Each node that a swept input bears on is copied once for each
+An input is swept over several values. Each node that a swept input affects is copied once for each
 combination of values that makes a difference to it; every other node stays as it is and is shared. One run
-of the result therefore does what is common to all variants once, and loads each model once.
+of the result therefore does all shared work once, and loads each model once.
 
 >>> axes = [Axis("smaller", "mode", ("low", "high")), Axis("sample", "seed", (1, 2))]
 >>> sweep = expand(workflow, axes, registry)
@@ -27,14 +27,14 @@ from run_graph.graph.registry import Registry
 from run_graph.graph.workflow import NodeSpec, Workflow
 from run_graph.runtime.sweep.labels import input_names, slugs, value_label
 
-PREFIX_INPUT = "filename_prefix"  # by ComfyUI's convention, where an output node states its files' name
+PREFIX_INPUT = "filename_prefix"  # ComfyUI's convention for the input that names an output node's files
 
 Choice = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Axis:
-    """An input and the values that it takes.
+    """An input and the values to sweep it over.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Axis:
     values : tuple
         JSON values or links, one for each position.
     labels : tuple of str
-        How each value is shown. Default: as :func:`runtime.sweep.labels.value_label` writes it.
+        How each value is shown. Default: :func:`runtime.sweep.labels.value_label`.
     """
 
     node_id: str
@@ -57,7 +57,7 @@ class Axis:
 
     @property
     def place(self) -> str:
-        """``node.input``, as the command line names it."""
+        """``node.input``, as on the command line."""
         return f"{self.node_id}.{self.input}"
 
     def first_like(self, position: int) -> int:
@@ -69,7 +69,8 @@ class Axis:
 class Variant:
     """One combination of values.
 
-    ``choice`` is the position on each axis; ``label`` such as ``mode-low_seed-2``, "" without axes.
+    ``choice`` is the position on each axis; ``label`` is a text such as ``mode-low_seed-2``, or "" without
+    axes.
     """
 
     choice: Choice
@@ -91,7 +92,7 @@ class Sweep:
     copies : mapping
         For each node of the original workflow its id in each variant.
     originals : mapping
-        For each node of the expanded workflow the original's id.
+        For each node of the expanded workflow the id of the original node.
     """
 
     workflow: Workflow
@@ -106,24 +107,25 @@ class Sweep:
         object.__setattr__(self, "originals", originals)
 
     def targets(self, node_ids: Iterable[str]) -> list[str]:
-        """All copies of these nodes; an unknown id stays, for validation to report."""
+        """All copies of these nodes; an unknown id is kept, so that validation reports it."""
         copies = itertools.chain.from_iterable(self.copies.get(node_id, (node_id,)) for node_id in node_ids)
         return list(dict.fromkeys(copies))
 
 
 def expand(workflow: Workflow, axes: Sequence[Axis], registry: Registry, *, zipped: bool = False) -> Sweep:
-    """Copy what the swept inputs bear on.
+    """Copy the nodes that the swept inputs affect.
 
     Parameters
     ----------
     workflow : Workflow
         Need not be valid, but must have the nodes that the axes name.
     axes : sequence of Axis
-        Without any there is one variant, the workflow itself.
+        Without axes there is one variant, the workflow itself.
     registry : Registry
-        Tells output nodes, whose ``filename_prefix`` gets the variant's label, so that files are told apart.
+        Says which nodes are output nodes: their ``filename_prefix`` gets the variant's label, so that the
+        variants' files have different names.
     zipped : bool
-        Pair the values of all axes (equal in number) instead of combining each with each.
+        Pair the values of all axes, which have equally many, instead of combining each with each.
     """
     choices = _choices(axes, zipped)
     naming = _Naming(workflow, axes)
@@ -140,7 +142,7 @@ def expand(workflow: Workflow, axes: Sequence[Axis], registry: Registry, *, zipp
 
 
 def same_value(one: Any, other: Any) -> bool:
-    """Whether two swept values are the same JSON value (1, 1.0 and true are three), or the same link."""
+    """Whether two swept values are the same link or JSON value (1, 1.0 and true are all different)."""
     return _canonical(one) == _canonical(other)
 
 
@@ -156,7 +158,7 @@ def _choices(axes: Sequence[Axis], zipped: bool) -> list[Choice]:
 
 
 class _Naming:
-    """Which axes bear on which nodes, and what the copies are called."""
+    """Which axes affect which nodes, and what the copies are called."""
 
     def __init__(self, workflow: Workflow, axes: Sequence[Axis]) -> None:
         self.axes = axes
@@ -164,7 +166,7 @@ class _Naming:
         self.slugs = [slugs(axis.labels) for axis in axes]
         self.reach = _reach(workflow, axes)
         self._mark = "@"
-        while any(self._mark in node_id for node_id in workflow.nodes):  # a workflow expanded before
+        while any(self._mark in node_id for node_id in workflow.nodes):  # a workflow that was expanded before
             self._mark += "@"
 
     def copy_id(self, node_id: str, choice: Choice) -> str:
@@ -176,7 +178,7 @@ class _Naming:
 
 
 def _reach(workflow: Workflow, axes: Sequence[Axis]) -> dict[str, list[int]]:
-    """For each node the axes that bear on it, judged by all links that any variant has."""
+    """For each node the axes that affect it, following every link that any variant has."""
     readers: defaultdict[str, set[str]] = defaultdict(set)
     for node_id, spec in workflow.nodes.items():
         for source in spec.upstream:
@@ -207,16 +209,18 @@ def _copy(node_id: str, spec: NodeSpec, choice: Choice, naming: _Naming, registr
     own = [position for position, axis in enumerate(naming.axes) if axis.node_id == node_id]
     for position in own:
         inputs[naming.axes[position].input] = naming.axes[position].values[choice[position]]
-    told = [i for i in naming.reach.get(node_id, ()) if i not in own or naming.axes[i].input != PREFIX_INPUT]
+    labelled = [
+        i for i in naming.reach.get(node_id, ()) if i not in own or naming.axes[i].input != PREFIX_INPUT
+    ]
     prefix = _prefix(spec.class_type, inputs, registry)
-    if told and prefix is not None:
-        inputs[PREFIX_INPUT] = f"{prefix}_{naming.label(choice, told)}"
+    if labelled and prefix is not None:
+        inputs[PREFIX_INPUT] = f"{prefix}_{naming.label(choice, labelled)}"
     copied = NodeSpec(spec.class_type, inputs, spec.title)
     return copied.relinked(lambda source: naming.copy_id(source, choice))
 
 
 def _prefix(class_type: str, inputs: Mapping[str, Any], registry: Registry) -> str | None:
-    """The file name prefix that an output node states or has by default; None if it has none to alter."""
+    """An output node's file name prefix, given or default; None if there is no text to append to."""
     node_class = registry.get(class_type)
     if node_class is None or not node_class.is_output or PREFIX_INPUT not in inputs_of(node_class):
         return None

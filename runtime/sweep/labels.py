@@ -1,4 +1,4 @@
-"""Short names for a sweep's values: to be read on a contact sheet, and to stand in ids and file names."""
+"""Short names for a sweep's values: for contact sheets, ids and file names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from run_graph.graph.links import Link
 
-MAXIMUM_SLUG_BYTES = 24  # several of them, and the prefix, have to fit in a file name of 255 bytes
+MAXIMUM_SLUG_BYTES = 24  # several of them and the prefix must fit in a file name of 255 bytes
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
 _UNFIT_FOR_NAMES = re.compile(r"[^\w.]+")
@@ -26,15 +26,15 @@ def value_label(value: Any) -> str:
 
 
 def input_names(places: Sequence[tuple[str, str]]) -> list[str]:
-    """Names for inputs given as (node id, input): the input's own, or ``node.input`` where two share it."""
+    """Names for inputs given as (node id, input): the input's own, or ``node.input`` if two share it."""
     count = Counter(name for _, name in places)
     return [name if count[name] == 1 else f"{node_id}.{name}" for node_id, name in places]
 
 
 def slugs(labels: Iterable[str]) -> list[str]:
-    """One name for each label, all different, of letters, digits, ``.``, ``-`` and ``_`` only.
+    """One name for each label, all different, made of letters, digits, ``.``, ``-`` and ``_``.
 
-    A label is cut to 24 bytes; where that makes two alike, the later one gets its position.
+    A label is cut to 24 bytes; if that makes two equal, the position is appended to the later one.
     """
     found: list[str] = []
     for position, label in enumerate(labels, start=1):

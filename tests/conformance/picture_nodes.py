@@ -1,4 +1,4 @@
-"""Nodes that stand in for those of ComfyUI's own execution tests."""
+"""Nodes that correspond to those of ComfyUI's own execution tests."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -36,7 +36,7 @@ class GreyMask(Mask):
 
 
 class StubImage(Node):
-    """A picture of one kind."""
+    """A picture described by a word and a size."""
 
     content: str = "BLACK"
     size: int = 512
@@ -119,7 +119,7 @@ class CustomValidation(Node):
 
 
 class CustomIsChanged(Node):
-    """Passes a picture on; on request it counts as changed at every run."""
+    """Returns its picture; if asked to, it counts as changed at every run."""
 
     image: Image
     should_change: bool = False
@@ -138,7 +138,7 @@ CustomIsChanged_calls: list[int] = []
 
 
 class FingerprintSees(Node):
-    """Notes what its fingerprint is told of a linked and of a literal input."""
+    """Records what its fingerprint method sees of a linked and of a literal input."""
 
     image: Image
     value: float

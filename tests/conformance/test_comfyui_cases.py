@@ -1,7 +1,7 @@
 """ComfyUI's behaviour, from its tests/execution/test_execution.py and validate_node_input_test.py.
 
-Only facts about behaviour come from there; each test names the case. Left out is what this engine does
-not have: lists that run a node once per item, nodes that expand into graphs, execution blockers,
+Only facts about behaviour come from there; each test names the case. Cases are left out if this engine does
+not have the feature: lists that run a node once per item, nodes that expand into graphs, execution blockers,
 asynchronous nodes and undeclared inputs.
 """
 
@@ -48,7 +48,7 @@ def saved(result: Any, node_id: str = "save") -> str:
 
 
 def test_lazy_input() -> None:
-    """test_lazy_input: of two pictures only the one that the mask lets through is made."""
+    """test_lazy_input: of two pictures only the one that the mask shows is computed."""
     engine = Engine(REGISTRY)
     assert saved(engine.run(mix(0.0))) == "BLACK512"
     assert set(engine.ran) == {"input1", "mask", "mix", "save"}
@@ -65,7 +65,7 @@ def test_full_cache(cached: bool) -> None:
 
 @pytest.mark.parametrize("cached", [True, False])
 def test_partial_cache(cached: bool) -> None:
-    """test_partial_cache: after a change of the mask the pictures are not made again."""
+    """test_partial_cache: after a change of the mask the pictures are not computed again."""
     engine = Engine(REGISTRY, None if cached else NoCache())
     engine.run(mix(0.5))
     engine.run(mix(0.4))
@@ -88,7 +88,7 @@ def validation(input1: Any, input2: Any = 3.0, **more: Any) -> list[Any]:
 
 @pytest.mark.parametrize(("value", "faulty"), [(5, True), ("foo", True), (2.0, False)])
 def test_validation_error_literal(value: Any, faulty: bool) -> None:
-    """test_validation_error_literal: a literal that the node's own check or its type refuses."""
+    """test_validation_error_literal: a literal that fails the node's own check or its type."""
     assert bool(validation(value)) == faulty
 
 
@@ -169,7 +169,7 @@ def test_is_changed_with_outputs() -> None:
 
 
 def test_output_reuse() -> None:
-    """test_output_reuse: two outputs that save the same picture both deliver it."""
+    """test_output_reuse: two outputs that save the same picture both have it as their result."""
     result = Engine(REGISTRY).run(
         workflow(i=(StubImage, {}), a=(SaveImage, {"images": "@i"}), b=(SaveImage, {"images": "@i"}))
     )
@@ -202,7 +202,7 @@ def test_partial_execution(targets: list[str] | None, ran: set[str]) -> None:
 
 
 def test_partial_execution_shared_dependencies() -> None:
-    """test_partial_execution_shared_dependencies: what two outputs share runs once, for either."""
+    """test_partial_execution_shared_dependencies: a node that two outputs share runs once for both."""
     engine = Engine(REGISTRY)
     given = mix(0.5, save2=(SaveImage, {"images": "@mix"}), only2=(CustomIsChanged, {"image": "@mix"}))
     engine.run(given, ["save"])

@@ -1,7 +1,7 @@
 """dask's local scheduler, from its test_local.py, utils_test.py, test_callbacks.py and test_threaded.py.
 
-Only facts about behaviour come from there; each test names the case. Left out is what this engine does
-not have: worker pools, tasks nested in lists, keys that are tuples, and aliases.
+Only facts about behaviour come from there; each test names the case. Cases are left out if this engine does
+not have the feature: worker pools, tasks nested in lists, keys that are tuples, and aliases.
 """
 
 from typing import Any
@@ -49,7 +49,7 @@ def ladder(*, closed: bool) -> Workflow:
 
 
 def test_get_stack_limit() -> None:
-    """test_get_stack_limit: 10,000 deep; a cycle in it is named; what lies outside the cycle still runs."""
+    """test_get_stack_limit: 10,000 deep; a cycle in it is named; nodes outside the cycle still run."""
     assert get(ladder(closed=False), "x10000") == (10_000,)
     with pytest.raises(WorkflowError, match=r"x5000 \(Inc\) -> x5001 \(Inc\) -> x5000 \(Inc\)") as error:
         get(ladder(closed=True), "x10000")
@@ -84,7 +84,7 @@ RAISING = Registry([*REGISTRY.values(), Raise])
 
 
 def test_exceptions_propagate() -> None:
-    """test_exceptions_propagate: with type, text and state of the original."""
+    """test_exceptions_propagate: the original is the cause, with its type, text and state."""
     with pytest.raises(NodeFailed, match="My Exception!") as error:
         Engine(RAISING).run(workflow(x=(Raise, {})), ["x"])
     cause: Any = error.value.__cause__
@@ -92,8 +92,8 @@ def test_exceptions_propagate() -> None:
     assert (cause.a, cause.b) == (1, 2)
 
 
-def test_exceptions_rise_to_the_top_from_the_middle() -> None:
-    """test_exceptions_rise_to_top: what has nothing to do with the failure is not needed for it."""
+def test_exceptions_in_the_middle_end_the_run() -> None:
+    """test_exceptions_rise_to_top: a failed node ends the run, and nodes after it do not run."""
     engine = Engine(RAISING)
     given = workflow(x=(Const, {"value": 1}), y=(Raise, {"x": "@x"}), z=(Inc, {"x": "@y"}))
     with pytest.raises(NodeFailed, match="node 'y'"):
@@ -101,8 +101,8 @@ def test_exceptions_rise_to_the_top_from_the_middle() -> None:
     assert engine.ran == ["x", "y"]
 
 
-def test_only_what_is_needed_runs() -> None:
-    """Culling: a broken node that nobody needs does no harm."""
+def test_only_needed_nodes_run() -> None:
+    """Culling: a broken node that no target needs does no harm."""
     engine = Engine(RAISING)
     given = workflow(x=(Const, {"value": 1}), y=(Inc, {"x": "@x"}), bad=(Raise, {"x": "@x"}))
     assert engine.run(given, ["y"]).outputs("y").value == 2  # type: ignore[attr-defined]
@@ -110,7 +110,7 @@ def test_only_what_is_needed_runs() -> None:
 
 
 def test_ordering() -> None:
-    """test_ordering: equals run in the order of the graph."""
+    """test_ordering: nodes of equal priority run in the order of the graph."""
     nodes: dict[str, Any] = {f"x{i}": (Const, {"value": i}) for i in range(10)}
     engine = Engine(REGISTRY)
     engine.run(workflow(**nodes), list(nodes))
@@ -126,7 +126,7 @@ def test_ordering() -> None:
     ],
 )
 def test_finish_always_called(node: Any, error: Any, status: str) -> None:
-    """test_finish_always_called, test_interrupt: the end is told after success, failure and interrupt."""
+    """test_finish_always_called, test_interrupt: the end is reported after success, failure and interrupt."""
     engine = Engine(RAISING)
     if error is None:
         engine.run(workflow(x=node), ["x"])
@@ -138,7 +138,7 @@ def test_finish_always_called(node: Any, error: Any, status: str) -> None:
 
 
 def test_callback() -> None:
-    """test_callback, test_start_callback: each task's start and end are told, in pairs."""
+    """test_callback, test_start_callback: the start and end of each task are reported in pairs."""
     engine = Engine(REGISTRY)
     engine.run(XYZ, ["z"])
     assert engine.kinds == ["run_started", *["node_started", "node_finished"] * 3, "run_finished"]
@@ -148,7 +148,7 @@ def test_callback() -> None:
     "inputs",
     [{"x": ["x"]}, {"x": ["x", 0, 0]}, {"x": ["gone", 0]}, {"x": ["x", 5]}, {"x": {}}, {"x": None}, {}],
 )
-def test_a_malformed_graph_is_named_not_run(inputs: dict[str, Any]) -> None:
+def test_a_malformed_graph_is_refused(inputs: dict[str, Any]) -> None:
     """Malformed graphs: an error that names the node, before anything runs."""
     engine = Engine(REGISTRY)
     document = {

@@ -1,9 +1,9 @@
 """Hamilton's caching, from its tests/caching/test_integration.py.
 
-Only facts about behaviour come from there; each test names the case. Keys here name inputs (what a result
-is computed from), Hamilton's name results: so its case that a changed node which gives the same result
-leaves its readers cached does not apply, nor do its per-node caching modes, stores and code hashing (the
-counterpart of changed code is the class's ``version``).
+Only facts about behaviour come from there; each test names the case. A key here identifies the inputs of a
+node, Hamilton's identifies a result. Its case in which a changed node with an unchanged result leaves its
+readers cached therefore does not apply. Nor do its caching modes and stores of single nodes, and its code
+hashing: here the counterpart of changed code is the class's ``version``.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ class Number(Outputs):
 
 
 def family(a_version: int = 1, b_fails: bool = False) -> Registry:
-    """Nodes A, B(A) and C(B) as of some state of their code."""
+    """Nodes A, B(A) and C(B), each with a given version of its code."""
 
     class A(Node):
         """A number."""
@@ -58,7 +58,7 @@ def chain(**a: Any) -> Workflow:
 
 
 class Driver:
-    """One result cache behind changing code."""
+    """One result cache used by changing code."""
 
     def __init__(self) -> None:
         self.cache = MemoryCache()
@@ -94,7 +94,7 @@ def test_dependency_code_change_do_recompute() -> None:
     assert driver.execute("C", family()) == (0, ["C"])
 
 
-def test_an_explicit_value_equal_to_the_default_dont_recompute() -> None:
+def test_an_explicit_value_equal_to_the_default_does_not_recompute() -> None:
     """test_override_with_same_value_dont_recompute, for a parameter in place of an override."""
     driver = Driver()
     assert driver.execute("B", family()) == (-1, ["A", "B"])
@@ -103,7 +103,7 @@ def test_an_explicit_value_equal_to_the_default_dont_recompute() -> None:
 
 
 def test_node_that_raises_error() -> None:
-    """test_node_that_raises_error: what was computed before stays, nothing of the failed node does."""
+    """test_node_that_raises_error: earlier results are kept, those of the failed node are not."""
     driver = Driver()
     with pytest.raises(NodeFailed) as error:
         driver.execute("C", family(b_fails=True))
@@ -112,8 +112,8 @@ def test_node_that_raises_error() -> None:
     assert driver.execute("C", family()) == (0, ["B", "C"])
 
 
-def test_a_cached_target_needs_nothing_above_it() -> None:
-    """A result that is held is taken, whether its dependencies are still held or not."""
+def test_a_cached_target_needs_nothing_upstream() -> None:
+    """A cached result is used, whether its dependencies are still cached or not."""
     cache = MemoryCache()
     engine = Engine(family(), cache)
     engine.run(chain(), ["C"])

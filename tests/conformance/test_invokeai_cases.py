@@ -1,7 +1,8 @@
 """InvokeAI's behaviour, from its test_node_graph.py and test_graph_execution_state.py.
 
-Only facts about behaviour come from there; each test names the case. Left out is what this engine does
-not have: iterators and collectors, workflows that call workflows, and graphs that are edited in place.
+Only facts about behaviour come from there; each test names the case. Cases are left out if this engine does
+not have the feature: iterators and collectors, workflows that call workflows, and graphs that are edited
+in place.
 """
 
 import json
@@ -87,7 +88,7 @@ def test_a_node_that_feeds_itself_is_a_cycle() -> None:
     assert codes(workflow(b=(Blur, {"image": "@b"}))) == ["dependency_cycle"]
 
 
-def test_a_long_cycle_is_found_and_the_way_into_it_is_not_part_of_it() -> None:
+def test_a_long_cycle_is_found_without_the_nodes_that_lead_into_it() -> None:
     """test_graph_fails_to_add_edge_with_long_cycle."""
     given = workflow(
         one=(LoadPhoto, {"name": "a"}), two=(Scale, {"image": "@three"}), three=(Blur, {"image": "@two"})
@@ -129,7 +130,7 @@ def test_the_graph_as_a_networkx_graph() -> None:
     assert set(digraph.edges) == {("p", "s")}
 
 
-def test_a_graph_survives_json(tmp_path: Path) -> None:
+def test_a_graph_survives_a_json_round_trip(tmp_path: Path) -> None:
     """test_graph_can_serialize, test_graph_can_deserialize."""
     g = Graph(REGISTRY)
     photo = g.add(LoadPhoto(name="Banana sushi"), id="1")
@@ -157,7 +158,7 @@ def test_the_type_table(produced: str, accepted: str, fits: bool) -> None:
     assert compatible(produced, accepted) is fits
 
 
-def test_floats_accept_ints_and_ints_no_floats_in_a_graph() -> None:
+def test_floats_accept_ints_but_not_the_reverse_in_a_graph() -> None:
     """The same two cases through validation and a run."""
     good = workflow(i=(Const, {"value": 3}), h=(Half, {"x": "@i"}))
     assert codes(good) == []
@@ -193,9 +194,9 @@ def test_nodes_run_in_order_each_once() -> None:
 
 
 def test_a_run_resumes_after_a_round_trip_of_the_graph() -> None:
-    """Graph execution state that is stored and loaded again goes on behind what was finished.
+    """Execution state that is stored and loaded again resumes after the nodes that are finished.
 
-    Here the results are in the cache, so that the workflow alone has to make the trip.
+    Here the results are in the cache, so only the workflow has to be stored and loaded.
     """
     broken = True
 
@@ -235,7 +236,7 @@ def test_the_branch_that_was_not_selected_is_skipped(condition: int, expected: i
     assert not {skipped, f"{skipped}0"} & set(engine.ran)
 
 
-def test_what_both_branches_share_runs_once() -> None:
+def test_a_node_that_both_branches_share_runs_once() -> None:
     """IfInvocation with a shared ancestor that is also used elsewhere."""
     engine = Engine(REGISTRY)
     engine.run(

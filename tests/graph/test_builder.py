@@ -1,4 +1,4 @@
-"""Building a workflow in Python: handles, messages at build time, files, running."""
+"""Building a workflow in Python: handles, errors while building, files, running."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ class Word(Outputs):
 
 
 class Shout(Node):
-    """In capitals; not registered anywhere."""
+    """Convert to capitals. The class is not registered anywhere."""
 
     is_output = True
 
@@ -100,7 +100,7 @@ def test_loading_a_file_with_faults_names_the_file_and_all_faults(tmp_path: Path
     assert {fault.code for fault in error.value.faults} == {"required_input_missing", "value_bigger_than_max"}
 
 
-def test_ids_are_made_from_class_names() -> None:
+def test_default_ids_are_derived_from_class_names() -> None:
     g = Graph(REGISTRY)
     for _ in range(3):
         g.add(LoadPhoto(name="a"))
@@ -114,21 +114,21 @@ def test_an_id_that_is_taken_is_refused() -> None:
         g.add(LoadPhoto(name="b"), id="photo")
 
 
-def test_a_made_id_avoids_given_ones() -> None:
+def test_a_default_id_avoids_ids_that_were_given() -> None:
     g = Graph(REGISTRY)
     g.add(LoadPhoto(name="a"), id="load_photo")
     g.add(LoadPhoto(name="a"))
     assert list(g.workflow.nodes) == ["load_photo", "load_photo_2"]
 
 
-def test_a_wrong_socket_is_refused_where_it_is_written() -> None:
+def test_a_wrong_socket_is_refused_when_the_node_is_added() -> None:
     g = Graph(REGISTRY)
     photo = g.add(LoadPhoto(name="a"), id="photo")
     with pytest.raises(ValueError, match=r"<MASK photo\.mask> cannot feed Blur\.image, which takes IMAGE"):
         g.add(Blur(image=photo.mask))  # type: ignore[arg-type]
 
 
-def test_a_wrong_literal_is_refused_where_it_is_written() -> None:
+def test_a_wrong_literal_is_refused_when_the_node_is_created() -> None:
     with pytest.raises(ValidationError, match="less than or equal to 10"):
         Blur(image=Link("photo"), radius=99)  # type: ignore[arg-type]
 
@@ -181,7 +181,7 @@ def test_running_computes_the_output_nodes() -> None:
     assert result.outputs("save_photo").path == "out:fox.png~2clamp@512"  # type: ignore[attr-defined]
 
 
-def test_targets_are_ids_handles_or_what_add_returned() -> None:
+def test_targets_are_ids_handles_or_outputs_of_add() -> None:
     g = Graph(REGISTRY)
     photo = g.add(LoadPhoto(name="a"))
     blur = g.add(Blur(image=photo.image))
@@ -189,15 +189,15 @@ def test_targets_are_ids_handles_or_what_add_returned() -> None:
         for targets in (target, [target], [target, "load_photo"]):
             assert g.run(targets).value(blur.image).story == "a~1clamp"
     with pytest.raises(
-        TypeError, match="a target is a node id, an output handle or what add returned, not int"
+        TypeError, match="a target is a node id, an output handle or the outputs that add returned, not int"
     ):
         g.run([5])
 
 
-def test_a_value_that_was_no_target_is_explained() -> None:
+def test_asking_for_the_value_of_a_node_that_was_not_a_target_is_explained() -> None:
     g, saved = fox()
     result = g.run(["photo"])
-    with pytest.raises(KeyError, match="'save_photo' was no target of this run; name it in targets"):
+    with pytest.raises(KeyError, match="'save_photo' was not a target of this run; name it in targets"):
         result.value(saved.path)
     with pytest.raises(TypeError, match="value takes an output handle, not str"):
         result.value("path")
@@ -224,7 +224,7 @@ def test_events_and_folders_are_passed_to_the_engine(tmp_path: Path) -> None:
     assert kinds == ["run_started", "node_started", "node_finished", "run_finished"]
 
 
-def test_without_an_engine_the_mend_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_without_an_engine_names_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builder_module, "entry_points", lambda group: [])
     g, _ = fox()
     with pytest.raises(WorkflowError, match=r"no engine is installed\. Install the run-graph package"):

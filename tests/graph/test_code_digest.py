@@ -1,4 +1,4 @@
-"""Results of other code have other keys."""
+"""Results of different code have different keys."""
 
 import sys
 from pathlib import Path
@@ -26,7 +26,7 @@ class Halve(Node):
 
 
 def key(folder: Path, package: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The key of a node of a package in that folder, as a process that imports it now would say."""
+    """The key of a node of a package in that folder, computed in a new process."""
     monkeypatch.syspath_prepend(folder)
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
@@ -44,7 +44,7 @@ def package(folder: Path, helper: str) -> Path:
     return folder
 
 
-def test_any_file_of_the_nodes_package_counts_its_place_does_not(
+def test_the_key_depends_on_every_file_of_the_package_but_not_on_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, copy = package(tmp_path / "1", "x = 1\n"), package(tmp_path / "2", "x = 1\n")
@@ -53,7 +53,7 @@ def test_any_file_of_the_nodes_package_counts_its_place_does_not(
     assert keys[0] == keys[1] != keys[2]
 
 
-def test_a_single_module_is_its_file() -> None:
+def test_the_source_of_a_single_module_is_its_file() -> None:
     assert source_digest(__name__) == source_digest(__name__)
     assert (
         source_digest("run_graph.graph.node")
@@ -62,12 +62,12 @@ def test_a_single_module_is_its_file() -> None:
     )
 
 
-def test_the_links_of_a_checkout_are_followed() -> None:
+def test_symbolic_links_in_a_checkout_are_followed() -> None:
     names = {name for name, _ in _sources("run_graph.nodes")}
     assert {"__init__.py", "flux.py", "redux.py"} <= names
 
 
-def test_code_without_a_file_is_known_in_this_process_only() -> None:
+def test_code_without_a_file_has_a_digest_of_this_process_only() -> None:
     first = source_digest("typed_in_at_a_prompt")
     assert source_digest("typed_in_at_a_prompt") == first
     _digest.cache_clear()

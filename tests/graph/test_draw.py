@@ -57,7 +57,7 @@ def random_workflow(seed: int, count: int = 25, cyclic: bool = False) -> Workflo
 
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("drawn", [TWO_PICTURES, FAULTY, workflow(), random_workflow(1, cyclic=True)])
-def test_every_workflow_can_be_drawn_faults_and_all(suffix: str, drawn: Workflow) -> None:
+def test_every_workflow_can_be_drawn_even_with_faults(suffix: str, drawn: Workflow) -> None:
     assert draw(drawn, REGISTRY, suffix).endswith("\n")
     assert draw(drawn, Registry(), suffix.upper()).endswith("\n")
 
@@ -69,7 +69,7 @@ def test_every_drawing_shows_every_node_and_parameter(suffix: str) -> None:
         assert shown in text
 
 
-def test_an_unknown_suffix_is_refused_with_those_there_are() -> None:
+def test_an_unknown_suffix_is_refused_and_the_known_ones_are_listed() -> None:
     with pytest.raises(ValueError, match=r"'\.gif'.*\.svg, \.mmd, \.txt"):
         draw(TWO_PICTURES, REGISTRY, ".gif")
 
@@ -175,7 +175,7 @@ def test_boxes_never_overlap(seed: int, cyclic: bool) -> None:
 
 
 @pytest.mark.parametrize("drawn", [TWO_PICTURES, FAULTY, random_workflow(3), random_workflow(4, cyclic=True)])
-def test_everything_lies_inside_the_picture(drawn: Workflow) -> None:
+def test_everything_is_inside_the_picture(drawn: Workflow) -> None:
     layout = layout_of(drawn)
     for box in layout.boxes:
         assert box.x >= 0
@@ -189,7 +189,7 @@ def test_everything_lies_inside_the_picture(drawn: Workflow) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_links_lead_to_the_right_and_pass_no_box(seed: int) -> None:
+def test_links_lead_to_the_right_and_cross_no_box(seed: int) -> None:
     layout = layout_of(random_workflow(seed))
     for curve in layout.curves:
         assert curve.start[0] < curve.end[0]
@@ -212,7 +212,7 @@ def test_each_link_runs_from_its_output_to_its_input() -> None:
         assert (start, (encode.x, encode.input_heights[input]), socket) in ends
 
 
-def test_a_node_stands_right_of_all_its_sources() -> None:
+def test_a_node_is_to_the_right_of_all_its_sources() -> None:
     edges = [("a", "b"), ("b", "c"), ("a", "c"), ("late", "c")]
     assert layer_numbers("abc", edges) == {"a": 0, "b": 1, "c": 2, "late": 1}
 
@@ -270,7 +270,7 @@ def test_mermaid_has_a_line_for_each_node_and_link() -> None:
 
 
 @given(st.text(max_size=30) | st.sampled_from(HOSTILE))
-def test_mermaid_takes_any_text_without_breaking_a_statement(text: str) -> None:
+def test_any_text_is_escaped_in_mermaid(text: str) -> None:
     drawn = Workflow.from_json(
         {text: node("LoadImage", text, image=text), "x": {"class_type": text, "inputs": {text: [text, text]}}}
     )
@@ -286,7 +286,7 @@ def test_mermaid_marks_nodes_with_problems() -> None:
 # --- plain text
 
 
-def test_text_lists_nodes_in_running_order_with_their_inputs_and_outputs() -> None:
+def test_text_lists_nodes_in_order_with_their_inputs_and_outputs() -> None:
     blocks = draw_text(TWO_PICTURES, REGISTRY).rstrip("\n").split("\n\n")
     assert [block.split()[0] for block in blocks] == ["photo", "other", "a", "b", "pick", "save"]
     assert blocks[0] == 'photo  LoadImage  "Photo of a fox"\n│ image = fox.png\n└ image, mask'
@@ -295,7 +295,7 @@ def test_text_lists_nodes_in_running_order_with_their_inputs_and_outputs() -> No
     )
 
 
-def test_text_names_what_is_wrong_where_it_is_wrong() -> None:
+def test_text_marks_faults_where_they_are() -> None:
     lines = draw_text(FAULTY, REGISTRY).splitlines()
     assert "photo  LoadImagee  (unknown class)" in lines
     assert "│ mask ← gone.output 1  (no such node)" in lines
@@ -304,7 +304,7 @@ def test_text_names_what_is_wrong_where_it_is_wrong() -> None:
     assert "│ a ← d.tokens  (closes a cycle)" in lines
 
 
-def test_text_sends_no_control_characters_to_the_terminal() -> None:
+def test_text_has_no_control_characters() -> None:
     drawn = workflow(photo=node("LoadImage", "\x1b[2Jtitle", image="a\x07\nb\u202ec"))
     text = draw_text(drawn, REGISTRY)
     assert all(char.isprintable() for char in text.replace("\n", ""))

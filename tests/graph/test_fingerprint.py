@@ -57,13 +57,13 @@ def test_writing_a_default_out_does_not_matter() -> None:
     )
 
 
-def test_a_literals_spelling_does_not_matter_its_value_does() -> None:
+def test_the_value_of_a_literal_matters_and_its_spelling_does_not() -> None:
     assert keys_of(BASE.with_input("blur", "radius", "2")) == keys_of(BASE)
     assert keys_of(BASE.with_input("blur", "radius", 2.0)) == keys_of(BASE)
     assert keys_of(BASE.with_input("blur", "radius", 2.5)) != keys_of(BASE)
 
 
-def test_a_change_reaches_everything_below_it_and_nothing_else() -> None:
+def test_a_change_affects_everything_downstream_and_nothing_else() -> None:
     before, after = keys_of(BASE), keys_of(BASE.with_input("blur", "radius", 3))
     assert {node_id for node_id in before if before[node_id] != after[node_id]} == {"blur", "save"}
 
@@ -76,7 +76,7 @@ def test_which_output_is_linked_matters() -> None:
     assert scaled("@p.mask") == scaled("@p.1")
 
 
-def test_an_unset_link_and_a_set_one_differ() -> None:
+def test_a_missing_link_and_a_link_have_different_keys() -> None:
     one = workflow(p=(LoadPhoto, {"name": "a"}), s=(Scale, {"image": "@p"}))
     two = workflow(p=(LoadPhoto, {"name": "a"}), s=(Scale, {"image": "@p", "mask": "@p.mask"}))
     assert keys_of(one, targets=["s"])["s"] != keys_of(two, targets=["s"])["s"]
@@ -95,15 +95,15 @@ def test_an_unset_link_and_a_set_one_differ() -> None:
         ({"a": 1}, [["a", 1]]),
     ],
 )
-def test_values_that_json_tells_apart_have_different_keys(one: Any, other: Any) -> None:
+def test_different_json_values_have_different_keys(one: Any, other: Any) -> None:
     def key(value: Any) -> str:
         return keys_of(workflow(k=(Keep, {"value": {"__value__": value}})))["k"]
 
     assert key(one) != key(other)
 
 
-def test_a_literal_cannot_pass_for_a_link() -> None:
-    """What the encoding of a link looks like, written as a literal, gives another key."""
+def test_a_literal_cannot_be_mistaken_for_a_link() -> None:
+    """A literal that looks like the encoding of a link gets a different key."""
     linked = workflow(p=(LoadPhoto, {"name": "a"}), k=(Keep, {"value": "@p"}))
     keys = keys_of(linked)
     for forged in ({"link": [keys["p"], 0]}, [keys["p"], 0], keys["p"], f"{keys['p']}:0"):
@@ -121,7 +121,7 @@ def test_key_order_inside_a_literal_does_not_matter() -> None:
 
 
 class Versioned(Node):
-    """A node whose version can be raised."""
+    """A node whose version can be increased."""
 
     is_output = True
 
@@ -146,7 +146,7 @@ def test_the_class_and_its_version_matter() -> None:
 
 
 class Dated(Node):
-    """Depends on a file that may vanish."""
+    """A node that depends on a file that may be deleted."""
 
     is_output = True
 
@@ -160,7 +160,7 @@ class Dated(Node):
 
 
 class Constant(Node):
-    """Same inputs, another fingerprint each time it is set."""
+    """A node whose fingerprint can be set."""
 
     is_output = True
 
@@ -174,7 +174,7 @@ class Constant(Node):
 FINGERPRINT: dict[str, Any] = {"now": 1}
 
 
-def test_a_nodes_own_fingerprint_is_part_of_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fingerprint_of_a_node_is_part_of_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     registry, given = Registry([Constant]), workflow(c=(Constant, {}))
     before = keys_of(given, registry)
     assert keys_of(given, registry) == before
@@ -186,7 +186,7 @@ def test_a_nodes_own_fingerprint_is_part_of_its_key(monkeypatch: pytest.MonkeyPa
     ("fingerprint", "words"),
     [(float("nan"), "ValueError"), (b"digest", "TypeError"), ({1, 2}, "TypeError")],
 )
-def test_a_fingerprint_that_is_no_json_value_is_a_fault_of_its_node(
+def test_a_fingerprint_that_is_not_a_json_value_is_a_fault_of_its_node(
     monkeypatch: pytest.MonkeyPatch, fingerprint: Any, words: str
 ) -> None:
     monkeypatch.setitem(FINGERPRINT, "now", fingerprint)

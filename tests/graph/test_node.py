@@ -1,17 +1,24 @@
-"""The node declaration: what a class states once and others read off it."""
+"""What is derived from the declaration of a node class: inputs, outputs, defaults, checks."""
 
+import doctest
 from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import AfterValidator, ValidationError, model_validator
 from sample_nodes import Blur, Image, LoadPhoto, Mask, SavePhoto, Scale
 
+import run_graph.graph.node
 from run_graph.graph import Context, Field, Lazy, Link, Node, Outputs
 from run_graph.graph.declaration import inputs_of, outputs_class, outputs_of, summary_of
 
 
 class One(Outputs):
     value: float
+
+
+def test_the_example_in_the_docstring_works() -> None:
+    result = doctest.testmod(run_graph.graph.node)
+    assert (result.failed, result.attempted) == (0, 4)
 
 
 def test_inputs_are_the_annotated_fields_in_order() -> None:
@@ -26,7 +33,7 @@ def test_inputs_are_the_annotated_fields_in_order() -> None:
     assert specs["edge"].options == ("clamp", "wrap", "mirror")
 
 
-def test_step_nullability_and_laziness_are_read_too() -> None:
+def test_step_nullability_and_laziness_are_part_of_an_input() -> None:
     specs = inputs_of(Scale)
     assert specs["width"].multiple_of == 16
     assert specs["mask"].nullable
@@ -65,7 +72,7 @@ def test_hints_for_user_interfaces_are_kept() -> None:
         (LoadPhoto, "name", "STRING"),
     ],
 )
-def test_what_an_input_expects_in_words(node_class: type[Node], name: str, words: str) -> None:
+def test_the_expectation_of_an_input_in_words(node_class: type[Node], name: str, words: str) -> None:
     assert inputs_of(node_class)[name].expectation() == words
 
 
@@ -76,7 +83,7 @@ def test_outputs_are_named_typed_and_numbered() -> None:
     assert image.description == "The picture."
 
 
-def test_a_run_without_outputs_annotation_is_refused() -> None:
+def test_run_without_an_outputs_annotation_is_refused() -> None:
     class Forgot(Node):
         def run(self, ctx: Context):  # type: ignore[no-untyped-def]
             return None
@@ -85,7 +92,7 @@ def test_a_run_without_outputs_annotation_is_refused() -> None:
         outputs_class(Forgot)
 
 
-def test_a_run_that_returns_the_base_class_is_refused() -> None:
+def test_run_annotated_with_the_base_class_is_refused() -> None:
     class Vague(Node):
         def run(self, ctx: Context) -> Outputs:
             return One(value=0)
@@ -109,7 +116,7 @@ def test_class_type_is_the_class_name_unless_given() -> None:
     assert Child.class_type == "Child"  # a subclass is a class of its own
 
 
-def test_literals_are_validated_and_links_pass() -> None:
+def test_literals_are_validated_and_links_are_accepted() -> None:
     assert Blur(image=Link("photo"), radius=2).radius == 2.0
     assert Blur(image=Link("photo"), radius=Link("x")).radius == Link("x")
     with pytest.raises(ValidationError):
@@ -118,14 +125,14 @@ def test_literals_are_validated_and_links_pass() -> None:
         Blur(image="photo.png")
 
 
-def test_what_is_neither_a_link_nor_a_legal_value_is_told_as_both() -> None:
+def test_an_invalid_literal_is_reported_as_a_bad_link_and_a_bad_value() -> None:
     with pytest.raises(ValidationError) as caught:
         Blur(image=Link("photo"), radius=11)
     found = [(detail["loc"], detail["type"]) for detail in caught.value.errors()]
     assert found == [(("radius", "link"), "is_instance_of"), (("radius", "value"), "less_than_equal")]
 
 
-def test_links_pass_whatever_validators_a_class_adds() -> None:
+def test_links_are_accepted_whatever_validators_a_class_adds() -> None:
     class Strict(Node):
         x: Annotated[int, AfterValidator(lambda value: value + 1)] = 3
         y: float | None = None

@@ -1,4 +1,4 @@
-"""Properties of workflows, whatever they hold: round trips, and validation that never raises."""
+"""Properties of arbitrary workflows: round trips, and validation that never raises."""
 
 import json
 import math
@@ -91,8 +91,8 @@ def test_any_text_is_a_workflow_or_a_clear_error(text: str) -> None:
 
 @SETTINGS
 @given(workflow_documents)
-def test_a_faultless_workflow_survives_the_builder(document: dict[str, Any]) -> None:
-    """As a graph all parameters are written out; from then on nothing changes."""
+def test_a_valid_workflow_survives_the_builder(document: dict[str, Any]) -> None:
+    """The builder writes out all parameters; a second round trip changes nothing."""
     workflow = workflow_from(document)
     if not workflow.nodes or validate(workflow, REGISTRY, list(workflow.nodes)):
         return
@@ -128,7 +128,7 @@ def test_the_order_of_nodes_and_inputs_is_irrelevant(document: dict[str, Any], r
 
 @SETTINGS
 @given(json_values, json_values)
-def test_the_canonical_spelling_is_json_and_tells_values_apart(one: Any, other: Any) -> None:
+def test_canonical_json_is_json_and_differs_for_different_values(one: Any, other: Any) -> None:
     assert json.loads(canonical(one)) == one
     same_json = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
     assert (canonical(one) == canonical(other)) == same_json
@@ -136,7 +136,7 @@ def test_the_canonical_spelling_is_json_and_tells_values_apart(one: Any, other: 
 
 @SETTINGS
 @given(json_values)
-def test_what_is_read_as_a_link_is_written_as_it_was(value: Any) -> None:
+def test_a_link_is_written_as_it_was_read(value: Any) -> None:
     link = parse_link(value)
     if link is not None:
         assert link.to_json() == value
@@ -180,7 +180,7 @@ def test_unions_fit_if_any_of_their_members_do(produced: list[str], accepted: li
 
 @SETTINGS
 @given(st.floats())
-def test_no_number_that_json_lacks_gets_into_a_workflow(number: float) -> None:
+def test_numbers_that_json_lacks_are_refused(number: float) -> None:
     text = json.dumps({"a": {"class_type": "Keep", "inputs": {"value": number}}})
     try:
         value = parse_workflow(text).nodes["a"].inputs["value"]

@@ -12,7 +12,7 @@ class Nothing(Outputs):
 
 
 class FakeEntryPoint:
-    """An installed package's announcement of its nodes."""
+    """The entry point of an installed package with nodes."""
 
     def __init__(self, name: str, nodes: object) -> None:
         self.name = name
@@ -39,14 +39,14 @@ def test_classes_are_found_by_class_type_in_order_of_registration() -> None:
     assert len(registry) == 2
 
 
-def test_registering_works_as_a_decorator_and_twice_is_once() -> None:
+def test_register_is_a_decorator_and_may_be_repeated() -> None:
     registry = Registry()
     assert registry.register(Blur) is Blur
     registry.register(Blur)
     assert len(registry) == 1
 
 
-def test_two_classes_of_one_class_type_are_refused_naming_both() -> None:
+def test_two_classes_with_one_class_type_are_refused_and_both_named() -> None:
     class Other(Node):
         class_type = "Blur"
 
@@ -59,7 +59,7 @@ def test_two_classes_of_one_class_type_are_refused_naming_both() -> None:
         Registry([Blur, Other])
 
 
-def test_a_class_with_an_input_of_no_socket_type_is_refused_at_registration() -> None:
+def test_a_class_with_an_input_without_socket_type_is_refused() -> None:
     class Odd(Node):
         x: list[int] = Field(description="No socket type.")
 
@@ -75,7 +75,7 @@ def test_producers_of_a_socket_type_are_listed() -> None:
     assert REGISTRY.producing("NOBODY") == []
 
 
-def test_all_installed_packages_are_discovered_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_installed_packages_are_discovered(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = install(
         monkeypatch, FakeEntryPoint("aaa", [SavePhoto]), FakeEntryPoint("builtin", [LoadPhoto, Blur])
     )
@@ -83,7 +83,7 @@ def test_all_installed_packages_are_discovered_alike(monkeypatch: pytest.MonkeyP
     assert registry.problems == []
 
 
-def test_a_package_that_fails_to_load_does_not_take_the_others_down(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_fails_to_load_does_not_affect_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = install(
         monkeypatch, FakeEntryPoint("builtin", [Blur]), FakeEntryPoint("broken", ImportError("no such lib"))
     )
@@ -91,7 +91,7 @@ def test_a_package_that_fails_to_load_does_not_take_the_others_down(monkeypatch:
     assert registry.problems == ["nodes of 'broken_package:NODES' were left out: ImportError: no such lib"]
 
 
-def test_on_a_clash_of_names_the_built_in_node_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_built_in_node_wins_a_name_clash(monkeypatch: pytest.MonkeyPatch) -> None:
     class Impostor(Node):
         class_type = "Blur"
 

@@ -1,4 +1,4 @@
-"""Socket types: read off annotations, and which output fits which input."""
+"""Socket types: how annotations translate to them, and which output fits which input."""
 
 from typing import Annotated, Any, Literal
 
@@ -27,7 +27,7 @@ from run_graph.graph.sockets import compatible, is_link_only, socket_type
         (Image | Mask, "IMAGE,MASK"),
     ],
 )
-def test_annotations_have_comfyuis_type_names(annotation: Any, expected: str) -> None:
+def test_annotations_get_the_type_names_of_comfyui(annotation: Any, expected: str) -> None:
     assert socket_type(annotation) == expected
 
 
@@ -49,7 +49,7 @@ def test_an_annotation_without_socket_type_is_refused_with_the_alternatives(anno
         (Literal["a"], False),
     ],
 )
-def test_only_links_can_deliver_socket_values(annotation: Any, expected: bool) -> None:
+def test_only_links_can_provide_socket_values(annotation: Any, expected: bool) -> None:
     assert is_link_only(annotation) is expected
 
 

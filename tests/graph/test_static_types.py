@@ -1,4 +1,4 @@
-"""What a type checker says of the builder: the right sockets pass, wrong ones are type errors."""
+"""The builder under a type checker: right sockets pass, wrong ones are type errors."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SNIPPET = """\
 from typing import assert_type
 
-from run_graph.graph import Graph
+from run_graph import Graph
 from sample_nodes import Blur, Image, LoadPhoto, Mask, SavePhoto, Scale
 
 g = Graph()

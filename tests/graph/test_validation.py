@@ -1,4 +1,4 @@
-"""Validation: every fault at once, each with its code, place, finding, expectation and fix."""
+"""Validation: every fault at once, each with its code, place, value found, expectation and fix."""
 
 import time
 from collections.abc import Iterable
@@ -77,7 +77,7 @@ def test_all_faults_are_reported_at_once_with_their_places() -> None:
     assert all(fault.message and fault.fix and fault.class_type for fault in found)
 
 
-def test_a_fault_in_words_names_place_finding_expectation_mend_and_code() -> None:
+def test_the_text_of_a_fault_has_place_value_expectation_fix_and_code() -> None:
     assert str(only_fault(blur=(Blur, {"image": "@photo", "radius": 11}))) == (
         "node 'blur' (Blur), input 'radius': the value is too large "
         "(found 11; expected FLOAT, from 0 to 10). Write at most 10. [value_bigger_than_max]"
@@ -94,7 +94,7 @@ def test_a_fault_in_words_names_place_finding_expectation_mend_and_code() -> Non
         ({"edge": 17}, "value_not_in_list", "17", "Write one of the values listed."),
         ({"radiuss": 1}, "unknown_input", None, "Did you mean 'radius'?"),
         ({"zzz": 1}, "unknown_input", None, "Remove it."),
-        ({"image": "fox.png"}, "invalid_input_type", '"fox.png"', "made by LoadPhoto or Blur or Scale"),
+        ({"image": "fox.png"}, "invalid_input_type", '"fox.png"', "output of LoadPhoto or Blur or Scale"),
         ({"image": ["photo"]}, "bad_linked_input", "['photo']", 'Write a link as ["node id", slot]'),
         ({"image": ["photo", 0, 1]}, "bad_linked_input", "['photo', 0, 1]", '{"__value__": [...]}'),
         ({"image": Link("phot")}, "link_to_missing_node", "['phot', 0]", "Did you mean 'photo'?"),
@@ -106,7 +106,7 @@ def test_a_fault_in_words_names_place_finding_expectation_mend_and_code() -> Non
         ({"radius": Link("photo", 0)}, "return_type_mismatch", "IMAGE", "to a node that makes FLOAT."),
     ],
 )  # fmt: skip
-def test_one_fault_each_with_its_mend(
+def test_a_wrong_input_is_one_fault_with_its_fix(
     inputs: dict[str, Any], code: str | None, found: str | None, fix: str | None
 ) -> None:
     given = {"image": Link("photo", 0), **inputs}
@@ -121,11 +121,11 @@ def test_one_fault_each_with_its_mend(
     assert fix in fault.fix
 
 
-def test_a_missing_socket_says_which_nodes_make_it() -> None:
+def test_the_fix_of_a_missing_link_names_nodes_with_such_an_output() -> None:
     fault = only_fault(blur=(Blur, {}))
     assert fault.code == "required_input_missing"
     assert fault.expected == "a link to an IMAGE output"
-    assert "made by LoadPhoto or Blur or Scale" in fault.fix
+    assert "output of LoadPhoto or Blur or Scale" in fault.fix
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_large_multiples_are_written_out() -> None:
     assert fault.fix == "The nearest legal values are 1048576 and 1048592."
 
 
-def test_literals_that_convert_without_loss_are_taken() -> None:
+def test_literals_that_convert_without_loss_are_accepted() -> None:
     checked = check(
         workflow(
             photo=(LoadPhoto, {"name": "a"}),
@@ -193,7 +193,7 @@ def test_an_unknown_class_is_reported_even_where_no_target_needs_it() -> None:
     assert only_fault(stray=("Nonsense", {})).node_id == "stray"
 
 
-def test_a_node_without_class_type_is_told() -> None:
+def test_a_node_without_class_type_is_a_fault() -> None:
     (fault,) = validate(Workflow({"a": NodeSpec("")}), REGISTRY, targets=["a"])
     assert fault.code == "missing_node_type"
     assert fault.message == "the node has no class_type"
@@ -221,14 +221,14 @@ def test_a_single_id_is_one_target_not_its_letters() -> None:
     assert check(workflow(**GOOD), REGISTRY, targets="blur").targets == ("blur",)
 
 
-def test_a_workflow_without_output_node_is_told_how_to_get_one() -> None:
+def test_the_fix_of_a_workflow_without_output_node_names_one() -> None:
     (fault,) = validate(workflow(photo=GOOD["photo"]), REGISTRY)
     assert fault.code == "prompt_no_outputs"
     assert fault.fix == "Add an output node, such as SavePhoto, or name a target."
     assert [fault.code for fault in validate(Workflow({}), Registry())] == ["prompt_no_outputs"]
 
 
-def test_a_cycle_is_reported_on_each_of_its_nodes_with_the_way_round() -> None:
+def test_a_cycle_is_reported_at_each_of_its_nodes_with_its_path() -> None:
     found = faults_of(
         blur=(Blur, {"image": "@scale"}),
         scale=(Scale, {"image": "@blur"}),
@@ -244,7 +244,7 @@ def test_faults_beside_a_cycle_are_reported_too() -> None:
     assert codes == {"dependency_cycle", "value_bigger_than_max"}
 
 
-def test_a_huge_cycle_is_reported_quickly_and_shortly() -> None:
+def test_a_huge_cycle_is_reported_quickly_and_briefly() -> None:
     ring = Workflow(
         {f"n{i}": NodeSpec("Blur", {"image": Link(f"n{i - 1 if i else 4999}")}) for i in range(5000)}
     )
@@ -256,7 +256,7 @@ def test_a_huge_cycle_is_reported_quickly_and_shortly() -> None:
     assert "4,990 more" in str(found[0])
 
 
-def test_a_nodes_own_check_is_asked_only_with_an_environment_and_when_types_hold() -> None:
+def test_a_nodes_check_is_called_only_with_an_environment_and_correct_types() -> None:
     photo = (LoadPhoto, {"name": "missing.png"})
     assert faults_of(photo=photo) == []
     (fault,) = faults_of(env=ENVIRONMENT, photo=photo)
@@ -268,7 +268,7 @@ def test_a_nodes_own_check_is_asked_only_with_an_environment_and_when_types_hold
 
 
 class Fragile(Node):
-    """Its own check is broken."""
+    """A node whose check raises."""
 
     is_output = True
 
@@ -286,7 +286,7 @@ def test_a_check_that_raises_is_a_fault_of_that_node() -> None:
 
 
 class Forgetful(Fragile):
-    """Its own check returns nothing at all."""
+    """A node whose check returns None."""
 
     def check(self, env: Environment) -> Iterable[Problem]:
         return None  # type: ignore[return-value]
@@ -324,7 +324,7 @@ def test_a_rule_over_several_inputs_is_a_fault_of_the_node() -> None:
     )
 
 
-def test_a_link_where_a_literal_list_was_meant_is_told() -> None:
+def test_an_unwrapped_literal_list_is_a_fault() -> None:
     fault = only_fault(photo=(LoadPhoto, {"name": ["a", "b", "c"]}))
     assert fault.code == "bad_linked_input"
 
@@ -352,6 +352,6 @@ def test_the_codes_do_not_depend_on_the_order_of_nodes() -> None:
     assert set(forward) == set(backward)
 
 
-def test_the_real_environment_is_never_needed_for_types(tmp_path: Path) -> None:
+def test_types_are_checked_without_an_environment(tmp_path: Path) -> None:
     assert faults_of() == validate(workflow(**GOOD), REGISTRY, env=None) == []
     assert isinstance(Image("x"), Image)

@@ -1,4 +1,4 @@
-"""The workflow as data: reading and writing nodes, walks over links, equality, immutability."""
+"""The workflow as data: reading, writing, walking its links, equality, immutability."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from run_graph.graph.links import parse_link
 
 
 def chain(length: int, *, closed: bool = False) -> Workflow:
-    """n0 <- n1 <- n2 ...; if closed, n0 also reads the last."""
+    """n0 <- n1 <- n2 ...; if closed, n0 is also linked to the last."""
     nodes = {f"n{i}": NodeSpec("Inc", {"x": Link(f"n{i - 1}")}) for i in range(1, length)}
     nodes["n0"] = (
         NodeSpec("Inc", {"x": Link(f"n{length - 1}")}) if closed else NodeSpec("Const", {"value": 1})
@@ -35,7 +35,7 @@ DIAMOND = Workflow.from_json(
     [
         (["a", 0], Link("a", 0)),
         (["a", "image"], Link("a", "image")),
-        (["a", 1.0], Link("a", 1)),  # numbers that a browser wrote
+        (["a", 1.0], Link("a", 1)),  # JavaScript may write 1 as 1.0
         (["a", 0.5], None),
         (["a", True], None),
         (["a", None], None),
@@ -47,7 +47,7 @@ DIAMOND = Workflow.from_json(
         ({"__value__": ["a", 0]}, None),
     ],
 )
-def test_what_spells_a_link(value: object, link: Link | None) -> None:
+def test_which_values_are_links(value: object, link: Link | None) -> None:
     assert parse_link(value) == link
 
 
@@ -81,7 +81,7 @@ def test_json_round_trip_keeps_links_literals_titles_and_order() -> None:
     assert Workflow.from_json(json.loads(workflow.dumps())) == workflow
 
 
-def test_what_is_not_part_of_the_format_is_dropped() -> None:
+def test_keys_that_are_not_part_of_the_format_are_dropped() -> None:
     node = {
         "class_type": "A",
         "inputs": {"x": 1},
@@ -95,12 +95,12 @@ def test_what_is_not_part_of_the_format_is_dropped() -> None:
 
 
 @pytest.mark.parametrize("meta", [{"title": 5}, {"title": None}, {"title": ["a"]}, {}, [], "title", None])
-def test_a_title_that_is_no_text_is_no_title(meta: object) -> None:
+def test_a_title_that_is_not_text_is_ignored(meta: object) -> None:
     workflow = Workflow.from_json({"1": {"class_type": "A", "_meta": meta}})
     assert workflow.nodes["1"].title is None
 
 
-def test_the_files_text_is_readable_and_deterministic() -> None:
+def test_the_text_of_a_file_is_readable_and_deterministic() -> None:
     text = DIAMOND.dumps()
     assert '      "a": ["left", 0],\n' in text
     assert text == Workflow.from_json(json.loads(text)).dumps()
@@ -118,8 +118,8 @@ def test_workflows_are_equal_whatever_the_order_of_nodes_and_inputs() -> None:
     assert DIAMOND.with_input("top", "value", 9) != DIAMOND
 
 
-def test_dependencies_and_ancestors_follow_links_once() -> None:
-    assert DIAMOND.dependencies("join") == ("left", "right")
+def test_upstream_and_ancestors_have_each_linked_node_once() -> None:
+    assert DIAMOND.nodes["join"].upstream == ("left", "right")
     assert DIAMOND.ancestors(["sink"]) == {"sink", "join", "left", "right", "top"}
     assert DIAMOND.ancestors(["left", "stray"]) == {"left", "top", "stray"}
     assert DIAMOND.ancestors(["nobody"]) == set()
@@ -131,17 +131,17 @@ def test_order_puts_every_source_before_its_readers() -> None:
     assert sorted(order) == sorted(DIAMOND.nodes)
     position = {node_id: index for index, node_id in enumerate(order)}
     for node_id in DIAMOND.nodes:
-        assert all(position[source] < position[node_id] for source in DIAMOND.dependencies(node_id))
+        assert all(position[source] < position[node_id] for source in DIAMOND.nodes[node_id].upstream)
 
 
-def test_links_to_missing_nodes_do_not_trouble_the_walks() -> None:
+def test_links_to_missing_nodes_are_ignored_by_order_and_ancestors() -> None:
     workflow = Workflow.from_json({"a": {"class_type": "A", "inputs": {"x": ["gone", 0]}}})
     assert workflow.order() == ["a"]
     assert workflow.ancestors(["a"]) == {"a"}
     assert workflow.cycles() == []
 
 
-def test_a_cycle_has_no_order_and_is_given_in_link_direction() -> None:
+def test_a_workflow_with_a_cycle_has_no_order_and_cycles_follow_the_links() -> None:
     workflow = Workflow.from_json(
         {
             "a": {"class_type": "A", "inputs": {"x": ["c", 0]}},
@@ -168,7 +168,7 @@ def test_every_node_on_a_cycle_is_covered_by_a_shortest_one() -> None:
     assert sorted(map(sorted, cycles)) == [["a", "b"], ["a", "c", "d"]]
 
 
-def test_walks_take_any_depth_in_linear_time() -> None:
+def test_a_deep_workflow_is_walked_in_linear_time() -> None:
     deep = chain(20_000)
     started = time.process_time()
     order = deep.order()

@@ -13,7 +13,11 @@ from run_graph.runtime.events import Event, NodeProgress
 from run_graph.runtime.models.store import ModelStore
 
 PROVENANCE = {
-    "prompt": {"save": {"class_type": "SaveImage", "inputs": {}}},
+    "prompt": {
+        "made": {"class_type": "MadeElsewhere", "inputs": {}},
+        "save": {"class_type": "SaveImage", "inputs": {"image": ["made", 0]}},
+    },
+    "node_id": "save",
     "seconds": {"sample": 1.5},
     "versions": {"run-graph": "0"},
     "input_directories": [],

@@ -21,11 +21,7 @@ ORIENTATION = 0x0112
 GENERATION = Generation(
     prompt="a fox",
     references=(),
-    seed=7,
-    steps=4,
-    guidance=3.5,
-    width=32,
-    height=16,
+    parameters={"seed": 7, "steps": 4, "guidance": 3.5, "width": 32, "height": 16},
     model="tiny",
     quantize=None,
 )
@@ -196,7 +192,7 @@ def test_a_loaded_picture_is_saved_without_settings_that_it_does_not_have(bench:
 
 
 def test_each_picture_of_a_batch_is_saved_with_its_own_seed(bench: Any) -> None:
-    image = replace(picture(batch=3), generation=replace(GENERATION, seed=2**64 - 1))
+    image = replace(picture(batch=3), generation=GENERATION.with_parameters({"seed": 2**64 - 1}))
     path = bench.run(SaveImage(image=image)).path
     assert bench.saved == [f"run-graph_0000{number}_.png" for number in (1, 2, 3)]
     assert path.endswith(bench.saved[0])

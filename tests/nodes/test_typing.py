@@ -1,5 +1,6 @@
 """What a type checker says of graphs that are built in Python from the real nodes."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ def required(node_class: type[Node]) -> list[str]:
 
 
 CODE = """\
-from run_graph.graph import Graph
+from run_graph import Graph, run
 from run_graph.nodes import LoadImage, LoadRedux, ReduxEncode, SiglipEncode
 
 g = Graph()
@@ -27,11 +28,12 @@ missing = g.add(SiglipEncode(siglip=redux.siglip))
 swapped = g.add(ReduxEncode(redux=redux.siglip, vision=vision.vision))
 absent = photo.latent
 reveal_type(vision.vision)
+reveal_type(run)
 """
 
 # Every class with its required inputs only: defaults must be visible to the type checker, too.
 SHORTEST = "\n".join(
-    ["from typing import Any", "import nodes", "x: Any = None"]
+    ["from typing import Any", "from run_graph import nodes", "x: Any = None"]
     + [
         f"nodes.{node_class.__name__}({', '.join(f'{name}=x' for name in required(node_class))})"
         for node_class in NODES
@@ -46,7 +48,7 @@ EXPECTED = [
 ]
 
 
-# What the nodes compute with is none of a graph's business, and large.
+# A graph's types do not depend on the libraries that the nodes compute with, which are large.
 CONFIGURATION = """\
 [mypy]
 follow_imports = silent
@@ -96,5 +98,11 @@ def test_inputs_with_defaults_may_be_left_out(findings: list[str]) -> None:
 
 
 def test_an_output_has_its_values_type(findings: list[str]) -> None:
-    [note] = [text for text in findings if "Revealed type" in text]
+    [note] = [text for text in findings if "build.py:12:" in text and "Revealed type" in text]
     assert "run_graph.runtime.values.Vision" in note
+
+
+def test_names_of_the_package_itself_are_typed(findings: list[str]) -> None:
+    """They are imported lazily; a type checker sees the imports under ``TYPE_CHECKING``."""
+    [note] = [text for text in findings if "build.py:13:" in text and "Revealed type" in text]
+    assert re.search(r'Revealed type is "def \(.*\) -> run_graph\.[\w.]+Result"', note), note

@@ -6,15 +6,23 @@ mflux 0.10. A setting that is not given is None, so that a recorded one can take
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, BooleanOptionalAction, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from argparse import (
+    ArgumentParser,
+    BooleanOptionalAction,
+    Namespace,
+    RawDescriptionHelpFormatter,
+    _ArgumentGroup,
+)
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from run_graph.graph.declaration import InputSpec
 from run_graph.runtime.cli.cache_options import add_cache_arguments
 from run_graph.runtime.cli.mflux.argument_types import (
     finite,
+    integer,
     percentage,
     positive,
     positive_integer,
@@ -22,11 +30,11 @@ from run_graph.runtime.cli.mflux.argument_types import (
     side,
     tile_size,
 )
+from run_graph.runtime.cli.mflux.flags import Flags
+from run_graph.runtime.cli.namespace import from_namespace
+from run_graph.runtime.formats.mflux.parameters import flag_parameters
 from run_graph.runtime.models.components import QUANTIZE_BITS
 from run_graph.runtime.networks.token_counts import KERNELS, MODES
-
-if TYPE_CHECKING:
-    from run_graph.runtime.cli.mflux.flags import Flags
 
 PROGRAM = "mflux-generate-redux-advanced"
 LORA_REPOSITORY = "ali-vilab/In-Context-LoRA"  # where mflux finds the LoRAs that it names by a style
@@ -45,15 +53,14 @@ examples:
 def parse(argv: Sequence[str] | None) -> Flags:
     """Parse the command line. If it is wrong, a message is printed and the process exits with code 2."""
     parsed = build_parser().parse_args(argv)
-    # Imported here because --help and --version do without it.
-    from run_graph.runtime.cli.mflux.flags import Flags
-    from run_graph.runtime.cli.namespace import from_namespace
-
+    parsed.parameters = _declared_parameters(parsed)
     return from_namespace(Flags, parsed)
 
 
 def build_parser() -> ArgumentParser:
-    """The parser; each flag is a field of one of the groups of :class:`runtime.cli.mflux.flags.Flags`."""
+    """The parser. Each flag is a field of one of the groups of :class:`runtime.cli.mflux.flags.Flags`, or an
+    entry of its sampling parameters.
+    """
     parser = ArgumentParser(
         PROGRAM,
         usage=f"{PROGRAM} --prompt TEXT [--redux-image-paths FILE ...] [options]",
@@ -169,7 +176,27 @@ def _add_sampling(parser: ArgumentParser) -> None:
     group.add_argument("--guidance", type=finite, help="guidance scale (default: 3.5)")
     group.add_argument("--width", type=side, help="pixels, rounded down to a multiple of 16 (default: 1024)")
     group.add_argument("--height", type=side, help="as --width")
-    group.add_argument("--scheduler", metavar="NAME", help="linear; no other is supported")
+    group.add_argument("--scheduler", metavar="NAME", help="refused unless linear: see --schedule")
+    for name, spec in flag_parameters().items():
+        _add_parameter(group, name, spec)
+
+
+def _add_parameter(group: _ArgumentGroup, name: str, spec: InputSpec) -> None:
+    """Add the flag of a parameter that mflux has no flag for, from the declaration of its node."""
+    types: dict[str, Callable[[str], Any]] = {"INT": integer, "FLOAT": finite}
+    group.add_argument(
+        f"--{name.replace('_', '-')}",
+        type=types.get(spec.socket, str),
+        choices=spec.options or None,
+        metavar=None if spec.options else "X",
+        help=f"{spec.description} (default: {spec.default})".replace("%", "%%"),
+    )
+
+
+def _declared_parameters(parsed: Namespace) -> tuple[tuple[str, Any], ...]:
+    """Names and values of the flags that :func:`_add_parameter` adds, as far as they were given."""
+    values = ((name, getattr(parsed, name)) for name in flag_parameters())
+    return tuple((name, value) for name, value in values if value is not None)
 
 
 def _add_output(parser: ArgumentParser) -> None:

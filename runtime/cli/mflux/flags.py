@@ -1,7 +1,7 @@
 """The flags of ``mflux-generate-redux-advanced`` with their types, grouped as in its help.
 
 The parser makes them once; nothing changes them. None means that a flag was not given, so that recorded
-settings can take its place. Each field has the name of its flag.
+settings can take its place. Each field has the name of its flag; ``parameters`` has several.
 """
 
 from __future__ import annotations
@@ -60,7 +60,11 @@ class LoraFlags:
 
 @dataclass(frozen=True)
 class SamplingFlags:
-    """Seeds, steps, guidance, and the size in pixels."""
+    """Seeds, steps, guidance, the size in pixels, and the parameters that mflux does not have.
+
+    ``parameters`` has the name and value of each of these that was given; the sampling node declares them
+    (:func:`runtime.formats.mflux.parameters.flag_parameters`).
+    """
 
     seed: tuple[int, ...] | None
     auto_seeds: int | None
@@ -69,6 +73,7 @@ class SamplingFlags:
     width: int | None
     height: int | None
     scheduler: str | None
+    parameters: tuple[tuple[str, float | str], ...]
 
 
 @dataclass(frozen=True)

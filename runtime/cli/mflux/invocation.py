@@ -8,7 +8,7 @@ from pathlib import Path
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.cli.mflux.destinations import destinations
 from run_graph.runtime.cli.mflux.flags import Flags
-from run_graph.runtime.cli.mflux.options import settings_given, tile_size
+from run_graph.runtime.cli.mflux.options import settings_given
 from run_graph.runtime.formats.mflux.recipe import Recipe, recipe_of
 from run_graph.runtime.formats.mflux.recorded import Recorded, read_recorded
 from run_graph.runtime.formats.mflux.settings import Settings
@@ -52,7 +52,7 @@ def invocation_of(flags: Flags) -> Invocation:
     recipe = recipe_of(settings)
     places = destinations(flags.output.output, recipe)
     return Invocation(
-        workflow=workflow_of(recipe, places.prefixes, tile_size(flags.machine)),
+        workflow=workflow_of(recipe, places.prefixes),
         pictures={node_id: places.paths[seed] for node_id, seed in save_nodes(recipe).items()},
         output_folder=places.folder,
         input_folders=(Path.cwd(), *recorded.folders),
@@ -66,10 +66,8 @@ def _recorded(path: Path | None) -> Recorded:
 
 def _notes(settings: Settings, recipe: Recipe) -> list[str]:
     notes = []
-    for name, asked, drawn in (
-        ("width", settings.width, recipe.width),
-        ("height", settings.height, recipe.height),
-    ):
+    for name in ("width", "height"):
+        asked, drawn = settings.parameters.get(name), recipe.parameters[name]
         if asked not in (None, drawn):
             notes.append(f"{name} {asked} is rounded down to {drawn}, a multiple of 16")
     if not recipe.references:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from run_graph.runtime.cli.mflux.arguments import LORA_REPOSITORY
 from run_graph.runtime.cli.mflux.flags import (
@@ -39,10 +40,7 @@ def settings_given(flags: Flags) -> Settings:
         base_model=_base_model(flags.model),
         quantize=flags.model.quantize,
         seeds=_seeds(flags.sampling),
-        steps=flags.sampling.steps,
-        guidance=flags.sampling.guidance,
-        width=flags.sampling.width,
-        height=flags.sampling.height,
+        parameters=_parameters(flags.sampling, flags.machine),
         redux_model=flags.model.redux_model,
         redux_image_paths=flags.redux.redux_image_paths,
         redux_image_strengths=flags.redux.redux_image_strengths,
@@ -54,11 +52,24 @@ def settings_given(flags: Flags) -> Settings:
     )
 
 
-def tile_size(flags: MachineFlags) -> int:
-    """Side of the tiles in which the picture is decoded, in pixels; 0 for no tiles."""
-    if flags.vae_tile_size:
-        return flags.vae_tile_size
-    return _IMPLIED_TILE if flags.vae_tiling or flags.low_ram else 0
+def _parameters(sampling: SamplingFlags, machine: MachineFlags) -> dict[str, Any]:
+    """The parameters of sampling and decoding that were given, under the names of the nodes' inputs."""
+    values = {
+        "steps": sampling.steps,
+        "guidance": sampling.guidance,
+        "width": sampling.width,
+        "height": sampling.height,
+        "tile_size": _tile_size(machine),
+        **dict(sampling.parameters),
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _tile_size(machine: MachineFlags) -> int | None:
+    """Side of the tiles in which the picture is decoded, in pixels; None for no tiles."""
+    if machine.vae_tile_size is not None:
+        return machine.vae_tile_size
+    return _IMPLIED_TILE if machine.vae_tiling or machine.low_ram else None
 
 
 def _refuse(flags: Flags) -> None:

@@ -1,4 +1,4 @@
-"""Running a picture that carries settings but no graph: mflux's, or one saved as JPEG or WebP."""
+"""The workflow of a picture that carries settings but no graph: mflux's, or one saved as JPEG or WebP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from run_graph.runtime.formats.mflux.workflow import workflow_of
 
 
 def workflow_of_settings(document: Mapping[str, Any], path: Path) -> tuple[Workflow, list[Path]]:
-    """The workflow that a picture's settings mean, and where the files that it names are sought.
+    """The workflow that a picture's settings mean, and where the files that it names are searched for.
 
     Parameters
     ----------
@@ -27,14 +27,17 @@ def workflow_of_settings(document: Mapping[str, Any], path: Path) -> tuple[Workf
     Raises
     ------
     WorkflowError
-        If they are incomplete, or the picture was made in a way that run-graph has not; names the key.
+        If they are incomplete, or the picture was made in a way that run-graph does not have; names the key.
     """
     try:
         if missing := [key for key in ("prompt", "seed") if document.get(key) is None]:
             raise CommandError(f"the picture's settings lack {' and '.join(missing)}")
         recipe = recipe_of(settings_from(document))
     except CommandError as error:
-        fix = "Give a picture of mflux-generate or mflux-generate-redux, or one that run-graph saved."
-        raise WorkflowError([Fault("no_workflow", str(error), fix)]) from None
+        fix = (
+            error.fix
+            or "give a picture of mflux-generate or mflux-generate-redux, or one that run-graph saved"
+        )
+        raise WorkflowError([Fault("no_workflow", error.message, f"{fix[0].upper()}{fix[1:]}.")]) from None
     workflow = workflow_of(recipe, dict.fromkeys(recipe.seeds, path.stem))
     return workflow, [path.parent, *folders_of(document, path.parent)]

@@ -1,4 +1,4 @@
-"""Which models a command line means: mflux's names and defaults."""
+"""mflux's model names and defaults, and what they mean here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULT_REDUX = "dev-redux"
 _REDUX_REPOSITORY = "black-forest-labs/FLUX.1-Redux-dev"
 _SPELLINGS = {
     "dev-krea": "krea-dev",
-    # mflux records the adapter's repository for its Redux pictures; the base they are drawn with is dev.
+    # For Redux pictures mflux records the adapter's repository; they are drawn with dev.
     DEFAULT_REDUX: DEFAULT_MODEL,
     _REDUX_REPOSITORY: DEFAULT_MODEL,
 }
@@ -23,12 +23,12 @@ _OTHER_STEPS = 25
 
 
 def canonical(name: str) -> str:
-    """mflux's spellings of a model by the one that LoadFlux takes; other names as they are."""
+    """The name that LoadFlux takes for one of mflux's spellings; other names unchanged."""
     return _SPELLINGS.get(name, name)
 
 
 def base_of(name: str) -> str | None:
-    """Which of `dev`, `schnell`, `krea-dev` a name or repository means; None if none of them."""
+    """Which of `dev`, `schnell`, `krea-dev` a name or repository means; None for any other."""
     name = canonical(name)
     if name in FLUX_ALIASES:
         return name
@@ -38,8 +38,8 @@ def base_of(name: str) -> str | None:
 def default_steps(model: str, base_model: str | None) -> int:
     """mflux's number of steps: 4 for schnell and what is made from it, 25 for the others; 8 for `tiny`.
 
-    A checkpoint of another's is known by `base_model`, or by a folder's or repository's name that begins
-    with ``schnell`` as a whole word.
+    A checkpoint derived from another is recognised by `base_model`, or by a folder or repository name that
+    begins with the whole word ``schnell``.
     """
     if model == TINY:
         return _STEPS[TINY]
@@ -64,7 +64,7 @@ def redux_model(model: str) -> str:
 
 
 def check_base_model(model: str, base_model: str | None) -> None:
-    """Refuse a `--base-model` that is no FLUX.1 model or that a local checkpoint contradicts.
+    """Refuse a `--base-model` that is not a FLUX.1 model or that a local checkpoint contradicts.
 
     run-graph reads from the checkpoint itself what mflux takes from its base: the noise schedule and the
     length of prompts.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from run_graph.runtime.formats.mflux.errors import CommandError
 from run_graph.runtime.formats.mflux.models import DEFAULT_MODEL, check_base_model, default_steps, redux_model
-from run_graph.runtime.formats.mflux.settings import PerPicture, Settings
+from run_graph.runtime.formats.mflux.settings import PerPicture, Quantize, Settings
 
 GUIDANCE = 3.5
 SIDE = 1024
@@ -20,7 +21,7 @@ _FACTOR = "factor "  # How the metadata writes an explicit reduction factor in t
 
 @dataclass(frozen=True)
 class ReferencePicture:
-    """A reference picture: its file, and what becomes of it. `factor`, where given, replaces `mode`."""
+    """A reference picture: its file, and how it is prepared. `factor`, where given, replaces `mode`."""
 
     path: str
     strength: float = 1.0
@@ -32,7 +33,7 @@ class ReferencePicture:
 
 
 @dataclass(frozen=True)
-class Lora:
+class LoraSpec:
     """A LoRA's file or repository, and its scale."""
 
     path: str
@@ -41,19 +42,21 @@ class Lora:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to draw pictures that differ in their seeds. Sizes in pixels."""
+    """How to draw pictures that differ in their seeds.
+
+    `parameters` are those of the sampling and decoding nodes, by name; the nodes' own defaults hold for those
+    that are missing.
+    """
 
     prompt: str
     seeds: tuple[int, ...]
     model: str
     redux_model: str
     quantize: int | None
+    redux_quantize: Quantize
     references: tuple[ReferencePicture, ...]
-    loras: tuple[Lora, ...]
-    steps: int
-    guidance: float
-    width: int
-    height: int
+    loras: tuple[LoraSpec, ...]
+    parameters: Mapping[str, Any]
 
 
 def recipe_of(settings: Settings) -> Recipe:
@@ -66,10 +69,12 @@ def recipe_of(settings: Settings) -> Recipe:
     Raises
     ------
     CommandError
-        If there is no prompt, or lists do not match; names the flag.
+        If the prompt is missing or lists do not match; names the flag.
     """
     if settings.prompt is None:
-        raise CommandError('a prompt is wanted: --prompt TEXT, --prompt-file FILE, or --prompt "" for none')
+        raise CommandError(
+            'the prompt is missing: give --prompt TEXT, --prompt-file FILE, or --prompt "" for none'
+        )
     model = settings.model or settings.base_model or DEFAULT_MODEL
     check_base_model(model, settings.base_model)
     return Recipe(
@@ -78,17 +83,23 @@ def recipe_of(settings: Settings) -> Recipe:
         model=model,
         redux_model=settings.redux_model or redux_model(model),
         quantize=settings.quantize,
+        redux_quantize=settings.redux_quantize or settings.quantize or "none",
         references=_references(settings),
         loras=_loras(settings),
-        steps=settings.steps or default_steps(model, settings.base_model),
-        guidance=GUIDANCE if settings.guidance is None else settings.guidance,
-        width=_multiple(settings.width),
-        height=_multiple(settings.height),
+        parameters=_parameters(settings, model),
     )
 
 
-def _multiple(side: int | None) -> int:
-    return 16 * ((side or SIDE) // 16)
+def _parameters(settings: Settings, model: str) -> dict[str, Any]:
+    """What the settings state, mflux's defaults in place of the nodes', sides as multiples of 16."""
+    defaults = {
+        "steps": default_steps(model, settings.base_model),
+        "guidance": GUIDANCE,
+        "width": SIDE,
+        "height": SIDE,
+    }
+    known = {**defaults, **settings.parameters}
+    return known | {side: 16 * (known[side] // 16) for side in ("width", "height")}
 
 
 def _references(settings: Settings) -> tuple[ReferencePicture, ...]:
@@ -111,12 +122,12 @@ def _resample(fit: str) -> str:
     return RESAMPLE.get(fit, "bicubic")  # an unknown fit is validation's to report
 
 
-def _loras(settings: Settings) -> tuple[Lora, ...]:
+def _loras(settings: Settings) -> tuple[LoraSpec, ...]:
     paths = settings.lora_paths or ()
     if not paths and settings.lora_scales:
         raise CommandError("--lora-scales without --lora-paths: name the LoRAs")
     scales = _filled(settings.lora_scales, paths, "--lora-scales", "LoRAs")
-    return tuple(Lora(path, scale) for path, scale in zip(paths, scales, strict=True))
+    return tuple(LoraSpec(path, scale) for path, scale in zip(paths, scales, strict=True))
 
 
 def _filled(given: Sequence[float] | None, paths: Sequence[str], flag: str, things: str) -> list[float]:
@@ -144,4 +155,4 @@ def _mode_and_factor(mode: str) -> tuple[str, float | None]:
     try:
         return MODE, float(mode.removeprefix(_FACTOR))
     except ValueError:
-        raise CommandError(f"the metadata's redux_mode {mode!r} is none; give --redux-mode") from None
+        raise CommandError(f"the recorded redux_mode {mode!r} is not a mode; give --redux-mode") from None

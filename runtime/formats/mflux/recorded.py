@@ -1,8 +1,8 @@
 """Settings out of files: mflux's sidecars and EXIF comments, the branch's, and run-graph's own.
 
 Keys are those of mflux's ``GeneratedImage`` (0.10 and 0.24). What only mflux's other commands record
-(an initial picture, a mask, a control net, ...) is refused by name: the picture could not come out the
-same.
+(an initial picture, a mask, a control net, ...) is refused by name, because the picture would come out
+different.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import Any
 
 from run_graph.runtime.formats.mflux.errors import CommandError
 from run_graph.runtime.formats.mflux.models import base_of, canonical
-from run_graph.runtime.formats.mflux.settings import PerPicture, Settings
+from run_graph.runtime.formats.mflux.parameters import read_parameters, recorded_parameters
+from run_graph.runtime.formats.mflux.settings import PerPicture, Quantize, Settings
+from run_graph.runtime.images.metadata import NOT_IN_SETTINGS
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -32,16 +34,25 @@ _OTHER_VARIANTS = {
     "step_cache_ratio": "skipped steps (--step-cache-ratio)",
     "compute_precision": "another precision (--compute-precision)",
 }
-# What run-graph records as null for a picture whose token grid was left as it is.
+# What null means for a picture whose token grid was not reduced, as run-graph records it.
 _UNREDUCED = {"redux_mode": "highest", "interpolation_mode": "area"}
 _LINEAR = (None, "linear", "LinearScheduler")
+_RUN_GRAPH = "run its workflow file, or the PNG that carries the graph (run-graph FILE.png)"
 _OWN_KEY = "versions"  # Only run-graph's metadata has it.
+# What run-graph records that is read here, or only informs.
+_OWN_KEYS = {
+    "prompt", "seed", "model", "base_model", "quantize", "lora_paths", "lora_scales",
+    "redux_model", "redux_quantize", "redux_mode", "interpolation_mode", "redux_fit", "redux_resample",
+    "redux_image_paths", "redux_image_strengths", "redux_tokens",
+    _OWN_KEY, "seconds", "input_directories", NOT_IN_SETTINGS,
+}  # fmt: skip
+_KINDS = {str: "text", int: "a whole number"}
 _PATH_CALL = re.compile(r"""\b(?:Posix|Windows)?Path\(('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\)""")
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """Settings from a file, and the folders in which the pictures that they name are sought, in order."""
+    """Settings from a file, and the folders to search for the pictures that they name, in order."""
 
     settings: Settings
     folders: tuple[Path, ...] = ()
@@ -53,7 +64,8 @@ def read_recorded(path: Path) -> Recorded:
     Raises
     ------
     CommandError
-        If the file cannot be read, holds no settings, or was made in a way that run-graph has not.
+        If the file cannot be read or holds no settings, or the picture was made in a way that run-graph
+        does not have.
     """
     path = path.expanduser()
     document = _from_picture(path) if path.suffix.lower() in PICTURE_SUFFIXES else _from_sidecar(path)
@@ -64,7 +76,7 @@ def read_recorded(path: Path) -> Recorded:
 
 
 def folders_of(document: Mapping[str, Any], start: Path) -> list[Path]:
-    """Where run-graph sought the pictures, recorded relative to the file's own folder."""
+    """Where run-graph looked for the pictures, recorded relative to the file's own folder."""
     folders = document.get("input_directories")
     return (
         [start / folder for folder in folders if isinstance(folder, str)] if isinstance(folders, list) else []
@@ -79,8 +91,9 @@ def settings_from(document: Mapping[str, Any]) -> Settings:
     Raises
     ------
     CommandError
-        If it was made in a way that run-graph has not, or a value is not of its type; names the key.
+        If it was made in a way that run-graph does not have, or a value has the wrong type; names the key.
     """
+    _refuse_what_settings_cannot_express(document)
     _refuse_other_variants(document)
     paths = _paths(document.get("redux_image_paths"))
     modes = _per_picture(document, "redux_mode")
@@ -90,11 +103,9 @@ def settings_from(document: Mapping[str, Any]) -> Settings:
         base_model=_base_model(document),
         quantize=_typed(document, "quantize", int),
         seeds=None if (seed := _typed(document, "seed", int)) is None else (seed,),
-        steps=_typed(document, "steps", int),
-        guidance=_typed(document, "guidance", float),
-        width=_typed(document, "width", int),
-        height=_typed(document, "height", int),
+        parameters=read_parameters(document),
         redux_model=_redux_model(document),
+        redux_quantize=_redux_quantize(document),
         redux_image_paths=paths,
         redux_image_strengths=_numbers(document, "redux_image_strengths"),
         redux_mode=("highest" if modes is None else modes) if paths else None,
@@ -112,7 +123,7 @@ def _from_sidecar(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{path} cannot be read: {error}") from error
     except ValueError as error:
-        raise CommandError(f"{path} is no JSON ({error}); give a sidecar or a picture") from error
+        raise CommandError(f"{path} is not JSON ({error}); give a sidecar or a picture") from error
     if not isinstance(document, dict) or "seed" not in document:
         raise CommandError(f"{path} holds no settings of a picture; run-graph FILE.json runs a workflow")
     return document
@@ -129,6 +140,20 @@ def _from_picture(path: Path) -> dict[str, Any]:
     if comment is None:
         raise CommandError(f"{path} carries no settings; give one saved with them by mflux or run-graph")
     return comment
+
+
+def _refuse_what_settings_cannot_express(document: Mapping[str, Any]) -> None:
+    if differences := document.get(NOT_IN_SETTINGS):
+        raise CommandError(
+            f"the picture was made with what settings cannot express: {'; '.join(map(str, differences))}",
+            _RUN_GRAPH,
+        )
+    unknown = set(document) - _OWN_KEYS - set(recorded_parameters()) if _OWN_KEY in document else ()
+    if unknown:
+        raise CommandError(
+            f"the picture's settings hold {', '.join(sorted(unknown))}, which this version does not know",
+            "use the version of run-graph that made it, or run its graph",
+        )
 
 
 def _refuse_other_variants(document: Mapping[str, Any]) -> None:
@@ -161,8 +186,20 @@ def _redux_model(document: Mapping[str, Any]) -> str | None:
     """Only run-graph records it."""
     name = document.get("redux_model")
     if isinstance(name, list):
-        raise CommandError("the picture was made with several Redux models (redux_model); run its graph")
+        raise CommandError("the picture was made with several Redux models (redux_model)", _RUN_GRAPH)
     return None if name is None else _text(name, "redux_model")
+
+
+def _redux_quantize(document: Mapping[str, Any]) -> Quantize | None:
+    """Only run-graph records it: bits, or "none"."""
+    bits = document.get("redux_quantize")
+    if isinstance(bits, list):
+        raise CommandError(
+            "the picture was made with Redux at several precisions (redux_quantize)", _RUN_GRAPH
+        )
+    if bits is not None and bits != "none" and not (isinstance(bits, int) and not isinstance(bits, bool)):
+        raise CommandError(f"the recorded redux_quantize is {bits!r}, which is neither bits nor 'none'")
+    return bits
 
 
 def _paths(value: Any) -> tuple[str, ...] | None:
@@ -171,11 +208,15 @@ def _paths(value: Any) -> tuple[str, ...] | None:
         try:
             value = ast.literal_eval(_PATH_CALL.sub(r"\1", value))
         except (ValueError, SyntaxError):
-            raise CommandError(f"the recorded paths {value!r} are no list; name the files anew") from None
+            raise CommandError(
+                f"the recorded paths {value!r} are not a list; name the files on the command line"
+            ) from None
     if value is None:
         return None
     if not isinstance(value, (list, tuple)) or not all(isinstance(path, str) for path in value):
-        raise CommandError(f"the recorded paths {value!r} are no list of names; name the files anew")
+        raise CommandError(
+            f"the recorded paths {value!r} are not a list of names; name the files on the command line"
+        )
     return tuple(value)
 
 
@@ -188,7 +229,7 @@ def _per_picture(document: Mapping[str, Any], key: str) -> PerPicture | None:
 
 def _text(value: Any, key: str) -> str:
     if not isinstance(value, str):
-        raise CommandError(f"the recorded {key} is {value!r}, which is no text")
+        raise CommandError(f"the recorded {key} is {value!r}, which is not text")
     return value
 
 
@@ -197,7 +238,7 @@ def _numbers(document: Mapping[str, Any], key: str) -> tuple[float, ...] | None:
     if value is None:
         return None
     if not isinstance(value, Sequence) or not all(_is_number(number) for number in value):
-        raise CommandError(f"the recorded {key} is {value!r}, which is no list of numbers")
+        raise CommandError(f"the recorded {key} is {value!r}, which is not a list of numbers")
     return tuple(float(number) for number in value)
 
 
@@ -205,9 +246,7 @@ def _typed(document: Mapping[str, Any], key: str, kind: type) -> Any:
     value = document.get(key)
     if value is None or (isinstance(value, kind) and not isinstance(value, bool)):
         return value
-    if kind is float and _is_number(value):
-        return float(value)
-    raise CommandError(f"the recorded {key} is {value!r}, which is no {kind.__name__}")
+    raise CommandError(f"the recorded {key} is {value!r}, which is not {_KINDS[kind]}")
 
 
 def _is_number(value: Any) -> bool:

@@ -6,19 +6,26 @@ metadata (:mod:`runtime.formats.mflux.recorded`); the first win over the second.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 PerPicture = str | tuple[str | None, ...]
 """One value for all reference pictures, or one for each, None where it is not known."""
 
 
+Quantize = int | str
+"""Bits per weight, or "none"."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What is known of how a picture is to be made; None is unknown.
 
-    The names are those of mflux's metadata; `redux_model`, `redux_fit` and `redux_resample` are ours.
-    Paths are as the user wrote them.
+    The names are those of mflux's metadata; those of `redux_model`, `redux_quantize`, `redux_fit`
+    and `redux_resample` are ours.
+    `parameters` are those of the sampling and decoding nodes that are known, by name (`steps`, `width`,
+    ...; see `runtime.formats.mflux.parameters`). Paths are as the user wrote them.
     """
 
     prompt: str | None = None
@@ -26,11 +33,9 @@ class Settings:
     base_model: str | None = None
     quantize: int | None = None
     seeds: tuple[int, ...] | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    width: int | None = None
-    height: int | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     redux_model: str | None = None
+    redux_quantize: Quantize | None = None
     redux_image_paths: tuple[str, ...] | None = None
     redux_image_strengths: tuple[float, ...] | None = None
     redux_mode: PerPicture | None = None
@@ -45,17 +50,20 @@ class Settings:
 
         Strengths and scales belong to the pictures and LoRAs that they were given with, and so do modes
         that differ from picture to picture: they do not outlive a new list of paths. A base model and a
-        Redux model belong to their model, and a resizing kernel to its fit.
+        Redux model belong to their model, and a resizing kernel to its fit. New bits are for Redux too.
         """
         if self.model is not None:
             others = replace(others, base_model=None, redux_model=None)
+        if self.quantize is not None:
+            others = replace(others, redux_quantize=None)
         if self.redux_image_paths is not None:
             others = replace(others, redux_image_strengths=None, **_common_only(others))
         if self.redux_fit is not None:
             others = replace(others, redux_resample=None)
         if self.lora_paths is not None:
             others = replace(others, lora_scales=None)
-        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        known = {each.name: getattr(self, each.name) for each in fields(self)}
+        known["parameters"] = {**others.parameters, **self.parameters}
         return replace(others, **{name: value for name, value in known.items() if value is not None})
 
 

@@ -7,40 +7,34 @@ from typing import Any
 
 from run_graph.graph.links import Link
 from run_graph.graph.workflow import NodeSpec, Workflow
+from run_graph.runtime.formats.mflux.parameters import DECODING, SAMPLING, SEED, parameters_for
 from run_graph.runtime.formats.mflux.recipe import Recipe, ReferencePicture
 
 Nodes = dict[str, NodeSpec]
 
+IMAGE = Link("image", 0)
+"""The picture in the workflow of a recipe with one seed."""
 
-def workflow_of(recipe: Recipe, prefixes: Mapping[int, str], tile_size: int = 0) -> Workflow:
-    """The native graph: everything up to the conditioning once, and for each seed sampling and saving.
+
+def workflow_of(recipe: Recipe, prefixes: Mapping[int, str]) -> Workflow:
+    """The native graph: everything up to the conditioning once, then sampling and saving for each seed.
 
     Parameters
     ----------
     recipe : Recipe
     prefixes : mapping
         For each seed of the recipe, the `filename_prefix` of its picture.
-    tile_size : int
-        Side of the tiles for decoding, pixels; 0 decodes the picture whole.
     """
     nodes: Nodes = {"flux": _node("LoadFlux", model=recipe.model, quantize=recipe.quantize or "none")}
     flux = _with_loras(nodes, recipe)
     conditioning = _conditioning(nodes, recipe)
     for seed in recipe.seeds:
         mark = _mark(recipe, seed)
-        nodes[f"sample{mark}"] = _node(
-            "FluxSample",
-            flux=flux,
-            conditioning=conditioning,
-            width=recipe.width,
-            height=recipe.height,
-            steps=recipe.steps,
-            guidance=recipe.guidance,
-            seed=seed,
-        )
-        tiles = {"tile_size": tile_size} if tile_size else {}
+        sampling = parameters_for(SAMPLING, recipe.parameters) | {SEED: seed}
+        nodes[f"sample{mark}"] = _node(SAMPLING, flux=flux, conditioning=conditioning, **sampling)
         vae, latent = Link("flux", "vae"), Link(f"sample{mark}", "latent")
-        nodes[f"image{mark}"] = _node("DecodeLatent", vae=vae, latent=latent, **tiles)
+        decoding = parameters_for(DECODING, recipe.parameters)
+        nodes[f"image{mark}"] = _node(DECODING, vae=vae, latent=latent, **decoding)
         nodes[f"save{mark}"] = _node(
             "SaveImage", image=Link(f"image{mark}", "image"), filename_prefix=prefixes[seed]
         )
@@ -48,7 +42,7 @@ def workflow_of(recipe: Recipe, prefixes: Mapping[int, str], tile_size: int = 0)
 
 
 def save_nodes(recipe: Recipe) -> dict[str, int]:
-    """Id of each SaveImage node in the recipe's workflow to the seed of its picture."""
+    """The seed of each SaveImage node in the recipe's workflow, by node id."""
     return {f"save{_mark(recipe, seed)}": seed for seed in recipe.seeds}
 
 
@@ -57,7 +51,7 @@ def _mark(recipe: Recipe, seed: int) -> str:
 
 
 def _with_loras(nodes: Nodes, recipe: Recipe) -> Link:
-    """Add a node for each LoRA, one behind the other; the adapted transformer."""
+    """Chain a node for each LoRA; returns the adapted transformer."""
     flux = Link("flux", "flux")
     for number, lora in enumerate(recipe.loras, start=1):
         nodes[f"lora_{number}"] = _node("LoadLora", flux=flux, lora=lora.path, scale=lora.scale)
@@ -66,11 +60,11 @@ def _with_loras(nodes: Nodes, recipe: Recipe) -> Link:
 
 
 def _conditioning(nodes: Nodes, recipe: Recipe) -> Link:
-    """Add the prompt and the reference pictures, one behind the other; the whole conditioning."""
+    """Chain the prompt and the reference pictures; returns the whole conditioning."""
     nodes["prompt"] = _node("TextEncode", text_encoders=Link("flux", "text_encoders"), prompt=recipe.prompt)
     conditioning = Link("prompt", "conditioning")
     if recipe.references:
-        nodes["redux"] = _node("LoadRedux", model=recipe.redux_model, quantize=recipe.quantize or "none")
+        nodes["redux"] = _node("LoadRedux", model=recipe.redux_model, quantize=recipe.redux_quantize)
     for number, picture in enumerate(recipe.references, start=1):
         mark = f"_{number}" if len(recipe.references) > 1 else ""
         _add_reference(nodes, picture, mark)

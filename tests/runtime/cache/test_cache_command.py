@@ -21,7 +21,7 @@ from run_graph.runtime.images.png_text import read_text
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, list[dict[str, Any]], str]:
-    """Exit code, events, and what was said beside them."""
+    """Exit code, events, and what was printed beside them."""
     code = main([*argv, "--json"])
     captured = capsys.readouterr()
     return code, [json.loads(line) for line in captured.out.splitlines()], captured.err
@@ -42,7 +42,7 @@ def pixels(path: str) -> bytes:
         return picture.tobytes()
 
 
-def test_a_second_command_computes_nothing_and_writes_the_file_anew(
+def test_a_second_command_computes_nothing_and_writes_the_file_again(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, first, _ = run(capsys, "redux.json")
@@ -54,10 +54,10 @@ def test_a_second_command_computes_nothing_and_writes_the_file_anew(
         "redux_00002_.png",
     ]
     assert pixels(paths(first)[0]) == pixels(paths(second)[0])
-    told, told_again = (json.loads(read_text(Path(paths(e)[0]))["run_graph"]) for e in (first, second))
-    assert told_again.pop("seconds") == {}  # no stage ran for it
-    assert "sample" in told.pop("seconds")
-    assert told_again == told
+    first_run, second_run = (json.loads(read_text(Path(paths(e)[0]))["run_graph"]) for e in (first, second))
+    assert second_run.pop("seconds") == {}  # no stage ran for it
+    assert "sample" in first_run.pop("seconds")
+    assert second_run == first_run
 
 
 def test_only_what_depends_on_a_change_is_computed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,7 +67,7 @@ def test_only_what_depends_on_a_change_is_computed(project: Path, capsys: pytest
     assert not {"vision", "prompt", "photo"} & set(ran(events))
 
 
-def test_a_picture_saved_anew_with_the_same_pixels_changes_nothing(
+def test_a_picture_saved_again_with_the_same_pixels_changes_nothing(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from PIL import Image
@@ -84,7 +84,7 @@ def test_a_picture_saved_anew_with_the_same_pixels_changes_nothing(
     assert not {"vision", "sample"} & set(ran(events))
 
 
-def test_without_the_cache_all_is_computed_and_nothing_kept(
+def test_without_the_cache_everything_is_computed_and_nothing_kept(
     project: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     run(capsys, "redux.json")
@@ -101,10 +101,10 @@ def test_info_and_clear(project: Path, capsys: pytest.CaptureFixture[str], tmp_p
     assert main(["--cache-info", *own]) == 0
     assert f"{tmp_path / 'own'}: " in (text := capsys.readouterr().out)
     assert " values, " in text
-    _, [told], _ = run(capsys, "--cache-info", *own)
-    assert told["nbytes"] == sum(path.stat().st_size for path in files(tmp_path / "own"))
+    _, [usage], _ = run(capsys, "--cache-info", *own)
+    assert usage["nbytes"] == sum(path.stat().st_size for path in files(tmp_path / "own"))
     _, [cleared], _ = run(capsys, "--cache-clear", *own)
-    assert (cleared["values"], cleared["cleared"]) == (told["values"], True)
+    assert (cleared["values"], cleared["cleared"]) == (usage["values"], True)
     assert files(tmp_path / "own") == []
     _, events, _ = run(capsys, "redux.json", *own)
     assert "sample" in ran(events)
@@ -138,7 +138,7 @@ def test_a_damaged_file_costs_a_line_and_a_computation(
     assert run(capsys, "redux.json", *own)[2] == ""
 
 
-def test_a_half_done_sampling_goes_on_to_the_same_picture(
+def test_an_interrupted_sampling_resumes_to_the_same_picture(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cache_samples import disk
@@ -170,7 +170,7 @@ def test_a_half_done_sampling_goes_on_to_the_same_picture(
     assert resumed.generation == whole.generation
 
 
-def test_pictures_of_a_run_that_was_broken_off_are_not_written_twice(
+def test_pictures_of_an_interrupted_run_are_not_written_twice(
     project: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = ["redux.json", "--sweep", "sample.seed=1..3"]

@@ -1,4 +1,4 @@
-"""Early cut-off: what reads the values that it has read before is not run again."""
+"""Early cut-off: a node that reads the same values as before does not run again."""
 
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,14 @@ def test_only_readers_of_what_changed_run() -> None:
     assert [outputs.value for outputs in result.by_node.values()] == [1, 4]  # type: ignore[attr-defined]
 
 
-def test_another_way_to_the_same_value_will_do() -> None:
+def test_the_same_value_may_come_from_another_upstream() -> None:
     engine = Engine(REGISTRY)
     engine.run(workflow(five=(Const, {"value": 5}), six=(Inc, {"x": "@five"}), s=(Sink, {"x": "@six"})))
     engine.run(workflow(sum=(Add, {"a": 2, "b": 3}), six=(Inc, {"x": "@sum"}), s=(Sink, {"x": "@six"})))
     assert engine.ran == ["sum"]
 
 
-def test_a_literal_that_changed_counts() -> None:
+def test_a_changed_literal_matters() -> None:
     engine = Engine(REGISTRY)
     given = workflow(n=(Const, {"value": 1}), a=(Add, {"a": "@n", "b": 1}), s=(Sink, {"x": "@a"}))
     engine.run(given)
@@ -47,7 +47,7 @@ def test_a_literal_that_changed_counts() -> None:
     assert engine.ran == ["a", "s"]
 
 
-def test_a_node_is_known_by_the_inputs_that_it_asked_for() -> None:
+def test_only_the_inputs_that_a_node_asked_for_matter() -> None:
     engine = Engine(REGISTRY)
     given = workflow(
         cond=(Const, {"value": 1}),
@@ -65,7 +65,7 @@ def test_a_node_is_known_by_the_inputs_that_it_asked_for() -> None:
     assert engine.ran == ["cond", "switch"]  # another condition, the same outcome
 
 
-def test_without_a_cache_all_runs() -> None:
+def test_without_a_cache_everything_runs() -> None:
     engine = Engine(REGISTRY, NoCache())
     for _ in range(2):
         engine.run(PARITY)
@@ -102,7 +102,7 @@ class Handles(Outputs):
 
 
 class Load(Node):
-    """A handle, which is known by where it comes from only."""
+    """A handle, which has no digest: only its source identifies it."""
 
     name: str
 
@@ -145,7 +145,7 @@ def test_arrays_are_compared_by_their_bits() -> None:
     assert engine.ran == ["mask", "mean"]
 
 
-def test_what_cannot_be_compared_counts_by_where_it_comes_from() -> None:
+def test_a_value_without_a_digest_is_identified_by_its_source() -> None:
     engine = Engine(ARRAYS)
     engine.run(measure(0.1))
     engine.run(measure(0.1, name="b"))
@@ -153,7 +153,7 @@ def test_what_cannot_be_compared_counts_by_where_it_comes_from() -> None:
 
 
 def test_it_reaches_across_processes(tmp_path: Path) -> None:
-    """Another session on the same folder; a file that an output node wrote is written again all the same."""
+    """Another session on the same folder; but a file that an output node wrote is written again."""
 
     class Mean(Measure):
         is_output = False
@@ -173,7 +173,7 @@ def test_it_reaches_across_processes(tmp_path: Path) -> None:
     assert "mean" in later.ran
 
 
-def test_a_result_that_was_let_go_is_computed_again() -> None:
+def test_a_result_that_was_evicted_is_computed_again() -> None:
     engine = Engine(REGISTRY, MemoryCache(maximum_bytes=0))
     engine.run(PARITY)
     engine.run(PARITY.with_input("n", "value", 6))

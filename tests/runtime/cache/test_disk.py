@@ -1,4 +1,4 @@
-"""The cache on the disk: what is found again, what is let go, and that nothing damaged is used."""
+"""The cache on disk: what is found again, what is evicted, and that nothing damaged is used."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from cache_samples import VALUES as SAMPLES
 from cache_samples import Kept, Number, disk, files
 
 from run_graph.graph import Node
+from run_graph.runtime.cache import Entry
 from run_graph.runtime.cache.blob_store import KEYS, VALUES
 from run_graph.runtime.cache.serialization import serialize
 from run_graph.runtime.files.atomic import SaveError
@@ -25,37 +26,37 @@ class Reader(Node):
 
 def test_another_cache_in_the_same_folder_finds_results(tmp_path: Path) -> None:
     for number, (value, _) in enumerate(SAMPLES.values()):
-        disk(tmp_path)[0].put(str(number), Kept(value=value))
-    cache, told = disk(tmp_path)
+        disk(tmp_path)[0].put(Entry(str(number), Kept(value=value)))
+    cache, warnings = disk(tmp_path)
     for number, (value, _) in enumerate(SAMPLES.values()):
         found = cache.get(str(number), Kept)
         assert isinstance(found, Kept)
         assert serialize(found.value).digest() == serialize(value).digest()
     assert cache.get("unknown", Kept) is None
-    assert told == []
+    assert warnings == []
 
 
-def test_key_and_content_lead_to_one_value(tmp_path: Path) -> None:
+def test_key_and_input_digest_lead_to_one_value(tmp_path: Path) -> None:
     cache, _ = disk(tmp_path)
-    cache.put("key", Kept(value="x"), input_digest="content")
-    cache.put("other", Kept(value="x"))
-    assert cache.get("key", Kept) == cache.get("content", Kept) == cache.get("other", Kept) == Kept(value="x")
+    cache.put(Entry("key", Kept(value="x"), input_digest="digest"))
+    cache.put(Entry("other", Kept(value="x")))
+    assert cache.get("key", Kept) == cache.get("digest", Kept) == cache.get("other", Kept) == Kept(value="x")
     assert len(files(tmp_path / VALUES)) == 1
     assert len(files(tmp_path / KEYS)) == 3
 
 
-def test_what_cannot_be_written_down_or_is_not_worth_it_is_not_held(tmp_path: Path) -> None:
-    cache, told = disk(tmp_path, least_seconds=0.001)
-    cache.put("handle", Kept(value=object()))
-    cache.put("quick", Kept(value=1), seconds=0.0009)
-    cache.put("read from a file", Kept(value=1), node_class=Reader)
+def test_what_cannot_be_serialized_or_is_not_worth_it_is_not_kept(tmp_path: Path) -> None:
+    cache, warnings = disk(tmp_path, least_seconds=0.001)
+    cache.put(Entry("handle", Kept(value=object())))
+    cache.put(Entry("quick", Kept(value=1), seconds=0.0009))
+    cache.put(Entry("read from a file", Kept(value=1), node_class=Reader))
     assert files(tmp_path) == []
-    assert told == []
+    assert warnings == []
 
 
 def test_what_an_output_node_wrote_is_known_until_its_run_is_complete(tmp_path: Path) -> None:
     cache, _ = disk(tmp_path)
-    cache.put("save", Kept(value="a.png"), input_digest="saves these pixels", node_class=Writer)
+    cache.put(Entry("save", Kept(value="a.png"), input_digest="saves these pixels", node_class=Writer))
     assert disk(tmp_path)[0].get("save", Kept) == Kept(value="a.png")
     assert cache.get("saves these pixels", Kept) is None
     cache.run_completed(["save"])
@@ -83,114 +84,114 @@ def replace_by_json(path: Path) -> None:
 @pytest.mark.parametrize("damage", [truncate, empty, flip, replace_by_json])
 @pytest.mark.parametrize("where", [KEYS, VALUES])
 @pytest.mark.parametrize("name", ["a decoded picture", "a picture of 8-bit colours", "a text", "bfloat16"])
-def test_a_damaged_file_is_dropped_and_reported_once(
+def test_a_damaged_file_is_removed_and_reported_once(
     tmp_path: Path, name: str, where: str, damage: Callable[[Path], None]
 ) -> None:
-    cache, told = disk(tmp_path)
+    cache, warnings = disk(tmp_path)
     result = Kept(value=SAMPLES[name][0])
-    cache.put("key", result)
+    cache.put(Entry("key", result))
     [path] = files(tmp_path / where)
     damage(path)
     assert cache.get("key", Kept) is None
     assert cache.get("key", Kept) is None
-    assert len(told) == 1
-    assert path.name in told[0]
+    assert len(warnings) == 1
+    assert path.name in warnings[0]
     assert not path.exists()
-    cache.put("key", result)
+    cache.put(Entry("key", result))
     assert cache.get("key", Kept) is not None
-    assert len(told) == 1
+    assert len(warnings) == 1
 
 
 def test_a_file_of_another_result_is_noticed(tmp_path: Path) -> None:
-    cache, told = disk(tmp_path)
-    cache.put("one", Kept(value=1))
+    cache, warnings = disk(tmp_path)
+    cache.put(Entry("one", Kept(value=1)))
     [one] = files(tmp_path / KEYS)
-    cache.put("two", Kept(value=2))
+    cache.put(Entry("two", Kept(value=2)))
     [two] = [path for path in files(tmp_path / KEYS) if path != one]
     two.write_bytes(one.read_bytes())
     assert cache.get("two", Kept) is None
-    assert len(told) == 1
+    assert len(warnings) == 1
     first, second = files(tmp_path / VALUES)
     second.write_bytes(first.read_bytes())
-    cache.put("two", Kept(value=2))
+    cache.put(Entry("two", Kept(value=2)))
     assert [cache.get(key, Kept) for key in ("one", "two")].count(None) == 1
-    assert len(told) == 2
+    assert len(warnings) == 2
 
 
-def test_a_result_of_another_form_is_dropped(tmp_path: Path) -> None:
-    cache, told = disk(tmp_path)
-    cache.put("key", Kept(value="five"))
+def test_a_result_of_another_class_is_removed(tmp_path: Path) -> None:
+    cache, warnings = disk(tmp_path)
+    cache.put(Entry("key", Kept(value="five")))
     assert cache.get("key", Number) is None
-    assert len(told) == 1
+    assert len(warnings) == 1
 
 
 def test_results_of_other_versions_are_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache, told = disk(tmp_path)
-    cache.put("key", Kept(value=1))
+    cache, warnings = disk(tmp_path)
+    cache.put(Entry("key", Kept(value=1)))
     monkeypatch.setattr("run_graph.runtime.cache.disk.environment_digest", lambda: "the next release")
     assert cache.get("key", Kept) is None
-    assert told == []
+    assert warnings == []
 
 
-def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
-    cache, told = disk(tmp_path, limit=60_000)
+def test_the_least_recently_used_are_evicted_first(tmp_path: Path) -> None:
+    cache, warnings = disk(tmp_path, limit=60_000)
     for number in range(4):
-        cache.put(str(number), Kept(value=str(number) * 10_000))
+        cache.put(Entry(str(number), Kept(value=str(number) * 10_000)))
     for age, path in enumerate(files(tmp_path)):
         os.utime(path, (age, age))
     assert cache.get("0", Kept) is not None
     for number in (4, 5, 6):
-        cache.put(str(number), Kept(value=str(number) * 10_000))
+        cache.put(Entry(str(number), Kept(value=str(number) * 10_000)))
     assert sum(path.stat().st_size for path in files(tmp_path)) <= 60_000
     found = {number for number in range(7) if cache.get(str(number), Kept)}
     assert {0, 4, 5, 6} <= found
     assert len(found) < 7
-    assert told == []
+    assert warnings == []
 
 
-def test_a_folder_that_cannot_be_written_is_reported_once_and_ends_nothing(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported_once_and_does_not_raise(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    cache, told = disk(tmp_path / "file" / "cache")
-    cache.put("a", Kept(value=1))
-    cache.put("b", Kept(value=2))
+    cache, warnings = disk(tmp_path / "file" / "cache")
+    cache.put(Entry("a", Kept(value=1)))
+    cache.put(Entry("b", Kept(value=2)))
     assert cache.get("a", Kept) is None
-    assert len(told) == 1
-    assert "--cache-dir" in told[0]
+    assert len(warnings) == 1
+    assert "--cache-dir" in warnings[0]
 
 
 def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(SaveError, match="other things"):
-        disk(tmp_path)[0].folder.check()
+        disk(tmp_path)[0].store.check()
     with pytest.raises(SaveError, match="it is a file"):
-        disk(tmp_path / "thesis.txt")[0].folder.check()
+        disk(tmp_path / "thesis.txt")[0].store.check()
 
 
 def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path) -> None:
     cache, _ = disk(tmp_path)
-    cache.put("a", Kept(value=1))
+    cache.put(Entry("a", Kept(value=1)))
     left = tmp_path / "new" / ".run-graph-0123456789abcdef.tmp"
     left.write_bytes(b"half")
-    cache.put("b", Kept(value=2))
+    cache.put(Entry("b", Kept(value=2)))
     assert not left.exists()
 
 
 def test_clearing_removes_results_and_nothing_else(tmp_path: Path) -> None:
     cache, _ = disk(tmp_path)
-    cache.put("a", Kept(value=1))
+    cache.put(Entry("a", Kept(value=1)))
     (tmp_path / "notes.txt").write_text("mine")
-    cache.folder.clear()
+    cache.store.clear()
     assert [path.name for path in files(tmp_path)] == ["notes.txt"]
     assert cache.get("a", Kept) is None
-    cache.put("a", Kept(value=1))
+    cache.put(Entry("a", Kept(value=1)))
     assert cache.get("a", Kept) is not None
 
 
-def test_entries_name_digests_and_values_lie_apart(tmp_path: Path) -> None:
+def test_the_index_names_digests_and_values_are_stored_apart(tmp_path: Path) -> None:
     cache, _ = disk(tmp_path)
-    cache.put("key", Kept(value=SAMPLES["a mask"][0]))
-    [entry] = files(tmp_path / KEYS)
+    cache.put(Entry("key", Kept(value=SAMPLES["a mask"][0])))
+    [path] = files(tmp_path / KEYS)
     digest = serialize(SAMPLES["a mask"][0]).digest()
-    told = json.loads(entry.read_bytes().partition(b"\n")[2])
-    assert told == {"name": entry.name, "values": {"value": f"{digest}.safetensors"}}
+    index = json.loads(path.read_bytes().partition(b"\n")[2])
+    assert index == {"name": path.name, "values": {"value": f"{digest}.safetensors"}}
     assert [path.name for path in files(tmp_path / VALUES)] == [f"{digest}.safetensors"]

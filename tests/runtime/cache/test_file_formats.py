@@ -1,4 +1,4 @@
-"""Values survive being written down to the bit, and no damaged file passes for a value."""
+"""Values survive being stored to the bit, and a damaged file is never taken for a value."""
 
 from dataclasses import replace
 from typing import Any
@@ -46,8 +46,8 @@ def assert_same(one: Any, other: Any) -> None:
 
 
 @pytest.mark.parametrize(("value", "suffix"), CASES)
-def test_a_damaged_file_never_passes_for_the_value(value: Any, suffix: str) -> None:
-    """Bits that a decoder does not look at may flip; what it makes then is still the value."""
+def test_a_damaged_file_is_never_taken_for_the_value(value: Any, suffix: str) -> None:
+    """Bits that a decoder ignores may flip; the result is then still the value."""
     parts = serialize(value)
     _, data = encode(parts)
     for at in range(0, len(data), max(1, len(data) // 60)):
@@ -65,7 +65,7 @@ def assert_refused_or_same(suffix: str, data: bytes, digest: str) -> None:
         assert digest_of(deserialize(decoded)) == digest
 
 
-def test_digests_tell_all_values_apart() -> None:
+def test_all_values_have_different_digests() -> None:
     values = [value for value, _ in VALUES.values()]
     values += [1, 1.0, "1", [1], (1,), {"1": 1}, False, 0, "", [], {}, -0.0, 0.0]
     values += [replace(VALUES["a mask"][0], values=colours(1, 2, 3))]
@@ -78,13 +78,13 @@ def test_digests_tell_all_values_apart() -> None:
 @pytest.mark.parametrize(
     "value", [Flux(Checkpoint("tiny")), object(), float("nan"), [object()], {1: 2}, {1, 2}]
 )
-def test_what_is_no_plain_value_has_no_digest(value: Any) -> None:
+def test_a_value_that_is_not_plain_has_no_digest(value: Any) -> None:
     with pytest.raises(NotSerializable):
         serialize(value)
     assert digest_of(value) is None
 
 
-def test_a_value_class_that_is_gone_is_an_error() -> None:
+def test_a_value_class_that_no_longer_exists_is_an_error() -> None:
     parts = serialize(VALUES["a mask"][0])
     with pytest.raises(ValueError, match="no value class"):
         deserialize(replace(parts, kind="run_graph.runtime.values.Hologram"))

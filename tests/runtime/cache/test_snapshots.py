@@ -1,4 +1,4 @@
-"""Work that was broken off: what was saved last is found, by the same computation only."""
+"""Interrupted work: the state that was saved last is found, and only by the same computation."""
 
 from pathlib import Path
 
@@ -32,9 +32,9 @@ class Walk(Node):
     n: int
 
     def run(self, ctx: Context) -> Total:
-        half = ctx.resume_state() or {"done": 0, "total": mx.array(0)}
-        total = half["total"]
-        for step in range(half["done"] + 1, self.n + 1):
+        state = ctx.resume_state() or {"done": 0, "total": mx.array(0)}
+        total = state["total"]
+        for step in range(state["done"] + 1, self.n + 1):
             total = total + step
             ctx.save_state(done=step, total=total)
             ctx.progress(step, self.n)
@@ -42,7 +42,7 @@ class Walk(Node):
 
 
 def run(cache: ResultCache, n: int = 10, stop_after: int | None = None) -> tuple[int, list[int]]:
-    """The total, and the steps that were walked."""
+    """The total, and the steps that were taken."""
     steps: list[int] = []
     token = CancelToken()
 
@@ -58,7 +58,7 @@ def run(cache: ResultCache, n: int = 10, stop_after: int | None = None) -> tuple
     return result.outputs("w").total, steps  # type: ignore[attr-defined]
 
 
-def test_the_next_run_goes_on_from_the_last_step(tmp_path: Path) -> None:
+def test_the_next_run_resumes_after_the_last_step(tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
         run(disk(tmp_path)[0], stop_after=4)
     assert len(files(tmp_path / SNAPSHOTS)) == 1
@@ -67,14 +67,14 @@ def test_the_next_run_goes_on_from_the_last_step(tmp_path: Path) -> None:
     assert files(tmp_path / SNAPSHOTS) == []
 
 
-def test_it_may_be_broken_off_again_and_again(tmp_path: Path) -> None:
+def test_it_may_be_interrupted_again_and_again(tmp_path: Path) -> None:
     for step in (1, 2, 7):
         with pytest.raises(Cancelled):
             run(disk(tmp_path)[0], stop_after=step)
     assert run(disk(tmp_path)[0]) == (55, [8, 9, 10])
 
 
-def test_another_computation_does_not_go_on_with_it(tmp_path: Path) -> None:
+def test_another_computation_does_not_resume_from_it(tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
         run(disk(tmp_path)[0], n=10, stop_after=4)
     assert run(disk(tmp_path)[0], n=5) == (15, [1, 2, 3, 4, 5])
@@ -82,7 +82,7 @@ def test_another_computation_does_not_go_on_with_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "foreign"])
-def test_damaged_work_begins_anew_and_is_reported(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_state_is_reported_and_the_work_starts_again(tmp_path: Path, damage: str) -> None:
     with pytest.raises(Cancelled):
         run(disk(tmp_path)[0], stop_after=4)
     [path] = files(tmp_path / SNAPSHOTS)
@@ -94,28 +94,28 @@ def test_damaged_work_begins_anew_and_is_reported(tmp_path: Path, damage: str) -
         "foreign": b"something else",
     }
     path.write_bytes(changed[damage])
-    cache, told = disk(tmp_path)
+    cache, warnings = disk(tmp_path)
     assert run(cache) == (55, list(range(1, 11)))
-    assert len(told) == 1
-    assert path.name in told[0]
+    assert len(warnings) == 1
+    assert path.name in warnings[0]
 
 
-def test_saving_too_soon_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saving_too_soon_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("run_graph.runtime.cache.snapshots._SHARE", 1e-9)
-    half = disk(tmp_path)[0].snapshot("work")
-    half.save({"step": 1, "latents": mx.zeros(3)})
-    half.save({"step": 2, "latents": mx.zeros(3)})
+    snapshot = disk(tmp_path)[0].snapshot("work")
+    snapshot.save({"step": 1, "latents": mx.zeros(3)})
+    snapshot.save({"step": 2, "latents": mx.zeros(3)})
     saved = disk(tmp_path)[0].snapshot("work").load()
     assert saved is not None
     assert saved["step"] == 1
 
 
-def test_seconds_of_earlier_runs_are_carried_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seconds_of_earlier_runs_are_carried_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("run_graph.runtime.cache.snapshots.time.perf_counter", lambda: now[0])
-    half = disk(tmp_path)[0].snapshot("work")
+    snapshot = disk(tmp_path)[0].snapshot("work")
     now[0] = 130.0
-    half.save({"step": 1})
+    snapshot.save({"step": 1})
     again = disk(tmp_path)[0].snapshot("work")
     again.load()
     assert again.carried == 30
@@ -126,8 +126,8 @@ def test_seconds_of_earlier_runs_are_carried_on(tmp_path: Path, monkeypatch: pyt
     assert third.carried == 35
 
 
-def test_a_folder_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_does_not_end_the_run(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    cache, told = disk(tmp_path / "file" / "cache")
+    cache, warnings = disk(tmp_path / "file" / "cache")
     assert run(cache)[0] == 55
-    assert len(told) == 1
+    assert len(warnings) == 1

@@ -1,4 +1,4 @@
-"""The contact sheet: which picture stands where, what is written beside it, and what the file carries."""
+"""The contact sheet: where each picture goes, its labels, and what the file contains."""
 
 import itertools
 import json
@@ -111,7 +111,7 @@ def test_a_long_single_axis_is_broken_into_bands(count: int, widths: list[int]) 
 # -- painting ---------------------------------------------------------------------------------------
 
 
-def test_pictures_stand_unaltered_in_their_cells_and_labels_above_and_to_the_left() -> None:
+def test_pictures_are_unaltered_in_their_cells_with_labels_above_and_to_the_left() -> None:
     red, blue = Pil.new("RGB", (120, 90), "red"), Pil.new("RGB", (120, 90), "blue")
     sheet = np.asarray(paint([Band(("first", "second"), (Row(("row",), (red, blue)),))]))
     for colour in (np.array([255, 0, 0]), np.array([0, 0, 255])):
@@ -152,7 +152,7 @@ def test_large_pictures_are_reduced_and_keep_their_proportions() -> None:
     assert reduced(Image(np.zeros((1, 60, 120, 3), np.float32)), 512).size == (120, 60)
 
 
-def test_a_batch_stands_side_by_side() -> None:
+def test_pictures_of_a_batch_go_side_by_side() -> None:
     batch = np.stack([np.zeros((8, 10, 3)), np.ones((8, 10, 3))]).astype(np.float32)
     picture = np.asarray(reduced(Image(batch), 512))
     assert picture.shape == (8, 20, 3)
@@ -163,7 +163,7 @@ def test_a_batch_stands_side_by_side() -> None:
 # -- collecting -------------------------------------------------------------------------------------
 
 
-def test_each_variant_s_picture_stands_in_its_place(tmp_path: Path) -> None:
+def test_each_variants_picture_is_in_its_place(tmp_path: Path) -> None:
     sweep = expand(
         painting(),
         [Axis("paint", "colour", ("blue", "red", "green")), Axis("paint", "width", (200, 160))],
@@ -194,7 +194,7 @@ def test_a_target_that_makes_pictures_is_shown_itself(tmp_path: Path) -> None:
     assert colours_across(path, Pil.open(path).height - 50) == [(0, 255, 0), (0, 0, 255)]
 
 
-def test_pairs_of_a_zip_stand_in_a_row(tmp_path: Path) -> None:
+def test_pairs_of_a_zip_are_in_a_row(tmp_path: Path) -> None:
     axes = [Axis("paint", "colour", ("green", "blue")), Axis("paint", "width", (200, 160))]
     sweep = expand(painting(), axes, REGISTRY, zipped=True)
     path = saved(sweep, tmp_path)
@@ -214,7 +214,7 @@ def test_results_that_are_reused_are_shown_too(tmp_path: Path) -> None:
     assert colours_across(path, Pil.open(path).height - 50) == [(0, 255, 0), (0, 0, 255)]
 
 
-def test_a_picture_that_a_run_which_was_broken_off_has_saved_is_read_back(tmp_path: Path) -> None:
+def test_a_picture_saved_by_an_interrupted_run_is_read_back(tmp_path: Path) -> None:
     sweep = expand(painting(), [Axis("paint", "colour", ("green", "blue"))], REGISTRY)
     sheet = ContactSheet(sweep, REGISTRY)
     for show, colour in zip(sweep.copies["show"], ("green", "blue"), strict=True):
@@ -239,17 +239,17 @@ def test_a_run_without_pictures_is_refused_before_it_begins() -> None:
         ContactSheet(sweep, registry)
 
 
-def test_the_sheet_carries_the_swept_workflow_and_the_sweep(tmp_path: Path) -> None:
+def test_the_sheet_contains_the_swept_workflow_and_the_sweep(tmp_path: Path) -> None:
     sweep = expand(painting(), [Axis("paint", "colour", ("green", "blue"))], REGISTRY)
     path = saved(sweep, tmp_path)
     text = read_text(path)
     assert Workflow.from_json(json.loads(text["prompt"])) == sweep.workflow
-    told = json.loads(text["run_graph"])
-    assert told["sweep"] == [{"node": "paint", "input": "colour", "values": ["green", "blue"]}]
-    assert "versions" in told
+    provenance = json.loads(text["run_graph"])
+    assert provenance["sweep"] == [{"node": "paint", "input": "colour", "values": ["green", "blue"]}]
+    assert "versions" in provenance
 
 
-def test_a_listener_that_keeps_all_events_keeps_no_picture_alive() -> None:
+def test_a_listener_that_keeps_all_events_keeps_no_picture_in_memory() -> None:
     engine = Engine(REGISTRY)
     sweep = expand(painting(), [], REGISTRY)
     engine.run(sweep.workflow)

@@ -104,7 +104,7 @@ def pictures(count: int, *, write_fails: int = 0, compute_fails: int = 0) -> Wor
     return workflow(**nodes)
 
 
-def told(engine: Engine, kind: type[Event]) -> list[str]:
+def ids_of(engine: Engine, kind: type[Event]) -> list[str]:
     return [event.node_id for event in engine.events if isinstance(event, kind)]  # type: ignore[attr-defined]
 
 
@@ -116,12 +116,12 @@ def test_a_file_is_written_while_the_next_stage_computes() -> None:
     assert {node_id for node_id, thread in Meeting.threads.items() if thread is not main} == {
         "write1",
         "write2",
-    }  # beside the last there is nothing to do
+    }  # nothing could run beside the last
     assert engine.kinds[-1] == "run_finished"
-    assert sorted(told(engine, NodeFinished)) == sorted(engine.ran)
+    assert sorted(ids_of(engine, NodeFinished)) == sorted(engine.ran)
 
 
-def test_all_events_are_told_on_the_callers_thread_in_an_order_that_makes_sense() -> None:
+def test_all_events_are_sent_from_the_callers_thread_in_an_order_that_makes_sense() -> None:
     engine = Engine(REGISTRY)
     threads: set[threading.Thread] = set()
     engine.run(pictures(2), on_event=lambda event: threads.add(threading.current_thread()))
@@ -129,7 +129,7 @@ def test_all_events_are_told_on_the_callers_thread_in_an_order_that_makes_sense(
     for node_id in ("write1", "compute2"):
         kinds = [event.kind for event in engine.events if getattr(event, "node_id", "") == node_id]
         assert kinds == ["node_started", "node_progress", "node_finished"]
-    assert told(engine, NodeProgress) == ["compute2", "write1"]
+    assert ids_of(engine, NodeProgress) == ["compute2", "write1"]
 
 
 def test_what_was_written_is_in_the_cache() -> None:
@@ -145,7 +145,7 @@ def test_a_file_that_cannot_be_written_ends_the_run_and_is_named() -> None:
     with pytest.raises(NodeFailed, match=r"node 'write1' \(Write\) failed: the disk is full") as caught:
         engine.run(pictures(3, write_fails=1))
     assert caught.value.inputs["value"] == "1"
-    assert told(engine, NodeErred) == ["write1"]
+    assert ids_of(engine, NodeErred) == ["write1"]
     assert "compute3" not in engine.ran
     assert engine.kinds[-1] == "run_finished"
 
@@ -154,8 +154,8 @@ def test_a_stage_that_fails_leaves_the_file_before_it_written() -> None:
     engine = Engine(REGISTRY)
     with pytest.raises(NodeFailed, match="no such colour"):
         engine.run(pictures(3, compute_fails=2))
-    assert "write1" in told(engine, NodeFinished)
-    assert told(engine, NodeErred) == ["compute2"]
+    assert "write1" in ids_of(engine, NodeFinished)
+    assert ids_of(engine, NodeErred) == ["compute2"]
 
 
 def test_a_run_that_is_cancelled_leaves_the_file_before_it_written() -> None:
@@ -167,11 +167,11 @@ def test_a_run_that_is_cancelled_leaves_the_file_before_it_written() -> None:
 
     with pytest.raises(Cancelled):
         engine.run(pictures(3), on_event=cancel)
-    assert "write1" in told(engine, NodeFinished)
-    assert "compute3" not in told(engine, NodeStarted)
+    assert "write1" in ids_of(engine, NodeFinished)
+    assert "compute3" not in ids_of(engine, NodeStarted)
 
 
-def test_no_thread_stays_behind() -> None:
+def test_no_thread_is_left_running() -> None:
     before = threading.active_count()
     Engine(REGISTRY).run(pictures(2))
     assert threading.active_count() == before

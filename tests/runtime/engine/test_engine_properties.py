@@ -101,7 +101,7 @@ def test_the_engine_computes_what_a_recursive_evaluator_does(data: st.DataObject
 @SETTINGS
 @given(st.data(), integer_workflows())
 def test_nothing_runs_that_no_target_needs(data: st.DataObject, workflow: Workflow) -> None:
-    """Up to content-identical nodes, of which any one may run."""
+    """Except that any one of several identical nodes may run."""
     targets = data.draw(targets_of(workflow))
     engine = Engine(REGISTRY, NoCache())
     touched = assert_correct(engine, workflow, targets)
@@ -111,7 +111,7 @@ def test_nothing_runs_that_no_target_needs(data: st.DataObject, workflow: Workfl
 
 
 def spec_of(workflow: Workflow, node_id: str) -> str:
-    """A node and everything above it, written out: equal exactly for content-identical nodes."""
+    """A node and everything upstream, written out: equal exactly for identical nodes."""
     spec = workflow.nodes[node_id]
     parts = [
         f"{name}={spec_of(workflow, value.node_id)}.{value.slot}"

@@ -36,7 +36,7 @@ def test_sources_run_before_their_readers() -> None:
     engine = Engine(REGISTRY)
     engine.run(DIAMOND)
     for node_id in engine.ran:
-        assert set(DIAMOND.dependencies(node_id)) <= set(engine.ran[: engine.ran.index(node_id)])
+        assert set(DIAMOND.nodes[node_id].upstream) <= set(engine.ran[: engine.ran.index(node_id)])
 
 
 def test_any_nodes_may_be_targets_in_any_number() -> None:
@@ -66,7 +66,7 @@ def test_one_output_may_feed_two_inputs_of_a_node() -> None:
     assert value(result, "s") == 8
 
 
-def test_content_identical_nodes_run_once_and_all_get_the_result() -> None:
+def test_identical_nodes_run_once_and_all_get_the_result() -> None:
     engine = Engine(REGISTRY, NoCache())
     result = engine.run(
         workflow(

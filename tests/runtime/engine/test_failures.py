@@ -1,4 +1,4 @@
-"""What a failing node, or one that breaks its own declaration, is told to the user as."""
+"""How a node that fails, or breaks its own declaration, is reported to the user."""
 
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ def value(result: Any, node_id: str) -> Any:
 
 
 class Fail(Node):
-    """Raises what it is told."""
+    """Raises the given exception."""
 
     x: int = 0
     text: str = ""
@@ -56,13 +56,13 @@ def test_a_failure_names_node_class_shortened_inputs_and_cause() -> None:
         ("SystemExit", "enough", "SystemExit: enough"),
     ],
 )
-def test_the_reason_is_the_causes_words_or_its_type(kind: str, text: str, reason: str) -> None:
+def test_the_reason_is_the_causes_message_or_its_type(kind: str, text: str, reason: str) -> None:
     with pytest.raises(NodeFailed) as error:
         Engine(FAILING).run(workflow(f=(Fail, {"text": text, "kind": kind})), ["f"])
     assert error.value.reason == reason
 
 
-def test_after_a_failure_the_next_run_resumes_behind_what_was_finished() -> None:
+def test_after_a_failure_the_next_run_resumes_after_what_was_finished() -> None:
     engine = Engine(FAILING)
     broken = workflow(one=(Const, {"value": 1}), two=(Inc, {"x": "@one"}), f=(Fail, {"x": "@two"}))
     with pytest.raises(NodeFailed):
@@ -71,8 +71,8 @@ def test_after_a_failure_the_next_run_resumes_behind_what_was_finished() -> None
     with pytest.raises(NodeFailed):
         engine.run(broken, ["f"])
     assert engine.ran == ["f"]
-    mended = workflow(one=(Const, {"value": 1}), two=(Inc, {"x": "@one"}), f=(Sink, {"x": "@two"}))
-    assert value(engine.run(mended), "f") == 2
+    fixed = workflow(one=(Const, {"value": 1}), two=(Inc, {"x": "@one"}), f=(Sink, {"x": "@two"}))
+    assert value(engine.run(fixed), "f") == 2
     assert engine.ran == ["f"]
 
 
@@ -83,19 +83,19 @@ def test_nothing_that_reads_a_failed_node_runs() -> None:
     assert engine.ran == ["f"]
 
 
-def test_a_node_that_fails_in_needed_is_named() -> None:
+def test_a_node_that_fails_in_required_lazy_inputs_is_named() -> None:
     class Unsure(Node):
         cond: int
         late: Lazy[int]
 
         def required_lazy_inputs(self) -> list[str]:
-            raise RuntimeError("cannot tell")
+            raise RuntimeError("not decided")
 
         def run(self, ctx: Context) -> Integer:
             return Integer(value=1)
 
     engine = Engine(Registry([Const, Unsure]))
-    with pytest.raises(NodeFailed, match=r"node 'u' \(Unsure\) failed: cannot tell"):
+    with pytest.raises(NodeFailed, match=r"node 'u' \(Unsure\) failed: not decided"):
         engine.run(workflow(c=(Const, {"value": 1}), u=(Unsure, {"cond": 1, "late": "@c"})), ["u"])
 
 
@@ -109,22 +109,22 @@ def test_a_linked_parameter_out_of_range_is_refused_naming_the_input() -> None:
     )
 
 
-class Told(Outputs):
+class Text(Outputs):
     value: str
 
 
-class TellType(Node):
+class TypeName(Node):
     """The name of a number's type."""
 
     x: float
 
-    def run(self, ctx: Context) -> Told:
-        return Told(value=type(self.x).__name__)
+    def run(self, ctx: Context) -> Text:
+        return Text(value=type(self.x).__name__)
 
 
 def test_a_linked_integer_reaches_a_float_as_a_float() -> None:
-    given = workflow(one=(Const, {"value": 1}), tell=(TellType, {"x": "@one"}))
-    assert value(Engine(Registry([Const, TellType])).run(given, ["tell"]), "tell") == "float"
+    given = workflow(one=(Const, {"value": 1}), name=(TypeName, {"x": "@one"}))
+    assert value(Engine(Registry([Const, TypeName])).run(given, ["name"]), "name") == "float"
 
 
 class Blob(SocketValue):
@@ -138,7 +138,7 @@ class Made(Outputs):
 
 
 class Odd(Node):
-    """Returns something else than it says."""
+    """Returns something other than it declares."""
 
     what: str
 
@@ -159,7 +159,7 @@ class Odd(Node):
         ("wrong socket", "Made.blob: input should be an instance of Blob (found 5)"),
     ],
 )
-def test_a_run_that_returns_something_else_is_told(what: str, message: str) -> None:
+def test_a_run_that_returns_something_else_fails(what: str, message: str) -> None:
     with pytest.raises(NodeFailed) as error:
         Engine(Registry([Odd])).run(workflow(odd=(Odd, {"what": what})), ["odd"])
     assert str(error.value) == f"node 'odd' (Odd) failed: {message}"

@@ -56,8 +56,8 @@ def test_a_lazy_source_that_an_eager_node_reads_runs_once() -> None:
         assert ("yes1" in engine.ran) == bool(cond)
 
 
-def test_ancestors_of_a_late_demand_are_still_there() -> None:
-    """``shared`` is done long before the switch asks for the branch that reads it, too."""
+def test_ancestors_of_a_late_demand_are_kept() -> None:
+    """``shared`` is done long before the switch asks for the branch that also reads it."""
     slow = {f"c{i}": (Inc, {"x": f"@c{i - 1}"}) for i in range(1, 20)}
     engine = Engine(REGISTRY, NoCache())
     result = engine.run(
@@ -117,10 +117,10 @@ class Stubborn(Node):
     ("asked", "message"),
     [
         ("late", "required_lazy_inputs must return a collection of input names, not 'late'"),
-        (["latte"], "required_lazy_inputs named 'latte', which is no input. Did you mean 'late'?"),
+        (["latte"], "required_lazy_inputs named 'latte', which is not an input. Did you mean 'late'?"),
     ],
 )
-def test_a_node_that_asks_for_inputs_wrongly_is_told(asked: Any, message: str) -> None:
+def test_a_node_that_asks_for_unknown_inputs_fails(asked: Any, message: str) -> None:
     engine = Engine(Registry([Stubborn, Const]))
     given = workflow(c=(Const, {"value": 1}), s=(Stubborn, {"late": "@c", "asked": {"__value__": asked}}))
     with pytest.raises(NodeFailed) as error:

@@ -58,7 +58,7 @@ def test_the_model_in_use_is_kept_over_nodes_without_one() -> None:
     assert drain(ready) == ["save", "a2", "b1"]
 
 
-def test_of_other_models_the_one_nearest_the_beginning_is_next() -> None:
+def test_the_other_model_nearest_the_beginning_is_next() -> None:
     assert order_of(("sample", "FLUX", 3), ("encode", "T5", 1)) == ["encode", "sample"]
 
 
@@ -66,7 +66,7 @@ def test_least_depth_then_file_order_decide_within_a_model() -> None:
     assert order_of(("late", None, 2), ("b", None, 1), ("a", None, 1)) == ["b", "a", "late"]
 
 
-def test_where_all_models_fit_the_node_nearest_the_end_is_next() -> None:
+def test_if_all_models_fit_the_node_nearest_the_end_is_next() -> None:
     ready = ReadyNodes()
     for position, (node_id, model, depth) in enumerate(
         [("encode", "T5", 1), ("sample", "FLUX", 3), ("decode", "VAE", 4)]
@@ -142,7 +142,7 @@ class Save(Node):
 
 
 def models_used(engine: Engine, nodes: dict[str, Any]) -> list[str]:
-    """The models in order of use, each as often as it is switched to."""
+    """The models in order of use, once for each switch to one."""
     uses: Iterable[str] = (nodes[n][1]["model"][1:] for n in engine.ran if "model" in nodes[n][1])
     switches: list[str] = []
     for model in uses:
@@ -185,7 +185,7 @@ class RoomForAll:
 
 
 def test_with_room_for_all_models_each_picture_is_saved_before_the_next_is_sampled() -> None:
-    """So that whoever stops a long batch keeps what was finished."""
+    """A user who stops a long batch keeps the finished pictures."""
     nodes: dict[str, Any] = {name: (Load, {"name": name}) for name in ("flux", "vae")}
     for i in range(2):
         nodes[f"sample{i}"] = (Compute, {"model": "@flux", "seed": i})
@@ -200,7 +200,7 @@ def test_with_room_for_all_models_each_picture_is_saved_before_the_next_is_sampl
     assert ran == ["flux", "vae", "sample0", "decode0", "save0", "sample1", "decode1", "save1"]
 
 
-def test_a_model_waits_for_another_that_will_give_it_more_work() -> None:
+def test_a_model_waits_for_another_that_will_make_more_work_for_it() -> None:
     ready = ReadyNodes()
     ready.add("encode", "T5", 1, 0)
     ready.add("translate", "LLM", 1, 1)
@@ -226,7 +226,7 @@ def no_room_at_all(*node_ids: str) -> bool:
 
 
 class OneModel:
-    """Memory for one model; counts how often each comes in."""
+    """Memory for one model; counts how often each is loaded."""
 
     def __init__(self) -> None:
         self.loads: list[str] = []
@@ -241,7 +241,7 @@ class OneModel:
 
 
 class ComputeInOne(Compute):
-    """As Compute, through the service."""
+    """Like Compute, but through the service."""
 
     def run(self, ctx: Context) -> Value:
         ctx.service(OneModel).use(self.model.name)
@@ -249,7 +249,7 @@ class ComputeInOne(Compute):
 
 
 def picture(prefix: str, *stages: str) -> dict[str, Any]:
-    """A chain of stages with these models, and what saves its end; loaders included."""
+    """A chain of stages with these models, their loaders, and a node that saves the end."""
     nodes: dict[str, Any] = {f"{prefix}load_{model}": (Load, {"name": model}) for model in stages}
     given = prefix
     for number, model in enumerate(stages):
@@ -259,7 +259,7 @@ def picture(prefix: str, *stages: str) -> dict[str, Any]:
 
 
 def loads_of(*chains: dict[str, Any]) -> list[str]:
-    """Which models come in, in order, when these workflows run together in memory for one."""
+    """The models that are loaded, in order, when these workflows run together in memory for one."""
     memory = OneModel()
     session = Session(Registry([Load, ComputeInOne, Save]), services=Services(memory))
     environment = RunEnvironment([Path()], Path("output"))
@@ -269,7 +269,7 @@ def loads_of(*chains: dict[str, Any]) -> list[str]:
 
 
 def test_workflows_of_different_depth_load_each_model_once() -> None:
-    """A prompt that is translated first comes a stage later to the text encoder, and to all after it."""
+    """A prompt that is translated first reaches the text encoder, and every later stage, one stage later."""
     plain = picture("a", "t5", "flux", "vae")
     translated = picture("b", "llm", "t5", "flux", "vae")
     assert sorted(loads_of(plain, translated)) == ["flux", "llm", "t5", "vae"]
@@ -283,8 +283,8 @@ def test_workflows_on_two_checkpoints_load_each_model_once() -> None:
     assert sorted(loads_of(*chains)) == ["flux-x", "flux-y", "t5-x", "t5-y", "vae"]
 
 
-def test_a_model_that_a_workflow_needs_twice_comes_in_twice_for_all() -> None:
-    """Sampled, decoded, looked at and sampled again, beside pictures that are sampled once."""
+def test_a_model_that_a_workflow_needs_twice_is_loaded_twice_in_all() -> None:
+    """Sampled, decoded, encoded and sampled again, beside pictures that are sampled once."""
     refined = picture("r", "t5", "flux", "vae", "siglip", "flux", "vae")
     plain = [picture(f"p{i}", "t5", "flux", "vae") for i in range(3)]
     assert sorted(loads_of(*plain, refined)) == ["flux", "flux", "siglip", "t5", "vae", "vae"]

@@ -1,4 +1,4 @@
-"""What a run says of itself to nodes that write files."""
+"""What a run says about itself to nodes that write files."""
 
 import json
 from pathlib import Path
@@ -18,6 +18,6 @@ def test_the_description_is_plain_json_and_complete(tmp_path: Path) -> None:
     assert found["input_directories"] == [str(tmp_path / "in"), str(Path.cwd() / "relative")]
 
 
-def test_versions_name_all_that_computes() -> None:
+def test_versions_name_everything_that_computes() -> None:
     assert versions().keys() == {"python", "run-graph", "mlx", "mflux"}
     assert all(number[0].isdigit() for number in versions().values())

@@ -15,7 +15,7 @@ from run_graph.runtime.engine.session import Session
 
 @pytest.fixture(autouse=True)
 def quick_collections() -> Iterator[None]:
-    """What other tests have imported need not be searched at each collection here."""
+    """Collections here need not search what other tests have imported."""
     gc.freeze()
     yield
     gc.unfreeze()
@@ -26,7 +26,7 @@ def value(result: Any, node_id: str) -> Any:
 
 
 class Blob(SocketValue):
-    """A value whose life can be watched."""
+    """A value that records how many of its kind are alive."""
 
     socket_type = "BLOB"
     alive: ClassVar["weakref.WeakSet[Blob]"] = weakref.WeakSet()
@@ -148,8 +148,8 @@ def test_an_untaken_branch_frees_what_only_it_would_have_read() -> None:
 
 
 @pytest.mark.parametrize("cache", [NoCache(), MemoryCache()], ids=["no cache", "memory"])
-def test_all_of_a_run_goes_with_its_result_without_a_collection(cache: ResultCache) -> None:
-    """No cycle of references holds on to the last pictures of a run that is over."""
+def test_all_of_a_run_is_freed_with_its_result_without_a_collection(cache: ResultCache) -> None:
+    """No cycle of references keeps the last pictures of a finished run in memory."""
     session = Session(BLOBS, cache)
     gc.collect()
     gc.disable()

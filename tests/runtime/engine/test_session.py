@@ -1,4 +1,4 @@
-"""A session: what one run leaves for the next, services, and what nodes are told of the run."""
+"""A session: what one run leaves for the next, services, and what nodes know about the run."""
 
 import itertools
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_a_volatile_node_runs_every_time_and_what_reads_it_when_its_value_change
     assert ran == [["v", "i", "s"], ["v"], ["v", "i", "s"], ["v"], ["v", "i", "s"]]
 
 
-def test_a_result_that_was_driven_out_is_computed_again() -> None:
+def test_a_result_that_was_evicted_is_computed_again() -> None:
     engine = Engine(REGISTRY, MemoryCache(maximum_bytes=0))
     engine.run(TREE)
     engine.run(TREE)
@@ -88,7 +88,7 @@ class FileNode(Node):
         return Kept(value=ctx.find_input(self.name).read_text())
 
 
-def test_files_count_by_content(tmp_path: Path) -> None:
+def test_files_are_compared_by_content(tmp_path: Path) -> None:
     session, ran = Session(Registry([FileNode])), []
 
     def run(folder: Path) -> Any:
@@ -206,8 +206,8 @@ def test_a_given_service_is_used_instead_of_a_new_one() -> None:
     assert session.run(workflow(a=(UsesService, {}))).outputs("a").value == 101  # type: ignore[attr-defined]
 
 
-class Tells(Node):
-    """What the context says of the run."""
+class Describes(Node):
+    """What the context says about the run."""
 
     is_output = True
     x: int = Field(default=5, description="A number.")
@@ -218,18 +218,18 @@ class Tells(Node):
 
 
 def test_a_node_can_write_the_run_beside_its_result(tmp_path: Path) -> None:
-    session = Session(Registry([Tells, Const]))
-    given = workflow(c=(Const, {"value": 1}), t=(Tells, {"y": "@c"}), stray=(Const, {"value": 3}))
+    session = Session(Registry([Describes, Const]))
+    given = workflow(c=(Const, {"value": 1}), t=(Describes, {"y": "@c"}), stray=(Const, {"value": 3}))
     result = session.run(given, targets=["t"], environment=RunEnvironment([tmp_path], tmp_path / "out"))
-    told = result.outputs("t").value  # type: ignore[attr-defined]
-    assert told["id"] == "t"
-    assert told["folder"] == str(tmp_path / "out")
-    assert told["prompt"] == {
+    description = result.outputs("t").value  # type: ignore[attr-defined]
+    assert description["id"] == "t"
+    assert description["folder"] == str(tmp_path / "out")
+    assert description["prompt"] == {
         "c": {"class_type": "Const", "inputs": {"value": 1}},
-        "t": {"class_type": "Tells", "inputs": {"x": 5, "y": ["c", 0]}},
+        "t": {"class_type": "Describes", "inputs": {"x": 5, "y": ["c", 0]}},
     }
-    assert set(told["seconds"]) == {"c"}
-    assert {"run-graph", "python"} <= set(told["versions"])
+    assert set(description["seconds"]) == {"c"}
+    assert {"run-graph", "python"} <= set(description["versions"])
 
 
 def test_the_process_has_one_session_of_its_own(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The bookkeeping of a run, step by step, without running anything."""
 
+import doctest
 from typing import Any
 
 from conformance.integer_nodes import REGISTRY, Add, Const, Inc, Integer, Sink, Switch
@@ -7,6 +8,7 @@ from engine import ENVIRONMENT, workflow
 
 from run_graph.graph import Outputs, Workflow
 from run_graph.graph.validation import check
+from run_graph.runtime.engine import state as state_module
 from run_graph.runtime.engine.plan import Plan, make_plan
 from run_graph.runtime.engine.state import RunState
 
@@ -52,7 +54,7 @@ def next_ready(state: RunState) -> tuple[str, dict[str, Any]]:
     return step.node_id, inputs
 
 
-def test_demand_goes_from_the_targets_upwards() -> None:
+def test_demand_goes_upstream_from_the_targets() -> None:
     state = state_of(DIAMOND, "join")
     assert state.demanded == {"top", "left", "right", "join"}
     assert state.waiting == {"join": 2, "left": 1, "right": 1}
@@ -104,7 +106,7 @@ def test_lazy_inputs_are_not_demanded_until_asked() -> None:
     assert finish(state, 3) == ("switch", {"cond": 1, "on_true": 3})
     assert set(state.values) == {"switch"}
     assert "no" not in state.demanded
-    assert state.readers["source"] == 0  # the branch that was not taken has given it up
+    assert state.readers["source"] == 0  # the branch that was not taken has released it
 
 
 def test_a_lazy_demand_that_is_known_makes_its_node_ready_at_once() -> None:
@@ -116,7 +118,7 @@ def test_a_lazy_demand_that_is_known_makes_its_node_ready_at_once() -> None:
     assert "source" not in state.demanded
 
 
-def test_content_identical_nodes_are_one() -> None:
+def test_identical_nodes_are_one_step() -> None:
     duplicates = workflow(a=(Const, {"value": 1}), b=(Const, {"value": 1}), c=(Add, {"a": "@a", "b": "@b"}))
     plan = plan_of(duplicates, "c")
     assert {node_id: step.node_id for node_id, step in plan.steps.items()} == {"a": "a", "b": "a", "c": "c"}
@@ -128,7 +130,18 @@ def test_content_identical_nodes_are_one() -> None:
     assert next_ready(state) == ("c", {"a": 1, "b": 1})
 
 
-def test_depth_is_the_longest_way_from_a_node_without_inputs() -> None:
+def test_depth_is_the_longest_path_from_a_node_without_inputs() -> None:
     plan = plan_of(SWITCH, "sink")
     depths = {node_id: step.depth for node_id, step in plan.steps.items()}
     assert depths == {"cond": 0, "source": 0, "yes": 1, "no": 1, "switch": 2, "sink": 3}
+
+
+def test_the_example_in_the_modules_docstring() -> None:
+    given = workflow(
+        one=(Const, {"value": 1}), more=(Inc, {"x": "@one"}), sum=(Add, {"a": "@one", "b": "@more"})
+    )
+    names = {"RunState": RunState, "Integer": Integer, "plan": plan_of(given, "sum")}
+    example = doctest.DocTestParser().get_doctest(state_module.__doc__ or "", names, "state", None, None)
+    results = doctest.DocTestRunner().run(example)
+    assert results.failed == 0
+    assert results.attempted > 10

@@ -1,4 +1,4 @@
-"""Cancelling and interrupting: at once, cleanly, and the next run goes on from there."""
+"""Cancelling and interrupting: at once, cleanly, and the next run resumes from there."""
 
 import threading
 from typing import ClassVar
@@ -28,7 +28,7 @@ class Slow(Node):
 
 
 class Interrupts(Node):
-    """Is interrupted by the user as often as is told."""
+    """Is interrupted by the user the given number of times."""
 
     x: int
     times: ClassVar[int] = 0

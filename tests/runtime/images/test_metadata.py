@@ -165,11 +165,7 @@ def test_text_beyond_latin_1_survives(tmp_path: Path, small_model: str) -> None:
 GENERATION = Generation(
     prompt="a fox",
     references=(),
-    seed=7,
-    steps=4,
-    guidance=3.5,
-    width=32,
-    height=16,
+    parameters={"seed": 7, "steps": 4, "guidance": 3.5, "width": 32, "height": 16},
     model="dev",
     quantize=4,
 )

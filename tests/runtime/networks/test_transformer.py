@@ -1,5 +1,9 @@
 """The transformer's behaviour that needs no reference: precision, batches, quantisation, guidance."""
 
+import gc
+import weakref
+from functools import partial
+
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
@@ -10,7 +14,8 @@ from run_graph.runtime.models.checkpoints import resolve_flux
 from run_graph.runtime.models.loading import load_component
 from run_graph.runtime.models.tiny import TINY_FOLDER
 from run_graph.runtime.networks import cpu
-from run_graph.runtime.networks.transformer import LEVELS_AT_ONCE, FluxTransformer
+from run_graph.runtime.networks.modulation import LEVELS_AT_ONCE
+from run_graph.runtime.networks.transformer import FluxTransformer, _run_blocks
 from run_graph.runtime.sampling.noise import initial_noise
 
 WIDTH, HEIGHT, SIGMA = 64, 48, 0.6
@@ -97,19 +102,28 @@ def test_adapted_layers_take_part(load):
     assert np.abs(velocity(transformer, latents, *conditioning()) - before).max() > 1e-3
 
 
-def test_modulations_from_the_middle_are_the_very_same(load):
+def test_modulations_are_the_same_wherever_a_run_begins(load):
     transformer = load()
     prepared = transformer.prepare(*conditioning(), guidance=3.5, height=HEIGHT, width=WIDTH)
     levels = [1 - i / 40 for i in range(40)]
-    whole = list(transformer.modulations(prepared, levels))
-    assert len(whole) == 40
+    through = transformer.modulations(prepared, levels)
+    whole = [through.at(level) for level in levels]
     for start in (3, LEVELS_AT_ONCE, 39):
-        part = list(transformer.modulations(prepared, levels, start))
-        assert len(part) == 40 - start
-        for ours, theirs in zip(part, whole[start:], strict=True):
+        resumed = transformer.modulations(prepared, levels)
+        for level, theirs in zip(levels[start:], whole[start:], strict=True):
+            ours = resumed.at(level)
             assert mx.array_equal(ours.out, theirs.out).item()
             assert mx.array_equal(ours.joint[0][1], theirs.joint[0][1]).item()
             assert mx.array_equal(ours.single[0], theirs.single[0]).item()
+
+
+def test_modulations_of_a_level_in_between_are_computed(load):
+    transformer = load()
+    prepared = transformer.prepare(*conditioning(), guidance=3.5, height=HEIGHT, width=WIDTH)
+    between = transformer.modulations(prepared, [1.0, 0.5]).at(0.7)
+    alone = transformer.modulations(prepared, [0.7]).at(0.7)
+    assert mx.array_equal(between.out, alone.out).item()
+    assert not mx.allclose(between.out, transformer.modulations(prepared, [0.5]).at(0.5).out).item()
 
 
 def test_one_prompt_serves_a_batch(load):
@@ -127,7 +141,20 @@ def test_the_blocks_can_be_compiled(load, monkeypatch):
     monkeypatch.setattr(cpu, "on_cpu", lambda: False)
     transformer = load()
     prepared = transformer.prepare(*conditioning(), guidance=3.5, height=HEIGHT, width=WIDTH)
-    modulation = next(transformer.modulations(prepared, [SIGMA]))
-    transformer._run = mx.compile(transformer._run_blocks)
+    modulation = transformer.modulations(prepared, [SIGMA]).at(SIGMA)
+    transformer._run = mx.compile(partial(_run_blocks, transformer.module))
     image = transformer.embed(initial_noise(0, WIDTH, HEIGHT))
     assert transformer.blocks(image, modulation, prepared).shape == image.shape
+
+
+def test_weights_go_with_the_transformer_and_need_no_collector(load):
+    gc.collect()
+    gc.disable()
+    try:
+        transformer = load()
+        velocity(transformer, initial_noise(0, WIDTH, HEIGHT), *conditioning())
+        module = weakref.ref(transformer.module)
+        del transformer
+        assert module() is None
+    finally:
+        gc.enable()

@@ -1,10 +1,9 @@
-"""Batches in passes, and going on where one was broken off."""
-
-from typing import Any
+"""Batches in passes, and resuming one that was interrupted."""
 
 import mlx.core as mx
 import numpy as np
 import pytest
+from flow_samples import Curved, any_transformer
 
 from run_graph.runtime.sampling import batch as sampling
 from run_graph.runtime.sampling.noise import initial_noise
@@ -12,23 +11,9 @@ from run_graph.runtime.sampling.noise import initial_noise
 LEVELS = [1.0, 0.7, 0.4, 0.0]
 
 
-class Halving:
-    """A transformer whose velocity depends on latents and noise level, and which tells what it was given."""
-
-    def __init__(self) -> None:
-        self.batches: list[int] = []
-
-    def modulations(self, prepared: object, sigmas: list[float], start: int) -> list[float]:
-        return sigmas[start:]
-
-    def step(self, latents: mx.array, sigma: float, prepared: object) -> mx.array:
-        self.batches.append(latents.shape[0])
-        return latents * sigma
-
-
-def advances(begun: sampling.Sampling) -> tuple[list[sampling.Advance], list[int]]:
-    transformer: Any = Halving()
-    return list(sampling.sample(transformer, None, begun, LEVELS)), transformer.batches
+def advances(begun: sampling.Sampling) -> tuple[list[sampling.Progress], list[int]]:
+    transformer = Curved()
+    return list(sampling.sample(any_transformer(transformer), None, begun, LEVELS)), transformer.batches
 
 
 @pytest.mark.parametrize(
@@ -49,19 +34,9 @@ def test_each_picture_is_that_of_its_own_seed_however_many_go_at_once(
         np.testing.assert_array_equal(np.array(final.latents[index]), np.array(alone[0]))
 
 
-def test_seeds_begin_anew_behind_the_largest() -> None:
+def test_seeds_wrap_around_after_the_largest() -> None:
     begun = sampling.begin(2**64 - 1, 2, 32, 32, 2)
     assert mx.array_equal(begun.latents[1:], initial_noise(0, 32, 32)).item()
-
-
-@pytest.mark.parametrize("broken_off_after", range(1, 6))
-def test_a_broken_off_batch_goes_on_to_the_same_bits(broken_off_after: int) -> None:
-    unbroken, _ = advances(sampling.begin(1, 3, 32, 48, 2))
-    assert len(unbroken) == 6
-    resumed, _ = advances(unbroken[broken_off_after - 1].sampling)
-    assert [step.done for step in resumed] == list(range(broken_off_after + 1, 7))
-    final = resumed[-1].sampling if resumed else unbroken[broken_off_after - 1].sampling
-    assert mx.array_equal(final.latents, unbroken[-1].sampling.latents).item()
 
 
 def test_a_pass_holds_as_many_pictures_as_memory_has_room_for() -> None:

@@ -11,8 +11,9 @@ from small import SMALL
 from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.loading import load_component
 from run_graph.runtime.networks.transformer import FluxTransformer
-from run_graph.runtime.sampling.noise import initial_noise
-from run_graph.runtime.sampling.samplers import Step, denoise
+from run_graph.runtime.sampling.loop import SampleStep, denoise
+from run_graph.runtime.sampling.noise import added_noise, initial_noise
+from run_graph.runtime.sampling.samplers import SAMPLERS, State
 from run_graph.runtime.sampling.schedules import sigmas
 from run_graph.runtime.sampling.step_reuse import predicted_distance, relative_distance
 from training.layout.make import make_checkpoint
@@ -20,8 +21,9 @@ from training.layout.make import make_checkpoint
 STEPS = 12
 LEVELS = sigmas(STEPS, 32, 32, shift=True)
 NOISE = initial_noise(1, 32, 32)
+BEGIN = State(0, NOISE)
 
-Steps = Callable[..., list[Step]]
+Steps = Callable[..., list[SampleStep]]
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +35,11 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> Steps:
     tokens = mx.random.normal((1, 20, 128), key=mx.random.key(9))
     prepared = transformer.prepare(tokens, mx.ones((1, 64)), 3.5, height=32, width=32)
 
-    def run(threshold: float, latents: mx.array = NOISE, start: int = 0) -> list[Step]:
-        return list(denoise(transformer, prepared, latents, LEVELS, start, threshold))
+    def noise(draw: int) -> mx.array:
+        return added_noise(1, draw, NOISE.shape[1])
+
+    def run(threshold: float, state: State = BEGIN, sampler: str = "euler") -> list[SampleStep]:
+        return list(denoise(transformer, prepared, state, LEVELS, noise, sampler, threshold))
 
     return run
 
@@ -83,17 +88,17 @@ def test_a_reused_step_adds_what_the_blocks_did_before(steps: Steps) -> None:
 
 
 @pytest.mark.parametrize("threshold", [0.6, 1e9])
-def test_a_broken_off_loop_goes_on_to_the_same_bits(steps: Steps, threshold: float) -> None:
-    unbroken = steps(threshold)
-    assert any(step.reused for step in unbroken)
-    for step in unbroken[:-1]:
-        point = step.restart
-        assert point.step <= step.number
-        resumed = steps(threshold, point.latents, point.step)
-        assert [again.number for again in resumed] == list(range(point.step + 1, STEPS + 1))
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_an_interrupted_loop_resumes_to_the_same_bits(steps: Steps, threshold: float, sampler: str) -> None:
+    whole = steps(threshold, sampler=sampler)
+    assert any(step.reused for step in whole)
+    for step in whole[:-1]:
+        assert step.resume.step <= step.number
+        resumed = steps(threshold, step.resume, sampler)
+        assert [again.number for again in resumed] == list(range(step.resume.step + 1, STEPS + 1))
         for again in resumed:
-            assert again.reused == unbroken[again.number - 1].reused
-            assert mx.array_equal(again.latents, unbroken[again.number - 1].latents).item()
+            assert again.reused == whole[again.number - 1].reused
+            assert mx.array_equal(again.latents, whole[again.number - 1].latents).item()
 
 
 def test_steps_are_skipped_for_real(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ def test_without_axes_there_is_one_variant_the_workflow_itself() -> None:
     assert [variant.label for variant in sweep.variants] == [""]
 
 
-def test_only_what_a_swept_input_bears_on_is_copied() -> None:
+def test_only_nodes_that_a_swept_input_affects_are_copied() -> None:
     sweep = swept(Axis("blur", "radius", (1, 2)), Axis("scale", "width", (16, 32, 64)))
     assert {node_id: len(set(copies)) for node_id, copies in sweep.copies.items()} == {
         "photo": 1,
@@ -122,7 +122,7 @@ def test_ids_are_the_originals_with_the_settings_that_make_a_difference() -> Non
     assert sweep.originals["photo"] == "photo"
 
 
-def test_inputs_of_one_name_are_told_apart_by_their_nodes() -> None:
+def test_inputs_with_the_same_name_are_distinguished_by_their_nodes() -> None:
     sweep = swept(Axis("photo", "name", ("cat", "cow")), Axis("other", "name", ("dog",)))
     assert sweep.variants[0].label == "photo.name-cat_other.name-dog"
 
@@ -151,7 +151,7 @@ def test_a_link_can_be_swept_and_what_it_reaches_is_copied_too() -> None:
     assert results(sweep)[:4] == ["out:cat~1clamp", "out:dog", "out:cat~2clamp", "out:dog"]
 
 
-def test_the_caller_s_workflow_stays_as_it_is() -> None:
+def test_the_callers_workflow_is_not_changed() -> None:
     before = photos()
     expand(before, [Axis("blur", "radius", (1, 2))], REGISTRY)
     assert before == photos()
@@ -237,7 +237,7 @@ def test_long_labels_are_cut_to_24_bytes_between_characters() -> None:
     assert slugs(["東" * 100]) == ["東" * 8]
 
 
-def test_a_position_that_is_itself_a_slug_is_stepped_over() -> None:
+def test_a_position_that_is_itself_a_slug_is_skipped() -> None:
     assert slugs(["a-3", "a-3-3", "a/3"]) == ["a-3", "a-3-3", "a-3-3-3"]
 
 

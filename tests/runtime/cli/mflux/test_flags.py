@@ -5,6 +5,7 @@ import io
 import time
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from option_checks import check_types_and_frozenness, destinations, leaf_values
@@ -13,8 +14,9 @@ from run_graph.runtime.cli import mflux as mflux_command
 from run_graph.runtime.cli.mflux.arguments import build_parser, parse
 from run_graph.runtime.cli.mflux.flags import Flags
 from run_graph.runtime.cli.mflux.invocation import invocation_of
-from run_graph.runtime.cli.mflux.options import settings_given, tile_size
+from run_graph.runtime.cli.mflux.options import settings_given
 from run_graph.runtime.formats.mflux.errors import CommandError
+from run_graph.runtime.formats.mflux.parameters import flag_parameters, recorded_parameters
 from run_graph.runtime.formats.mflux.recipe import Recipe, recipe_of
 
 # mflux 0.10.0 with the advanced-Redux branch: generate_redux_advanced.py and ui/cli/parsers.py.
@@ -87,8 +89,12 @@ def test_the_defaults_are_mflux_s() -> None:
 
     theirs = {action.dest: action.default for action in mflux_parser()._actions}
     ours = recipe()
-    assert (ours.width, ours.height) == (theirs["width"], theirs["height"]) == (1024, 1024)
-    assert ours.guidance == defaults.GUIDANCE_SCALE
+    assert (
+        (ours.parameters["width"], ours.parameters["height"])
+        == (theirs["width"], theirs["height"])
+        == (1024, 1024)
+    )
+    assert ours.parameters["guidance"] == defaults.GUIDANCE_SCALE
     assert ours.quantize is theirs["quantize"] is None
     leaves = leaf_values(parse(["--prompt", "x"]))
     for name in ("output", "battery_percentage_stop_limit", "low_ram", "metadata"):
@@ -101,7 +107,7 @@ def test_the_defaults_are_mflux_s() -> None:
 def test_the_number_of_steps_is_mflux_s_for_the_model(model: str) -> None:
     from mflux.cli.defaults.defaults import model_inference_steps
 
-    assert recipe("--model", model).steps == model_inference_steps(model)
+    assert recipe("--model", model).parameters["steps"] == model_inference_steps(model)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +118,7 @@ def test_a_derived_model_takes_its_base_s_steps_as_in_mflux(model: str, base: st
     from mflux.cli.defaults.defaults import model_inference_steps
 
     given = ["--base-model", base] if base else []
-    assert recipe("--model", model, *given).steps == model_inference_steps(model, base)
+    assert recipe("--model", model, *given).parameters["steps"] == model_inference_steps(model, base)
 
 
 def test_without_a_model_it_is_dev_with_its_redux_adapter() -> None:
@@ -142,7 +148,7 @@ def test_a_folder_with_its_own_redux_encoders_supplies_them(small_model: str, tm
 
 def test_path_names_the_weights_of_the_model_as_in_mflux_0_10(tmp_path: Path) -> None:
     made = recipe("--model", "schnell", "--path", str(tmp_path))
-    assert (made.model, made.steps) == (str(tmp_path), 4)
+    assert (made.model, made.parameters["steps"]) == (str(tmp_path), 4)
     assert "--path also needs --model" in refusal("--path", str(tmp_path))
 
 
@@ -225,7 +231,7 @@ def test_a_dash_reads_the_prompt_from_standard_input(monkeypatch: pytest.MonkeyP
 
 def test_tiles_are_512_unless_another_size_is_given() -> None:
     def size(*argv: str) -> int:
-        return tile_size(parse(["--prompt", "x", *argv]).machine)
+        return settings_given(parse(["--prompt", "x", *argv])).parameters.get("tile_size", 0)
 
     assert size() == 0
     assert size("--vae-tiling") == size("--low-ram") == 512
@@ -299,9 +305,19 @@ def test_a_base_model_that_the_checkpoint_contradicts_is_refused(small_model: st
     assert recipe("-m", small_model, "--base-model", "dev").model == small_model
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, spec.options[-1] if spec.options else 0.5) for name, spec in flag_parameters().items()],
+)
+def test_each_parameter_of_sampling_that_mflux_lacks_has_a_flag(name: str, value: Any) -> None:
+    made = recipe(f"--{name.replace('_', '-')}", str(value))
+    assert made.parameters[name] == value != recorded_parameters()[name].default
+    assert name not in recipe().parameters
+
+
 def test_every_flag_has_an_effect() -> None:
     """The value of each flag is read somewhere, from its group, outside of the parser."""
-    groups = {field.name for field in fields(Flags)} - {"verbose"} | {"flags"}
+    groups = {field.name for field in fields(Flags)} - {"verbose"} | {"flags"}  # names of variables, too
     read = set()
     for path in Path(mflux_command.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -320,15 +336,17 @@ _EVERY_FLAG = """
     --height 64 --scheduler linear --output o.png --metadata --no-exif --config-from-metadata c.png
     --stepwise-image-output-dir d --save-graph g.json --low-ram --mlx-cache-limit-gb 1 --vae-tiling
     --vae-tile-size 128 --vae-tiling-split w --battery-percentage-stop-limit 9 --no-cache --cache-dir c
+    --sampler euler
 """
 EVERY_FLAG = _EVERY_FLAG.split()
 
 
 def test_every_flag_is_a_field_and_every_field_a_flag() -> None:
-    assert sorted(leaf_values(parse([]))) == destinations(build_parser())
+    names = leaf_values(parse([])).keys() - {"parameters"} | flag_parameters().keys()
+    assert sorted(names) == destinations(build_parser())
 
 
-@pytest.mark.parametrize("argv", [[], EVERY_FLAG, ["--prompt", "x", "--no-bake-lora"]])
+@pytest.mark.parametrize("argv", [[], EVERY_FLAG, ["--prompt", "x", "--no-bake-lora", "--step-reuse", "0.5"]])
 def test_every_value_has_the_type_of_its_field_and_cannot_be_changed(argv: list[str]) -> None:
     check_types_and_frozenness(parse(argv))
 

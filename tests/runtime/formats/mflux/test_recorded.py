@@ -71,6 +71,17 @@ BRANCH: dict[str, Any] = {
 }
 
 
+# What run-graph records beside that.
+OWN: dict[str, Any] = {
+    "prompt": "a mill",
+    "seed": 42,
+    "steps": 12,
+    "model": "dev",
+    "redux_image_paths": ["a.png", "b.png"],
+    "versions": {},
+}
+
+
 def sidecar(folder: Path, document: Any) -> Path:
     path = folder / "picture.metadata.json"
     path.write_text(json.dumps(document), encoding="utf-8")
@@ -93,8 +104,13 @@ def recipe(document: dict[str, Any], *argv: str) -> Recipe:
 
 def test_mflux_s_plain_redux_comes_back_as_mode_highest() -> None:
     made = recipe(MFLUX_0_24)
-    assert (made.prompt, made.seeds, made.steps, made.guidance) == ("a mill", (42,), 12, 4.5)
-    assert (made.width, made.height, made.quantize) == (512, 640, 8)
+    assert (made.prompt, made.seeds, made.parameters["steps"], made.parameters["guidance"]) == (
+        "a mill",
+        (42,),
+        12,
+        4.5,
+    )
+    assert (made.parameters["width"], made.parameters["height"], made.quantize) == (512, 640, 8)
     assert (made.model, made.redux_model) == ("dev", "dev-redux")
     assert [(each.path, each.strength, each.mode) for each in made.references] == [
         ("a.png", 0.8, "highest"),
@@ -110,7 +126,7 @@ def test_the_branch_s_metadata_keeps_its_mode_and_its_python_list() -> None:
         ("it's.png", "low", "area"),
         ("b.png", "low", "area"),
     ]
-    assert (made.model, made.width, made.loras) == ("black-forest-labs/FLUX.1-dev", 1024, ())
+    assert (made.model, made.parameters["width"], made.loras) == ("black-forest-labs/FLUX.1-dev", 1024, ())
 
 
 def test_what_mflux_itself_records_is_read(tmp_path: Path) -> None:
@@ -135,20 +151,30 @@ def test_what_mflux_itself_records_is_read(tmp_path: Path) -> None:
     image.save(tmp_path / "theirs.png", export_json_metadata=True)
     for file in ("theirs.png", "theirs.metadata.json"):
         made = recipe_of(read_recorded(tmp_path / file).settings)
-        assert (made.prompt, made.seeds, made.steps, made.quantize) == ("è già sera", (3,), 2, 4)
+        assert (made.prompt, made.seeds, made.parameters["steps"], made.quantize) == (
+            "è già sera",
+            (3,),
+            2,
+            4,
+        )
         assert made.model == "black-forest-labs/FLUX.1-schnell"
         assert [(each.path, each.strength) for each in made.references] == [(str(tmp_path / "a.png"), 0.125)]
 
 
 def test_the_source_of_the_weights_wins_over_the_model_s_name() -> None:
     made = recipe({**MFLUX_0_24, "model_path": "someone/flux-tuned"})
-    assert (made.model, made.steps) == ("someone/flux-tuned", 12)
-    assert recipe({**MFLUX_0_24, "model_path": "me/x", "base_model": "schnell", "steps": None}).steps == 4
+    assert (made.model, made.parameters["steps"]) == ("someone/flux-tuned", 12)
+    assert (
+        recipe({**MFLUX_0_24, "model_path": "me/x", "base_model": "schnell", "steps": None}).parameters[
+            "steps"
+        ]
+        == 4
+    )
 
 
 def test_settings_per_picture_come_back_per_picture() -> None:
-    own = {"redux_mode": ["low", "factor 2.5", None], "redux_fit": ["crop", "pad", "stretch"], "versions": {}}
-    document = {**MFLUX_0_24, **own, "redux_image_paths": ["a", "b", "c"], "redux_image_strengths": None}
+    own = {"redux_mode": ["low", "factor 2.5", None], "redux_fit": ["crop", "pad", "stretch"]}
+    document = {**OWN, **own, "redux_image_paths": ["a", "b", "c"], "redux_image_strengths": None}
     references = recipe(document).references
     assert [each.mode for each in references] == ["low", "medium", "highest"]
     assert [each.factor for each in references] == [None, 2.5, None]
@@ -160,7 +186,7 @@ def test_settings_per_picture_come_back_per_picture() -> None:
 
 
 def test_the_recorded_redux_model_is_used_again_unless_the_model_changes() -> None:
-    own = {**MFLUX_0_24, "redux_model": "me/redux", "versions": {}}
+    own = {**OWN, "redux_model": "me/redux"}
     assert recipe(MFLUX_0_24).redux_model == "dev-redux"
     assert recipe(own).redux_model == "me/redux"
     assert recipe(own, "--redux-model", "tiny").redux_model == "tiny"
@@ -174,7 +200,7 @@ def test_the_recorded_redux_model_is_used_again_unless_the_model_changes() -> No
 
 def test_flags_win_over_recorded_settings() -> None:
     made = recipe(MFLUX_0_24, "--seed", "1", "2", "--redux-mode", "low", "--prompt", "", "-m", "schnell")
-    assert (made.seeds, made.prompt, made.model, made.steps) == ((1, 2), "", "schnell", 12)
+    assert (made.seeds, made.prompt, made.model, made.parameters["steps"]) == ((1, 2), "", "schnell", 12)
     assert {each.mode for each in made.references} == {"low"}
     assert [each.strength for each in made.references] == [0.8, 1.0]
 

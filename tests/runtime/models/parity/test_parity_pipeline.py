@@ -30,8 +30,9 @@ from run_graph.runtime.networks.token_counts import grid_for_mode  # noqa: E402
 from run_graph.runtime.networks.token_grid import resize_grid  # noqa: E402
 from run_graph.runtime.networks.transformer import FluxTransformer  # noqa: E402
 from run_graph.runtime.sampling.latents import unpack  # noqa: E402
+from run_graph.runtime.sampling.loop import denoise, no_noise  # noqa: E402
 from run_graph.runtime.sampling.noise import initial_noise  # noqa: E402
-from run_graph.runtime.sampling.samplers import denoise  # noqa: E402
+from run_graph.runtime.sampling.samplers import State  # noqa: E402
 from run_graph.runtime.sampling.schedules import sigmas  # noqa: E402
 
 WIDTH, HEIGHT, STEPS, GUIDANCE, SEED = 64, 48, 4, 3.5, 11
@@ -128,7 +129,7 @@ def our_pictures(components, inputs, n: int) -> tuple[mx.array, mx.array]:
     prepared = transformer.prepare(tokens, pooled, GUIDANCE, height=HEIGHT, width=WIDTH)
     noise = initial_noise(SEED, WIDTH, HEIGHT)
     levels = sigmas(STEPS, WIDTH, HEIGHT, shift=True)
-    *_, last = denoise(transformer, prepared, noise, levels)
+    *_, last = denoise(transformer, prepared, State(0, noise), levels, no_noise)
     return last.latents, vae.decode(*components.vae, unpack(last.latents, WIDTH, HEIGHT))
 
 

@@ -1,0 +1,126 @@
+"""The sampling loop: one step after another, and the places from which it can resume."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+
+from run_graph.runtime.networks.transformer import FluxTransformer, Prepared
+from run_graph.runtime.sampling.samplers import SAMPLERS, State
+from run_graph.runtime.sampling.step_reuse import StepReuse
+
+Noise = Callable[[int], mx.array]
+
+
+def no_noise(draw: int) -> mx.array:
+    """For samplers that add none. Raises ValueError: an added zero would pass unnoticed."""
+    raise ValueError("this sampler adds noise; give denoise the noise to add")
+
+
+@dataclass(frozen=True)
+class SampleStep:
+    """One finished step.
+
+    Attributes
+    ----------
+    number
+        Number of finished steps, from 1.
+    latents
+        Packed latents after them, (B, tokens, 64).
+    resume
+        Where an interrupted loop may go on after this step: what is worth saving.
+    reused
+        Whether the step reused earlier results in place of each evaluation of the network.
+    """
+
+    number: int
+    latents: mx.array
+    resume: State
+    reused: bool = False
+
+
+def denoise(
+    transformer: FluxTransformer,
+    prepared: Prepared,
+    state: State,
+    sigmas: Sequence[float],
+    noise: Noise,
+    sampler: str = "euler",
+    step_reuse: float = 0.0,
+) -> Iterator[SampleStep]:
+    """Sample along the rectified flow: yield after each step.
+
+    Lazy on a GPU: there nothing is computed until the caller evaluates the latents yielded, which is where
+    it reports progress, previews, saves or stops.
+
+    Parameters
+    ----------
+    transformer, prepared
+        The network and what it prepared for this conditioning and size.
+    state
+        Where to begin: `State(0, noise)`, or a `SampleStep.resume` of an interrupted loop with the same
+        arguments, from which the loop resumes to the same bits.
+    sigmas
+        Decreasing noise levels of the whole loop, the last 0.
+    noise
+        Standard normal noise in the shape of the latents by number of the draw, for samplers that add noise.
+    sampler
+        A name in `samplers.SAMPLERS`.
+    step_reuse
+        How much the network's input may change before it is run again; 0 runs it at every evaluation. See
+        `step_reuse.StepReuse`.
+
+    Yields
+    ------
+    SampleStep
+        Its latents have the shape and dtype of `state.latents`.
+    """
+    advance = SAMPLERS[sampler].advance
+    flow = _ModelFlow(transformer, prepared, sigmas, noise, step_reuse)
+    resume = state
+    while state.step < len(sigmas) - 1:
+        before, state = state, flow.step(advance, state)
+        if not step_reuse:
+            resume = state
+        elif not flow.reused[0]:
+            resume = before  # The first evaluation ran the network, and so it will when begun there.
+        yield SampleStep(state.step, state.latents, resume, all(flow.reused))
+
+
+class _ModelFlow:
+    """FLUX as a sampler's `Flow`.
+
+    Attributes
+    ----------
+    reused
+        For each evaluation of the step under way or just done, whether it reused an earlier result.
+    """
+
+    def __init__(
+        self,
+        transformer: FluxTransformer,
+        prepared: Prepared,
+        sigmas: Sequence[float],
+        noise: Noise,
+        step_reuse: float,
+    ) -> None:
+        self.sigmas = sigmas
+        self.noise = noise
+        self.reused: list[bool] = []
+        self._transformer = transformer
+        self._prepared = prepared
+        self._modulations = transformer.modulations(prepared, sigmas[:-1])
+        self._reuse = StepReuse(transformer, prepared, step_reuse) if step_reuse else None
+
+    def step(self, advance: Callable[["_ModelFlow", State], State], state: State) -> State:
+        self.reused = []
+        return advance(self, state)
+
+    def velocity(self, latents: mx.array, sigma: float) -> mx.array:
+        modulation = self._modulations.at(sigma)
+        if self._reuse is None:
+            velocity, reused = self._transformer.step(latents, modulation, self._prepared), False
+        else:
+            velocity, reused = self._reuse.step(latents, modulation, is_last=sigma <= self.sigmas[-2])
+        self.reused.append(reused)
+        return velocity.astype(latents.dtype)

@@ -1,0 +1,74 @@
+"""Every package that is imported is a declared dependency, and every declared dependency is imported."""
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+OWN = {"run_graph", "graph", "runtime", "nodes", "tests", "benchmarks", "training"}
+# Where a distribution has another name than what is imported from it.
+DISTRIBUTIONS = {"PIL": "pillow", "hamilton": "apache-hamilton"}
+# The parity oracle: uv's overrides exclude torch, so CONTRIBUTING.md and .ci/run install both separately.
+INSTALLED_SEPARATELY = {"torch", "diffusers"}
+
+
+def imported(*folders: str) -> set[str]:
+    """Distributions that the files of some folders import, also inside functions."""
+    helpers = {path.stem for path in (ROOT / "tests").rglob("*.py")} | {"conformance"}
+    ours = OWN | helpers | sys.stdlib_module_names
+    tops = {
+        name.partition(".")[0]
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in names_imported(node)
+    }
+    return {DISTRIBUTIONS.get(top, top.replace("_", "-")) for top in tops - ours}
+
+
+def names_imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module is not None:
+        return [node.module]
+    return []
+
+
+def declared(requirements: list[str]) -> set[str]:
+    return {re.split(r"[^\w.-]", requirement, maxsplit=1)[0] for requirement in requirements}
+
+
+def group(*names: str) -> set[str]:
+    return declared([line for name in names for line in PROJECT["dependency-groups"][name]])
+
+
+def installed_with_the_package() -> set[str]:
+    project = PROJECT["project"]
+    optional = [line for extra in project["optional-dependencies"].values() for line in extra]
+    return declared(project["dependencies"] + optional)
+
+
+def test_dependencies_are_exactly_what_the_package_imports() -> None:
+    assert imported("graph", "runtime", "nodes") == installed_with_the_package()
+
+
+def test_tests_import_only_what_is_declared_for_them() -> None:
+    assert imported("tests") <= installed_with_the_package() | group("dev") | INSTALLED_SEPARATELY
+
+
+def test_benchmarks_import_only_what_is_declared_for_them() -> None:
+    assert imported("benchmarks") <= installed_with_the_package() | group("dev", "benchmarks")
+
+
+def test_training_imports_only_what_is_declared_for_it() -> None:
+    available = installed_with_the_package() | group("dev", "training") | INSTALLED_SEPARATELY
+    assert imported("training") <= available
+
+
+def test_what_relies_on_internals_has_an_upper_bound() -> None:
+    bounds = dict(re.findall(r"^([\w-]+)(.*)$", "\n".join(PROJECT["project"]["dependencies"]), re.MULTILINE))
+    assert bounds["mflux"].startswith("==")
+    assert all("<" in bounds[name] for name in ("mlx", "huggingface-hub", "pydantic-core"))
