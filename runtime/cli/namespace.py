@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from dataclasses import Field, fields, is_dataclass
+from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
-Group = TypeVar("Group", bound="DataclassInstance")
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+Group = TypeVar("Group", bound=_Dataclass)
 
 
 def from_namespace(kind: type[Group], parsed: Namespace) -> Group:
