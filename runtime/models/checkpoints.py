@@ -1,8 +1,8 @@
 """From a model's name to its files.
 
 A name is `tiny`, an alias (`schnell`, `dev`, `krea-dev`; for Redux `dev-redux`), a Hugging Face
-repository (`org/name` or `org/name@revision`), or a local folder. Resolving a name touches no
-network; files are fetched when a stage first needs them, one part at a time.
+repository (`org/name` or `org/name@revision`), or a local folder. Resolving a name does not use the
+network; files are downloaded when a stage first needs them, one part at a time.
 """
 
 import difflib
@@ -20,7 +20,7 @@ from run_graph.runtime.models.tiny import TINY_FOLDER, tiny_digest
 
 TINY = "tiny"
 
-# The revisions are those that mflux 0.24 pins, so that both programs share one download.
+# mflux 0.24 pins the same revisions, so that both programs share one download.
 FLUX_ALIASES = {
     "schnell": ("black-forest-labs/FLUX.1-schnell", "741f7c3ce8b383c54771c7003378a50191e9efe9"),
     "dev": ("black-forest-labs/FLUX.1-dev", "3de623fc3c33e44ffbe2bad470d0f45bccf2eb21"),
@@ -33,8 +33,8 @@ REDUX_ALIASES = {
 _REPOSITORY = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 _PATH_STARTS = ("./", "../", "/", "~", ".\\", "..\\")
 
-_LONG_PROMPT = 512  # T5 tokens for FLUX.1 dev and its kin
-_SHORT_PROMPT = 256  # and for schnell.
+_LONG_PROMPT = 512  # T5 tokens for FLUX.1 dev and models derived from it
+_SHORT_PROMPT = 256  # T5 tokens for schnell
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,14 @@ class Checkpoint:
         return f"tiny:{tiny_digest()}"
 
     def locate(self, *parts: str, on_event: Listener = ignore) -> Path:
-        """The local folder that holds the named parts, downloaded now if need be.
+        """The local folder that contains the named parts; downloads them if necessary.
 
-        `on_event` hears of a download.
+        A download is reported to `on_event`.
 
         Raises
         ------
-        DownloadError, CheckpointError
-            If they cannot be had.
+        DownloadError
+            If they cannot be downloaded.
         """
         if self.folder is not None:
             return self.folder
@@ -74,22 +74,22 @@ class Checkpoint:
             return fetch(self.repo, self.revision, parts, on_event)
         return TINY_FOLDER
 
-    def place(self, *parts: str) -> Path | None:
-        """The local folder that holds the named parts, whole; None if it takes a download to tell."""
+    def local_folder(self, *parts: str) -> Path | None:
+        """The local folder that contains the named parts complete, or None. Never downloads."""
         if self.repo is not None:
             return cached(self.repo, self.revision, parts)
         folder = self.locate(*parts)
         return None if faults(folder, parts) else folder
 
-    def locate_whole(self, *parts: str, on_event: Listener = ignore) -> Path:
-        """As `locate`, and raise CheckpointError, naming each fault, unless the files are whole."""
+    def locate_complete(self, *parts: str, on_event: Listener = ignore) -> Path:
+        """Like `locate`, but raises CheckpointError, naming each fault, unless the files are complete."""
         folder = self.locate(*parts, on_event=on_event)
         if problems := faults(folder, parts):
             raise CheckpointError(" ".join(problems))
         return folder
 
     def faults(self, *parts: str) -> list[str]:
-        """What is wrong with the named parts as far as can be told now, without any download."""
+        """What is wrong with the named parts, as far as is known without a download."""
         return faults(self.folder, parts) if self.folder is not None else []
 
 
@@ -106,17 +106,17 @@ def resolve_redux(name: str) -> Checkpoint:
 def shifts_sigmas(checkpoint: Checkpoint) -> bool:
     """Whether the noise schedule is shifted towards noise at larger sizes: dev yes, schnell no.
 
-    Read from `scheduler_config.json`; without one (as mflux saves a model), from whether the
-    transformer has a guidance embedder, which of FLUX.1's models only schnell lacks.
+    This is read from `scheduler_config.json`. mflux saves models without that file; then it depends on
+    whether the transformer has a guidance embedder. Among FLUX.1's models only schnell has none.
     """
     try:
         folder = checkpoint.locate(SCHEDULER_FOLDER)
         config = read_json(folder / SCHEDULER_FOLDER / "scheduler_config.json")
-    except DownloadError:  # a repository that mflux-save filled has no scheduler
-        whole = checkpoint.place("transformer")
-        if whole is None:
+    except DownloadError:  # a repository made with mflux-save has no scheduler
+        local = checkpoint.local_folder("transformer")
+        if local is None:
             return "schnell" not in (checkpoint.repo or "").lower()
-        folder, config = whole, {}
+        folder, config = local, {}
     except ValueError as error:
         raise CheckpointError(str(error)) from error
     if "use_dynamic_shifting" in config:
@@ -126,9 +126,9 @@ def shifts_sigmas(checkpoint: Checkpoint) -> bool:
 
 
 def base_model(checkpoint: Checkpoint) -> str:
-    """The FLUX.1 model that a checkpoint is or is made from: `schnell`, `dev` or `krea-dev`.
+    """The FLUX.1 model that a checkpoint is or is derived from: `schnell`, `dev` or `krea-dev`.
 
-    Krea-dev is known by its repository only: its files say that it is a kind of dev.
+    Krea-dev is recognised by its repository only, since its files look like dev's.
     """
     known = (alias for alias, (repo, _) in FLUX_ALIASES.items() if repo == checkpoint.repo)
     return next(known, "dev" if shifts_sigmas(checkpoint) else "schnell")
@@ -137,7 +137,7 @@ def base_model(checkpoint: Checkpoint) -> str:
 def max_text_tokens(checkpoint: Checkpoint) -> int:
     """How many T5 tokens a prompt is padded or cut to: 512, or 256 for schnell.
 
-    A tokenizer that states a smaller `model_max_length` lowers it.
+    A smaller `model_max_length` of the tokenizer lowers it.
     """
     limit = _LONG_PROMPT if shifts_sigmas(checkpoint) else _SHORT_PROMPT
     folder = checkpoint.locate(TOKENIZER_FOLDERS["t5"])
@@ -184,7 +184,7 @@ def _unknown(name: str, family: str, aliases: Aliases, other_node: str, others: 
         hint = f"Did you mean {near[0]!r}?"
     else:
         hint = f"Known names are {', '.join(known)}."
-    also = "A Hugging Face repository (org/name) or a local folder also does."
+    also = "A Hugging Face repository (org/name) or a local folder also works."
     return f"There is no {family} model {name!r}. {hint} {also}"
 
 

@@ -1,4 +1,4 @@
-"""Names for what is in memory, and which names a model handle stands for. No model code is imported."""
+"""Keys of the components in memory, and which keys a model handle needs. Imports no model code."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from run_graph.runtime.models.lora_files import Lora
 
 
 class ComponentKey(NamedTuple):
-    """What a resident component is: whose, which, how precise, and adapted by what.
+    """Identifies a component in memory: its checkpoint, which part, its precision and its LoRAs.
 
-    With `loras` it names the adapted network; its base weights are resident under the name without.
+    With `loras` it means the adapted network; the base weights have the key without them.
     """
 
     identity: str
@@ -29,12 +29,15 @@ class ComponentKey(NamedTuple):
 
 
 def needed_by(values: Iterable[Any]) -> dict[ComponentKey, Checkpoint]:
-    """What the model handles among `values` may load, and from where; other values stand for nothing."""
+    """The components that the model handles among `values` may load, each with its checkpoint.
+
+    Values that are not model handles are ignored.
+    """
     handles = {value for value in values if isinstance(value, ModelHandle)}
     identities = {checkpoint: checkpoint.identity for checkpoint in {handle.checkpoint for handle in handles}}
     needed = {}
     for handle in handles:
         for component in handle.components:
-            name = ComponentKey(identities[handle.checkpoint], component, handle.quantize, handle.loras)
-            needed[name] = needed[name.base] = handle.checkpoint
+            key = ComponentKey(identities[handle.checkpoint], component, handle.quantize, handle.loras)
+            needed[key] = needed[key.base] = handle.checkpoint
     return needed

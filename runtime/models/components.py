@@ -1,4 +1,4 @@
-"""The parts of a FLUX.1 + Redux checkpoint and the folders they lie in (diffusers' layout)."""
+"""The parts of a FLUX.1 + Redux checkpoint and their folders (diffusers' layout)."""
 
 from typing import Literal, get_args
 
@@ -16,13 +16,13 @@ QUANTIZE_BITS: tuple[Bits, ...] = get_args(Bits)
 TOKENIZER_FOLDERS: dict[TokenizerKind, str] = {"clip": "tokenizer", "t5": "tokenizer_2"}
 SCHEDULER_FOLDER = "scheduler"
 
-# What a folder may be needed for, besides weights.
+# Every folder that a model handle may need: weights and tokenizers.
 FLUX_PARTS: tuple[str, ...] = (*FLUX_COMPONENTS, *TOKENIZER_FOLDERS.values())
 REDUX_PARTS: tuple[str, ...] = REDUX_COMPONENTS
 
 
 def file_patterns(part: str) -> list[str]:
-    """Which files of a repository belong to `part` (a folder's name), as download patterns."""
+    """Download patterns of the files of a repository that belong to `part` (the name of a folder)."""
     if part in COMPONENTS:
         return [f"{part}/*.json", f"{part}/*.safetensors"]
     return [f"{part}/*"]

@@ -1,10 +1,10 @@
-"""Weights from the Hugging Face Hub into its cache, continued where an earlier attempt stopped.
+"""Download weights from the Hugging Face Hub into its cache, resuming where an earlier attempt stopped.
 
-When a download is interrupted, huggingface_hub keeps the files that are finished and begins the others
-anew, which for FLUX.1 means up to 10 GB. Here each large file is gathered in `blobs/<digest>.partial` of
-the Hub's cache, over as many attempts as it takes, and then put where huggingface_hub looks for it
-(https://huggingface.co/docs/huggingface_hub/guides/manage-cache). The small files are left to
-huggingface_hub.
+When a download is interrupted, huggingface_hub keeps the finished files and downloads the others from the
+start, which for FLUX.1 means up to 10 GB. Here each large file is collected in `blobs/<digest>.partial` of
+the Hub's cache, over as many attempts as it takes, and then moved to where huggingface_hub looks for it
+(https://huggingface.co/docs/huggingface_hub/guides/manage-cache). huggingface_hub itself downloads the
+small files.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ from run_graph.runtime.errors import DownloadError
 from run_graph.runtime.events import Downloading, Listener, ignore
 from run_graph.runtime.units import bytes_text
 
-ATTEMPTS = 5  # In a row without a single byte.
+ATTEMPTS = 5  # Consecutive attempts that may fail without receiving a byte.
 _REPORT_EVERY = 0.25  # Seconds.
 
 
 @dataclass(frozen=True)
 class Blob:
-    """One large file of a repository: its name there, SHA-256 and bytes, and its place in the cache."""
+    """One large file of a repository: its name there, SHA-256, size in bytes, and path in the cache."""
 
     name: str
     digest: str
@@ -34,17 +34,17 @@ class Blob:
 
     @property
     def partial(self) -> Path:
-        """What has arrived of it so far."""
+        """The file that collects what has arrived so far."""
         return self.path.with_name(f"{self.digest}.partial")
 
     @property
     def lock(self) -> Path:
-        """The file that huggingface_hub locks while it downloads the same."""
+        """The file that huggingface_hub locks while it downloads this blob."""
         repository = self.path.parents[1]
         return repository.parent / ".locks" / repository.name / f"{self.digest}.lock"
 
     @property
-    def held(self) -> int:
+    def received(self) -> int:
         """How many bytes have arrived."""
         return self.partial.stat().st_size if self.partial.exists() else 0
 
@@ -52,23 +52,23 @@ class Blob:
 def fetch_blobs(
     repo: str, revision: str | None, patterns: Sequence[str], on_event: Listener = ignore
 ) -> None:
-    """Bring the large files of `repo` that match the patterns into the cache, unless they are there.
+    """Download the large files of `repo` that match the patterns and are not in the cache yet.
 
-    `on_event` hears of it once before anything is downloaded, then several times a second.
+    Progress is reported to `on_event` once before anything is downloaded, then several times a second.
 
     Raises
     ------
     DownloadError
-        If the disk has no room, or a file arrives damaged.
+        If the disk is too full, or a file arrives damaged.
     HfHubHTTPError, httpx.TransportError, OSError
-        As the Hub, the network and the disk have it.
+        As raised by the Hub's client, the network or the disk.
     """
     commit, blobs = _missing(repo, revision, patterns)
     if not blobs:
         return
     folder = blobs[0].path.parent
-    held = sum(blob.held for blob in blobs)
-    state = Downloading(repo, held, sum(blob.size for blob in blobs), _free_bytes(folder), str(folder))
+    received = sum(blob.received for blob in blobs)
+    state = Downloading(repo, received, sum(blob.size for blob in blobs), _free_bytes(folder), str(folder))
     _check_room(state)
     on_event(state)
     for blob in blobs:
@@ -76,21 +76,21 @@ def fetch_blobs(
 
 
 def _missing(repo: str, revision: str | None, patterns: Sequence[str]) -> tuple[str, list[Blob]]:
-    """The commit that the revision names, and its large files that the cache lacks or holds cut short."""
+    """The commit that the revision means, and its large files that are missing or incomplete in the cache."""
     from huggingface_hub import HfApi
     from huggingface_hub.utils import filter_repo_objects
 
     info = HfApi().model_info(repo, revision=revision, files_metadata=True)
-    place = _repository_folder(repo) / "blobs"
+    folder = _repository_folder(repo) / "blobs"
     large = {file.rfilename: file.lfs for file in info.siblings or [] if file.lfs is not None}
     blobs = [
-        Blob(name, large[name].sha256, large[name].size, place / large[name].sha256)
+        Blob(name, large[name].sha256, large[name].size, folder / large[name].sha256)
         for name in filter_repo_objects(list(large), allow_patterns=list(patterns))
     ]
-    return info.sha or revision or "main", [blob for blob in blobs if not _is_whole(blob)]
+    return info.sha or revision or "main", [blob for blob in blobs if not _is_complete(blob)]
 
 
-def _is_whole(blob: Blob) -> bool:
+def _is_complete(blob: Blob) -> bool:
     return blob.path.exists() and blob.path.stat().st_size == blob.size
 
 
@@ -107,25 +107,25 @@ def _free_bytes(folder: Path) -> int:
 
 
 def _check_room(state: Downloading) -> None:
-    wanted = state.total_bytes - state.done_bytes
-    if wanted > state.free_bytes:
+    missing = state.total_bytes - state.done_bytes
+    if missing > state.free_bytes:
         raise DownloadError(
-            f"{state.repository} needs {bytes_text(wanted)} more on disk, but only "
-            f"{bytes_text(state.free_bytes)} are free in {state.folder}. Make room, or set HF_HOME "
+            f"{state.repository} needs {bytes_text(missing)} more on disk, but only "
+            f"{bytes_text(state.free_bytes)} are free in {state.folder}. Free some space, or set HF_HOME "
             "to a folder on a larger disk."
         )
 
 
 def _fetch(blob: Blob, commit: str, state: Downloading, on_event: Listener) -> Downloading:
-    """Download one file while no other process does; how far the whole download then is."""
+    """Download one file while no other process does. Returns the progress of the whole download."""
     from huggingface_hub.utils import WeakFileLock
 
-    for place in (blob.path, blob.lock):
-        place.parent.mkdir(parents=True, exist_ok=True)
+    for path in (blob.path, blob.lock):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with WeakFileLock(blob.lock):
-        before = state.done_bytes - blob.held
-        if not _is_whole(blob):
-            _gather(blob, commit, replace(state, done_bytes=before), on_event)
+        before = state.done_bytes - blob.received
+        if not _is_complete(blob):
+            _complete(blob, commit, replace(state, done_bytes=before), on_event)
             _check_digest(blob, state.repository)
             blob.partial.replace(blob.path)
     finished = replace(state, done_bytes=before + blob.size)
@@ -133,39 +133,39 @@ def _fetch(blob: Blob, commit: str, state: Downloading, on_event: Listener) -> D
     return finished
 
 
-def _gather(blob: Blob, commit: str, state: Downloading, on_event: Listener) -> None:
-    """Complete the partial file; a connection that breaks is taken up again."""
+def _complete(blob: Blob, commit: str, state: Downloading, on_event: Listener) -> None:
+    """Complete the partial file; reconnects when the connection is lost."""
     import httpx
     from huggingface_hub import hf_hub_url
 
     url = hf_hub_url(state.repository, blob.name, revision=commit)
     failures = 0
-    while blob.held != blob.size:
-        held = blob.held
+    while blob.received != blob.size:
+        before = blob.received
         try:
             _stream(url, blob, state, on_event)
         except httpx.TransportError:
-            failures = 0 if blob.held > held else failures + 1
+            failures = 0 if blob.received > before else failures + 1
             if failures == ATTEMPTS:
                 raise
             time.sleep(failures)
 
 
 def _stream(url: str, blob: Blob, state: Downloading, on_event: Listener) -> None:
-    """Append to the partial file what one connection gives, from where it ends."""
+    """Append what one connection delivers to the partial file."""
     from huggingface_hub import constants
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff
 
-    if blob.held > blob.size:
+    if blob.received > blob.size:
         blob.partial.unlink()
-    headers = {**build_hf_headers(), "Accept-Encoding": "identity", "Range": f"bytes={blob.held}-"}
+    headers = {**build_hf_headers(), "Accept-Encoding": "identity", "Range": f"bytes={blob.received}-"}
     options: dict[str, Any] = {"headers": headers, "timeout": constants.HF_HUB_DOWNLOAD_TIMEOUT}
     with http_stream_backoff("GET", url, retry_on_exceptions=(), **options) as response:
         hf_raise_for_status(response)
-        continues = response.status_code == 206  # Otherwise the server sends the file from its start.
+        continues = response.status_code == 206  # Otherwise the server sends the file from the start.
         with blob.partial.open("ab" if continues else "wb") as file:
             reported = 0.0
-            for chunk in response.iter_bytes():  # As they arrive: what is gathered first would be lost.
+            for chunk in response.iter_bytes():  # Written as they arrive: buffered ones would be lost.
                 file.write(chunk)
                 if time.monotonic() - reported > _REPORT_EVERY:
                     reported = time.monotonic()

@@ -1,8 +1,8 @@
 """Fit mflux's modules, built at FLUX.1's sizes, to the weights of a checkpoint of any size.
 
 mflux's constructors fix every width. Arrays in MLX are lazy, so such a module costs nothing until
-its weights are replaced; what has to be adjusted is the number of blocks, and what has to be checked
-is that all weights are there and that their sizes agree with each other.
+its weights are replaced. The number of blocks has to be adjusted. The names of the weights have to be
+complete, and their sizes have to agree with each other.
 """
 
 from collections import Counter, defaultdict
@@ -14,11 +14,11 @@ from mlx.utils import tree_flatten
 
 from run_graph.runtime.errors import CheckpointError
 
-_LISTED = 3  # How many names a message gives of a longer list.
+_LISTED = 3  # Names that a message gives of a longer list.
 
 
 def named(tree: Any) -> dict[str, mx.array]:
-    """The arrays of a tree of weights by their dotted names."""
+    """The arrays in a tree of weights, by their dotted names."""
     return dict(cast(list[tuple[str, mx.array]], tree_flatten(tree)))
 
 
@@ -31,7 +31,7 @@ def layers(module: Any) -> list[tuple[str, Any]]:
 def trim_blocks(module: Any, weights: dict[str, Any]) -> None:
     """Drop the blocks that the checkpoint does not have, in place, at every depth.
 
-    A block counts if the checkpoint holds any weight for it. `weights` is a tree of dicts, lists and
+    A block is kept if the checkpoint has any weight for it. `weights` is a tree of dicts, lists and
     arrays shaped like the module's parameters.
     """
     for name, child in list(module.items()):
@@ -52,11 +52,11 @@ def check_names(module: Any, weights: dict[str, Any], place: str) -> None:
     if missing := sorted(wanted - given):
         raise CheckpointError(
             f"{place} lacks {_list(missing)}. The checkpoint is incomplete or made for another model; "
-            "download it again, or use one in diffusers' layout of FLUX.1."
+            "download it again, or use a FLUX.1 model in diffusers' layout."
         )
     if unknown := sorted(given - wanted):
         raise CheckpointError(
-            f"{place} holds weights that FLUX.1 has no place for: {_list(unknown)}. "
+            f"{place} contains weights that FLUX.1 does not have: {_list(unknown)}. "
             "It was made for another model."
         )
 
@@ -65,8 +65,8 @@ def check_shapes(module: Any, weights: dict[str, Any], place: str) -> None:
     """Raise CheckpointError if the sizes of the weights contradict each other.
 
     Wherever FLUX.1 has one size, say 3072, a smaller model has one size too, say 192. Each tensor
-    votes on what stands for what; those that disagree with the majority are wrong. Quantised layers
-    pack their weights and are left out.
+    votes on which size replaces which; tensors that disagree with the majority are wrong. Quantised
+    layers pack their weights and are left out.
     """
     full = {name: array.shape for name, array in named(module.parameters()).items()}
     given = {name: array.shape for name, array in named(weights).items()}
@@ -86,10 +86,10 @@ def check_shapes(module: Any, weights: dict[str, Any], place: str) -> None:
 
 
 def shape_for_packed(module: Any, weights: dict[str, Any], bits: int) -> None:
-    """Replace the layers that the checkpoint stores quantised by quantised ones of the same sizes.
+    """Replace the layers that are quantised in the checkpoint with quantised layers of the same sizes.
 
     A packed row holds `inputs * bits / 32` words and `inputs / group` scales. mflux writes groups of
-    64; other sizes are inferred where they explain the stored shapes.
+    64; another group size is inferred where only it explains the stored shapes.
     """
     given = named(weights)
     layout: dict[str, dict[str, int]] = {}
@@ -117,7 +117,7 @@ def _packing(words: int, groups: int, bits: int) -> dict[str, int]:
 def _sizes(name: str, shape: tuple[int, ...]) -> list[str]:
     """A label for each dimension; equal labels mean equal sizes.
 
-    T5's attention is as wide as the model only in the published size, so it has its own label.
+    T5's attention has its own label, because it is as wide as the model only in the published size.
     """
     labels = [str(size) for size in shape]
     if name.endswith(("SelfAttention.q.weight", "SelfAttention.k.weight", "SelfAttention.v.weight")):
@@ -129,8 +129,8 @@ def _sizes(name: str, shape: tuple[int, ...]) -> list[str]:
 
 def _wrong_shape(place: str, name: str, found: tuple[int, ...], expected: str) -> str:
     return (
-        f"{place}: {name} has shape {tuple(found)}, but the other weights want {expected}. "
-        "The checkpoint is damaged or mixed from two models; download it again."
+        f"{place}: {name} has shape {tuple(found)}, but the other weights require {expected}. "
+        "The checkpoint is damaged or a mix of two models; download it again."
     )
 
 

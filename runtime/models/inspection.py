@@ -1,4 +1,4 @@
-"""Cheap checks of a checkpoint's files: what is there and whether it is whole, without reading weights.
+"""Cheap checks that a checkpoint's files are present and complete, without reading weights.
 
 Only the headers of the safetensors files are read. Format: eight bytes little-endian header length,
 a JSON header `name -> {dtype, shape, data_offsets}`, then the data
@@ -14,14 +14,14 @@ from typing import Any
 
 from run_graph.runtime.models.components import COMPONENTS, SCHEDULER_FOLDER
 
-_LONGEST_HEADER = 100_000_000  # The format's own limit, in bytes.
+_LONGEST_HEADER = 100_000_000  # Bytes; the limit of the format.
 _TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "vocab.json")
 _AGAIN = "Download or copy it again."
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """What a header says of one tensor."""
+    """What a header says about one tensor."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -47,9 +47,9 @@ def faults(folder: Path, parts: Iterable[str]) -> list[str]:
 
 
 def weight_files(component_folder: Path) -> list[Path]:
-    """The component's safetensors files; macOS's `._` companions are none.
+    """The component's safetensors files, without macOS's `._` companion files.
 
-    Where an index names the shards, as mflux-save writes one, only they count: an earlier save into the
+    If an index (such as mflux-save writes) lists the shards, only those count: an earlier save into the
     same folder may have left others.
     """
     indexed = [
@@ -66,18 +66,18 @@ def read_header(path: Path) -> Header:
     Raises
     ------
     ValueError
-        With a complete sentence, if the file is no safetensors file or is cut short.
+        If it is not a safetensors file or is cut short. The message is a complete sentence.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
         if length > min(size - 8, _LONGEST_HEADER):
-            raise ValueError(f"{path} is cut short or is no safetensors file. {_AGAIN}")
+            raise ValueError(f"{path} is cut short or is not a safetensors file. {_AGAIN}")
         text = file.read(length)
     try:
         entries = json.loads(text)
-        metadata = entries.pop("__metadata__", None) or {}  # MLX writes null for none.
+        metadata = entries.pop("__metadata__", None) or {}  # MLX writes null if there is none.
         spans = {name: entry["data_offsets"] for name, entry in entries.items()}
         tensors = {
             name: Tensor(entry["dtype"], tuple(entry["shape"]), spans[name][1] - spans[name][0])
@@ -92,7 +92,7 @@ def read_header(path: Path) -> Header:
 
 
 def tensors(component_folder: Path) -> dict[str, Tensor]:
-    """Every tensor of a component, from all its files. Raises ValueError as `read_header` does."""
+    """Every tensor of a component, from all its files. Raises ValueError like `read_header`."""
     return {
         name: tensor
         for path in weight_files(component_folder)
@@ -101,7 +101,7 @@ def tensors(component_folder: Path) -> dict[str, Tensor]:
 
 
 def saved_bits(component_folder: Path) -> int | None:
-    """The quantisation that mflux recorded when it saved this component; None if unquantised."""
+    """Bits of the quantisation that mflux recorded when it saved this component; None if unquantised."""
     for path in weight_files(component_folder):
         recorded = read_header(path).metadata.get("quantization_level", "")
         if recorded.isdigit():
@@ -110,12 +110,12 @@ def saved_bits(component_folder: Path) -> int | None:
 
 
 def is_saved_by_mflux(component_folder: Path) -> bool:
-    """Whether `mflux-save` wrote the component: its own tensor names, and no `config.json`."""
+    """Whether `mflux-save` wrote the component, with its own tensor names and without a `config.json`."""
     return any("mflux_version" in read_header(path).metadata for path in weight_files(component_folder))
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; `{}` if there is none. Raises ValueError with a complete sentence."""
+    """A JSON object from a file; `{}` if the file does not exist. Raises ValueError, a complete sentence."""
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -123,7 +123,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON ({error}). {_AGAIN}") from error
     if not isinstance(value, dict):
-        raise ValueError(f"{path} does not hold a JSON object. {_AGAIN}")
+        raise ValueError(f"{path} does not contain a JSON object. {_AGAIN}")
     return value
 
 
@@ -144,7 +144,7 @@ def _weight_faults(place: Path) -> list[str]:
     found = _missing_shards(place)
     files = weight_files(place)
     if not files and not found:
-        found.append(f"{place} holds no *.safetensors file. {_AGAIN}")
+        found.append(f"{place} contains no *.safetensors file. {_AGAIN}")
     for path in files:
         try:
             read_header(path)
@@ -156,7 +156,7 @@ def _weight_faults(place: Path) -> list[str]:
 
 
 def _indexed(index: Path) -> list[str]:
-    """The shards that an index names, in order; none where there is no readable one."""
+    """The shards that an index lists, in order; empty without a readable index."""
     try:
         named = read_json(index).get("weight_map")
     except ValueError:
@@ -172,7 +172,7 @@ def _missing_shards(place: Path) -> list[str]:
         except ValueError as error:
             found.append(str(error))
         if absent := [name for name in _indexed(index) if not (place / name).is_file()]:
-            found.append(f"{place} lacks {', '.join(absent)}, named in {index.name}. {_AGAIN}")
+            found.append(f"{place} lacks {', '.join(absent)}, listed in {index.name}. {_AGAIN}")
     return found
 
 

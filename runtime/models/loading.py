@@ -1,8 +1,8 @@
 """Read one component of a checkpoint into mflux's module.
 
 mflux supplies the module classes, the mapping from published names to its own, the readers of its
-own saved format, and the rule which layers are quantised. Each component is read alone. Importing
-this module imports mflux (about a second); only stages that compute do.
+own saved format, and the rule for which layers are quantised. Each component is read alone. Importing
+this module imports mflux, which takes about a second, so only stages that compute import it.
 """
 
 import logging
@@ -42,7 +42,7 @@ from run_graph.runtime.networks.cpu import use_numpy_linears
 
 logger = logging.getLogger(__name__)
 
-# What each component's config.json calls the length of its lists of blocks.
+# The keys of each component's config.json that give the lengths of its lists of blocks.
 _BLOCK_COUNTS: dict[str, dict[str, str]] = {
     "transformer": {
         "num_layers": "transformer_blocks",
@@ -59,7 +59,7 @@ class LoadedComponent:
     """A network in memory.
 
     `module` is mflux's, with its weights; `config` is the component's config.json (`{}` if mflux saved
-    the model); `bits` is its quantisation; `nbytes` is what its weights occupy.
+    the model); `bits` is its quantisation; `nbytes` is the size of its weights.
     """
 
     module: Any
@@ -73,17 +73,17 @@ def load_component(
 ) -> LoadedComponent:
     """Read one component and nothing else.
 
-    Weights are held in `compute_dtype()`, or quantised to `quantize` bits (3, 4, 5, 6, 8). A
-    checkpoint that is stored quantised keeps the precision it has.
+    Weights have the type `compute_dtype()`, or are quantised to `quantize` bits (3, 4, 5, 6, 8). A
+    checkpoint that is stored quantised keeps its precision.
 
     Raises
     ------
     CheckpointError
-        If files are missing, damaged, or do not fit together; the message names them.
+        If files are missing, damaged or inconsistent; the message names them.
     DownloadError
         If they cannot be downloaded.
     """
-    folder = checkpoint.locate_whole(component)
+    folder = checkpoint.locate_complete(component)
     place = folder / component
     config = inspection.read_json(place / "config.json")
     stored = inspection.saved_bits(place)
@@ -101,8 +101,8 @@ def load_component(
 def _assemble(folder: Path, component: Component, config: dict[str, Any], stored: int | None) -> Any:
     """The module with its weights, all still lazy.
 
-    The tree of weights is local to this function: were it to outlive it, the unquantised weights would
-    stay in memory beside the quantised ones.
+    The tree of weights is local to this function. If it lived longer, the unquantised weights would stay
+    in memory beside the quantised ones.
     """
     place = folder / component
     weights = _read(folder, component)
@@ -119,7 +119,7 @@ def _assemble(folder: Path, component: Component, config: dict[str, Any], stored
 
 
 def _read(folder: Path, component: Component) -> Weights:
-    """The weights as a tree in mflux's names, floating-point ones in the computing precision."""
+    """The weights as a tree with mflux's names, floating-point ones converted to `compute_dtype()`."""
     dtype = compute_dtype()
     source = replace(definition(component), precision=dtype)
     saved = inspection.is_saved_by_mflux(folder / component)
@@ -146,7 +146,7 @@ def _check_published_names(source: ComponentDefinition, place: Path) -> None:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise CheckpointError(
             f"{place} lacks {', '.join(missing[:3])}{more}. The checkpoint is incomplete or made for "
-            "another program; download it again, or use one in diffusers' layout of FLUX.1."
+            "another program; download it again, or use a FLUX.1 model in diffusers' layout."
         )
 
 
@@ -163,7 +163,10 @@ def _check_block_counts(component: Component, config: dict[str, Any], weights: W
 
 
 def _materialise(module: Any) -> int:
-    """Read the weights layer by layer, so that at most one is in memory unquantised; their bytes."""
+    """Read the weights, one layer at a time, so that at most one is in memory unquantised.
+
+    Returns their size in bytes.
+    """
     for _, layer in layers(module):
         mx.eval(layer.parameters())
     mx.eval(module.parameters())

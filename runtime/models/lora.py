@@ -1,8 +1,8 @@
-"""Lay LoRAs over FLUX's transformer without touching its weights.
+"""Apply LoRAs to FLUX's transformer without changing its weights.
 
-mflux's layers add a LoRA's update to what a linear layer computes. They are put into a tree of modules of
-its own, whose other arrays are the base network's: base and adapted network can be used side by side, and
-the base weights are in memory once, quantised or not.
+mflux's LoRA layers add an update to the output of a linear layer. They go into a copy of the module tree that
+shares all other arrays with the base network. So the base and the adapted network can be used side by side,
+and the base weights are in memory only once, quantised or not.
 """
 
 import contextlib
@@ -26,12 +26,17 @@ from run_graph.runtime.models.lora_matching import LoraLayout, examine, listed, 
 
 logger = logging.getLogger(__name__)
 
-_MEND = "Use a LoRA that was made for this model."
-_FUSED = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")  # The rows of a single block's `linear1`.
+_FIX = "Use a LoRA that was made for this model."
+_FUSED = (
+    "attn.to_q",
+    "attn.to_k",
+    "attn.to_v",
+    "proj_mlp",
+)  # In this order the rows of a single block's `linear1`.
 
 
 class _Linear(NamedTuple):
-    """Outputs and inputs of a linear layer, and its bits per weight if it is quantised."""
+    """Outputs and inputs of a linear layer, and its bits per weight if quantised."""
 
     outputs: int
     inputs: int
@@ -42,19 +47,19 @@ Linears = dict[str, _Linear]
 
 
 def adapted(module: Any, loras: Sequence[Lora]) -> tuple[Any, int]:
-    """A network that computes as `module` with each LoRA's scale * alpha / rank * (B A) added.
+    """A network that computes like `module` with each LoRA's scale * alpha / rank * (B A) added.
 
     Parameters
     ----------
     module
-        mflux's `Transformer` with its weights; it stays as it is.
+        mflux's `Transformer` with its weights; it is not changed.
     loras
         Applied one after another; their updates add up.
 
     Returns
     -------
     network, nbytes
-        The network, which shares the weights of `module`, and the bytes of what it has beyond them.
+        The network, which shares the weights of `module`, and the size in bytes of its own arrays.
 
     Raises
     ------
@@ -74,7 +79,7 @@ def adapted(module: Any, loras: Sequence[Lora]) -> tuple[Any, int]:
 
 
 def _branch(node: Any) -> Any:
-    """The tree of modules copied down to, and without, the layers that hold the weights."""
+    """A copy of the tree of modules that shares the leaf layers, which hold the weights."""
     if isinstance(node, list):
         return [_branch(child) for child in node]
     if not isinstance(node, nn.Module) or not cast(Any, node).children():
@@ -86,24 +91,24 @@ def _branch(node: Any) -> Any:
 
 
 def _apply(network: Any, lora: Lora, layout: LoraLayout, linears: Linears) -> None:
-    """Let mflux replace the layers. What it prints goes to the log."""
-    said = io.StringIO()
+    """Let mflux replace the layers; its output goes to the log."""
+    output = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(output):
             LoRALoader.load_and_apply_lora(
                 _mapping(layout, linears), network, [str(lora.path)], [lora.scale], bake_lora=False
             )
     except (ValueError, OSError) as error:
         raise LoraError(f"{lora.path} cannot be applied: {error}") from error
     finally:
-        logger.debug(said.getvalue())
+        logger.debug(output.getvalue())
 
 
 def _mapping(layout: LoraLayout, linears: Linears) -> list[LoRATarget]:
-    """mflux's table, less the entries that the file has no use for, cut to this network's widths.
+    """The entries of mflux's table that the file uses, adjusted to this network's widths.
 
-    mflux tries every entry on every key, which takes seconds with the whole table. And it cuts the fused
-    matrices of single blocks at the rows of FLUX.1's published size, whatever the network's.
+    mflux tries every entry on every key, which takes seconds with the whole table. It also splits the fused
+    matrices of single blocks at the rows of FLUX.1's published size, whatever the network's size is.
     """
     targets = []
     for target in FluxLoRAMapping.get_mapping():
@@ -121,7 +126,7 @@ def _mapping(layout: LoraLayout, linears: Linears) -> list[LoRATarget]:
 
 
 def _rows_of(part: str, linears: Linears) -> Callable[[mx.array], mx.array]:
-    """Cuts from a single block's fused matrix the rows that are for `part`."""
+    """A function that takes the rows for `part` from a single block's fused matrix."""
     rows = [linears[f"single_transformer_blocks.0.{name}"].outputs for name in _FUSED]
     start = sum(rows[: _FUSED.index(part)])
     stop = start + rows[_FUSED.index(part)]
@@ -129,7 +134,7 @@ def _rows_of(part: str, linears: Linears) -> Callable[[mx.array], mx.array]:
 
 
 def _linears(module: Any) -> Linears:
-    """The sizes of every linear layer by its name, whatever it is packed in."""
+    """The sizes of every linear layer by its name, quantised or not."""
     found = {}
     for name, layer in layers(module):
         if isinstance(layer, (nn.Linear, nn.QuantizedLinear)):
@@ -142,7 +147,7 @@ def _linears(module: Any) -> Linears:
 def _check_fits(layout: LoraLayout, linears: Linears) -> None:
     if absent := [key for layer in layout.layers.keys() - linears for key in layout.layers[layer].values()]:
         raise LoraError(
-            f"{layout.path} is for a larger model: this one has no layers for {listed(absent)}. {_MEND}"
+            f"{layout.path} is for a larger model: this one has no layers for {listed(absent)}. {_FIX}"
         )
     for layer, matrices in layout.layers.items():
         if "lora_A" in matrices:
@@ -157,17 +162,17 @@ def _check_shape(layout: LoraLayout, key: str, axis: int, size: int) -> None:
     shape = layout.tensors[key].shape
     if shape[axis] != size:
         raise LoraError(
-            f"{layout.path}: {key} has shape {shape}, but this model's layer wants "
-            f"{size} {('rows', 'columns')[axis]}. {_MEND}"
+            f"{layout.path}: {key} has shape {shape}, but this model's layer needs "
+            f"{size} {('rows', 'columns')[axis]}. {_FIX}"
         )
 
 
 def _check_lokr(layout: LoraLayout, matrices: Mapping[str, str], linear: _Linear) -> None:
-    """Check what mflux would refuse without naming the keys, and what it cannot do."""
+    """Refuse what mflux would refuse without naming the keys, and what it cannot do."""
     if linear.bits is not None and 32 % linear.bits:
-        # mflux 0.24 counts the inputs of a quantised layer as words * (32 // bits).
+        # mflux 0.24 takes the inputs of a quantised layer to be words * (32 // bits).
         raise LoraError(
-            f"{layout.path} is a LoKr ({listed(matrices.values())}), which mflux cannot lay over weights of "
+            f"{layout.path} is a LoKr ({listed(matrices.values())}), which mflux cannot apply to weights of "
             f"{linear.bits} bits. Set quantize to none, 4 or 8."
         )
     first, second = (_factor(layout, matrices, name) for name in ("lokr_w1", "lokr_w2"))
@@ -176,12 +181,12 @@ def _check_lokr(layout: LoraLayout, matrices: Mapping[str, str], linear: _Linear
     if (first[0] * second[0], first[1] * second[1]) != (linear.outputs, linear.inputs):
         raise LoraError(
             f"{layout.path}: {listed(matrices.values())} multiply to {first[0] * second[0]} x "
-            f"{first[1] * second[1]}, but this model's layer is {linear.outputs} x {linear.inputs}. {_MEND}"
+            f"{first[1] * second[1]}, but this model's layer is {linear.outputs} x {linear.inputs}. {_FIX}"
         )
 
 
 def _factor(layout: LoraLayout, matrices: Mapping[str, str], name: str) -> tuple[int, int] | None:
-    """The shape of a Kronecker factor, which may be given as the product of two matrices."""
+    """The shape of a Kronecker factor, which may be stored as the product of two matrices."""
     ends = (name, name) if name in matrices else (f"{name}_a", f"{name}_b")
     if not matrices.keys() >= set(ends):
         return None

@@ -1,8 +1,12 @@
-"""From a LoRA's name to its file. No model code is imported.
+"""From a LoRA's name to its file. Imports no model code.
 
-A name is a path; the bare name of a file in one of the folders in the environment variable
-`LORA_LIBRARY_PATH` (separated by colons); or, as mflux spells them, a Hugging Face repository
-(`org/name`), a file in one (`org/name:file.safetensors`) or ai-toolkit's `hf:org/name/file.safetensors`.
+A name is one of these:
+
+- a path;
+- the bare name of a file in one of the folders in the environment variable `LORA_LIBRARY_PATH` (separated
+  by colons);
+- in mflux's notation, a Hugging Face repository (`org/name`) or a file in one (`org/name:file.safetensors`);
+- in ai-toolkit's notation, `hf:org/name/file.safetensors`.
 """
 
 from __future__ import annotations
@@ -34,13 +38,13 @@ class Lora:
     Attributes
     ----------
     digest : str
-        Of the file's contents. Two files with equal contents are the same LoRA.
+        SHA-256 of the file. Two files with equal contents are the same LoRA.
     scale : float
-        What its update of the weights is multiplied by.
+        Factor on its update of the weights.
     skip_unmatched : bool
-        Whether tensors that FLUX's transformer has no place for are passed over rather than refused.
+        Whether tensors that match no layer of FLUX's transformer are ignored instead of refused.
     name : str
-        As the workflow names it.
+        The name in the workflow.
     path : Path
         Its file.
     """
@@ -54,7 +58,7 @@ class Lora:
 
 @dataclass(frozen=True)
 class LoraSource:
-    """Where a LoRA lies: in a local file, or (path is None) on the Hub."""
+    """Where a LoRA is stored: in a local file, or (path is None) on the Hub."""
 
     name: str
     path: Path | None = None
@@ -62,7 +66,7 @@ class LoraSource:
     file: str | None = None
 
     def check(self) -> None:
-        """Raise LoraError unless the file, if it is a local one, is a whole safetensors file."""
+        """Raise LoraError if it is a local file but not a complete safetensors file."""
         if self.path is not None:
             try:
                 read_header(self.path)
@@ -70,12 +74,12 @@ class LoraSource:
                 raise LoraError(f"The LoRA cannot be read: {error}") from error
 
     def locate(self) -> Path:
-        """The local file, downloaded now if need be. Raises DownloadError."""
+        """The local file; downloads it if necessary. Raises DownloadError."""
         return self.path if self.path is not None else fetch_file(self.repo, self.file, _SUFFIX)
 
 
 def lora_digest(path: Path) -> str:
-    """The SHA-256 of a LoRA's file; remembered as long as its size and modification time stay."""
+    """The SHA-256 of a LoRA's file, cached until its size or modification time changes."""
     stat = path.stat()
     return _digest(path, stat.st_size, stat.st_mtime_ns)
 
@@ -86,29 +90,29 @@ def _digest(path: Path, size: int, modified: int) -> str:
 
 
 def resolve_lora(name: str, find_input: FindInput) -> LoraSource:
-    """Where the LoRA called `name` lies. Touches no network.
+    """Where the LoRA called `name` is stored. Does not use the network.
 
     Parameters
     ----------
     name
-        See the module's text.
+        See the module docstring.
     find_input
         Finds the file that a relative path means, or raises OSError.
 
     Raises
     ------
     LoraError
-        If there is no such file, and the name is none of a repository.
+        If there is no such file, and the name cannot be that of a repository.
     """
     name = name.strip()
     if not name:
-        raise LoraError("No LoRA is named. Give the path of a .safetensors file, or a repository.")
+        raise LoraError("No LoRA is given. Give the path of a .safetensors file, or a repository.")
     try:
         return LoraSource(name, find_input(str(Path(name).expanduser())))
     except OSError as error:
         missing = str(error).removesuffix(".")
-    if (shelved := _from_library(name)) is not None:
-        return LoraSource(name, shelved)
+    if (found := _from_library(name)) is not None:
+        return LoraSource(name, found)
     match = _REPOSITORY.fullmatch(name)
     names_file = name.endswith(_SUFFIX) and not name.startswith("hf:") and ":" not in name
     if match is None or names_file or name.startswith(_PATH_STARTS):
@@ -117,7 +121,7 @@ def resolve_lora(name: str, find_input: FindInput) -> LoraSource:
 
 
 def _from_library(name: str) -> Path | None:
-    """The file of that bare name, with or without suffix, in the user's library; earlier folders win."""
+    """The file with that bare name, with or without suffix, in the user's library; earlier folders win."""
     if "/" in name or "\\" in name:
         return None
     pattern = glob.escape(name.removesuffix(_SUFFIX)) + _SUFFIX

@@ -1,4 +1,4 @@
-"""What is particular to each component in mflux: its class, its definition, and its oddities."""
+"""Each component in mflux: its class, its definition, and its peculiarities."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -22,27 +22,27 @@ from run_graph.runtime.models.fitting import named
 
 Weights = dict[str, Any]
 
-GROUP_SIZE = 64  # Inputs that share one scale in MLX's quantiser, as mflux uses it.
+GROUP_SIZE = 64  # Inputs that share one scale when mflux quantises with MLX.
 
 
 def definition(component: Component) -> ComponentDefinition:
-    """mflux's account of where the component lies and how its names map."""
+    """mflux's definition of the component: its folder and the mapping of its names."""
     definitions = FluxWeightDefinition.get_components() + FluxReduxWeightDefinition.get_components()
     return next(entry for entry in definitions if entry.hf_subdir == component)
 
 
 def build(component: Component, weights: Weights) -> Any:
-    """mflux's module for the component, at FLUX.1's size, its arrays not yet computed."""
+    """mflux's module for the component at FLUX.1's size; its arrays are not computed yet."""
     return _BUILDERS[component](weights)
 
 
 def adjusted(component: Component, weights: Weights) -> Weights:
-    """The weights as mflux reads them, less what the module has no use for."""
+    """The weights that mflux has read, corrected to what the module expects."""
     return _ADJUSTMENTS[component](weights) if component in _ADJUSTMENTS else weights
 
 
 def quantisation_rule(component: Component) -> Callable[[str, Any], bool]:
-    """Which layers to quantise: mflux's rule, but only rows that divide into whole groups."""
+    """Which layers to quantise: mflux's rule, limited to rows that divide into whole groups."""
     family = FluxReduxWeightDefinition if component in REDUX_COMPONENTS else FluxWeightDefinition
 
     def predicate(path: str, module: Any) -> bool:
@@ -60,7 +60,7 @@ def _build_transformer(weights: Weights) -> Any:
 
 def _build_siglip(weights: Weights) -> Any:
     module = SiglipVisionTransformer()
-    del module.head  # Redux reads the patches' features, not the pooled one.
+    del module.head  # Redux reads the features of the patches, not the pooled one.
     return module
 
 

@@ -1,4 +1,4 @@
-"""How much memory a component will take, told from file headers before anything is read."""
+"""How much memory a component will take, computed from file headers before any weights are read."""
 
 import math
 from pathlib import Path
@@ -10,10 +10,10 @@ _FLOATS = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}
 
 
 def estimated_bytes(component_folder: Path, quantize: int | None, float_bytes: int) -> int:
-    """Bytes that the component's weights occupy once loaded.
+    """Bytes that the component's weights will occupy once loaded.
 
-    Floating-point weights are held in `float_bytes` each (2 on a GPU, 4 on the CPU). Quantised, a
-    matrix row of whole groups takes `quantize` bits a weight and two floats a group.
+    A floating-point weight takes `float_bytes` (2 on a GPU, 4 on the CPU). Where quantisation applies
+    (matrix rows of whole groups), it takes `quantize` bits, plus two floats per group.
     """
     stored = saved_bits(component_folder) is not None
     bits = None if stored else quantize

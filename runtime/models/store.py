@@ -1,9 +1,9 @@
-"""Which models are in memory.
+"""Loads models on first use and evicts them to stay within a memory budget.
 
-A component is read when a stage first computes with it and stays for the next run, as long as all
-that is resident fits a budget in bytes. Before another one is read, room is made: what no stage of the
-run still needs goes first, then what was used longest ago. On a 16 GB machine T5 therefore leaves before
-the transformer arrives. Importing this module and making a store import neither mlx nor mflux.
+A component is loaded when a stage first computes with it, and stays for the next run as long as all loaded
+components fit a budget in bytes. Before another one is loaded, others are evicted: first those that no stage
+of the run still needs, then the least recently used. On a 16 GB machine T5 is therefore evicted before the
+transformer is loaded. Importing this module and creating a store import neither mlx nor mflux.
 """
 
 from __future__ import annotations
@@ -41,16 +41,17 @@ __all__ = ["ComponentKey", "ModelStore"]
 
 
 class ModelStore:
-    """Loads components on first use and holds them under a memory budget.
+    """Loads components on first use and keeps them within a memory budget.
 
     Parameters
     ----------
     memory_limit
-        Most bytes of weights to hold. Without it the machine decides (`device.memory_budget`), and a
-        component that is larger than that alone is loaded all the same; a limit that is given is kept.
+        Budget for weights in bytes, never exceeded. By default it is `device.memory_budget`, and a single
+        component that is larger than that is loaded anyway.
     low_ram
-        Hold as little as can be: everything else leaves before a component is read, and what no stage
-        of the run still needs leaves as soon as a stage is done. MLX then keeps no freed memory for reuse.
+        Use as little memory as possible: everything else is evicted before a component is loaded, and
+        after each stage everything that no later stage of the run needs. MLX then keeps no freed memory
+        for reuse.
     cache_limit
         Most bytes of freed memory that MLX keeps for reuse. Default: an eighth of the budget, at most
         2 GB; none with `low_ram`.
@@ -67,7 +68,8 @@ class ModelStore:
         self._limit = memory_limit
         self._low_ram = low_ram
         self._cache_limit = cache_limit
-        self._components: OrderedDict[ComponentKey, LoadedComponent] = OrderedDict()  # Least recent first.
+        # The least recently used first.
+        self._components: OrderedDict[ComponentKey, LoadedComponent] = OrderedDict()
         self._names: dict[ComponentKey, str] = {}
         self._transformers: dict[ComponentKey, FluxTransformer] = {}
         self._tokenizers: dict[tuple[str, TokenizerKind], BaseTokenizer] = {}
@@ -88,9 +90,9 @@ class ModelStore:
         quantize: int | None = None,
         loras: tuple[Lora, ...] = (),
     ) -> LoadedComponent:
-        """The component, read now if it is not resident.
+        """The component; loads it if it is not resident.
 
-        With `loras`, a network of its own that shares the weights of the one without.
+        With `loras`, a separate network that shares the weights of the one without.
 
         Raises
         ------
@@ -99,17 +101,17 @@ class ModelStore:
         LoraError
             If a LoRA does not fit it.
         MemoryLimitError
-            If it alone is larger than the limit that the user set.
+            If it alone exceeds the limit that the user set.
         """
         if quantize is not None and quantize not in QUANTIZE_BITS:
             allowed = ", ".join(map(str, QUANTIZE_BITS))
             raise ModelError(f"quantize is {quantize}; it must be none or one of {allowed}.")
         key = ComponentKey(checkpoint.identity, component, quantize, loras)
         with self._lock:
-            self._begin_use()
-            self._hold(key.base, checkpoint)
+            self._start_use()
+            self._ensure_loaded(key.base, checkpoint)
             if loras:
-                self._hold_adapted(key, checkpoint)
+                self._ensure_adapted(key, checkpoint)
             return self._components[key]
 
     def transformer(
@@ -126,7 +128,7 @@ class ModelStore:
             return self._transformers[key]
 
     def tokenizer(self, checkpoint: Checkpoint, kind: TokenizerKind) -> BaseTokenizer:
-        """The checkpoint's tokenizer; small, and therefore kept until `clear`."""
+        """The checkpoint's tokenizer, which is small and therefore never evicted."""
         from run_graph.runtime.models.tokenizers import load_tokenizer
 
         key = (checkpoint.identity, kind)
@@ -135,63 +137,47 @@ class ModelStore:
                 self._tokenizers[key] = load_tokenizer(checkpoint, kind)
             return self._tokenizers[key]
 
-    def is_resident(self, checkpoint: Checkpoint, component: Component, quantize: int | None = None) -> bool:
-        """Whether `get` would answer without reading weights."""
-        return ComponentKey(checkpoint.identity, component, quantize) in self._components
-
     def has_room_for(self, values: Iterable[Any]) -> bool:
-        """Whether a node with these inputs can compute without anything leaving memory."""
+        """Whether a node with these inputs can compute without an eviction."""
         with self._lock:
-            absent = {key: at for key, at in needed_by(values).items() if key.base not in self._components}
+            absent = {
+                key: checkpoint
+                for key, checkpoint in needed_by(values).items()
+                if key.base not in self._components
+            }
             if self._low_ram and absent:
                 return False
-            arriving = sum(_estimate(key, checkpoint) for key, checkpoint in absent.items() if not key.loras)
-            return self.resident_bytes + arriving <= self.memory_limit
+            required = sum(_estimate(key, checkpoint) for key, checkpoint in absent.items() if not key.loras)
+            return self.resident_bytes + required <= self.memory_limit
 
     def resident(self) -> list[tuple[ComponentKey, int]]:
-        """What is held and its bytes, the least recently used first."""
+        """The resident components and their sizes in bytes, the least recently used first."""
         with self._lock:
             return [(key, loaded.nbytes) for key, loaded in self._components.items()]
 
     @property
     def resident_bytes(self) -> int:
-        """Bytes of all resident weights."""
+        """Size of all resident weights in bytes."""
         return sum(nbytes for _, nbytes in self.resident())
 
     @property
     def spare_bytes(self) -> int:
-        """How much of the budget no weights take; nothing with `low_ram`."""
+        """Bytes of the budget that no weights occupy; 0 with `low_ram`."""
         return 0 if self._low_ram else max(0, self.memory_limit - self.resident_bytes)
 
-    def evict(self, checkpoint: Checkpoint, component: Component | None = None) -> int:
-        """Let go of a component in every precision, or of the whole checkpoint; the bytes released."""
-        with self._lock:
-            identity = checkpoint.identity
-            return self._drop(
-                key
-                for key in list(self._components)
-                if key.identity == identity and component in (None, key.component)
-            )
-
-    def clear(self) -> int:
-        """Let go of everything; the bytes released."""
-        with self._lock:
-            self._tokenizers.clear()
-            return self._drop(list(self._components))
-
     def run_started(self, run: RunView) -> None:
-        """From now on, tell this run of what comes and goes, and look at what it still needs."""
+        """From now on, report loads and evictions to this run, and take into account what it still needs."""
         self._run = run
         self._used_in_stage = False
 
     def observe(self, event: Event) -> None:
-        """Report a stage's memory when it ends; forget the run at its end."""
+        """Report the memory of a stage when it finishes; forget the run when that finishes."""
         if isinstance(event, NodeFinished) and self._used_in_stage:
             self._end_stage(event.node_id)
         elif isinstance(event, RunFinished):
             self._run = None
 
-    def _begin_use(self) -> None:
+    def _start_use(self) -> None:
         if not self._used_in_stage:
             self._used_in_stage = True
             limit_cache(self._mlx_cache())
@@ -200,30 +186,30 @@ class ModelStore:
     def _end_stage(self, node_id: str) -> None:
         self._used_in_stage = False
         active, peak = memory_in_use()
-        self._tell(StageMemory(node_id, self.resident_bytes, active, peak))
+        self._emit(StageMemory(node_id, self.resident_bytes, active, peak))
         if self._low_ram:
             with self._lock:
                 needed = {} if self._run is None else needed_by(self._run.pending_values())
-                self._drop(key for key in list(self._components) if key not in needed)
+                self._evict(key for key in list(self._components) if key not in needed)
 
     def _mlx_cache(self) -> int:
         if self._cache_limit is not None:
             return self._cache_limit
         return 0 if self._low_ram else min(self.memory_limit // 8, 2 * 10**9)
 
-    def _hold(self, key: ComponentKey, checkpoint: Checkpoint) -> None:
-        """Have the component resident, and the one used last."""
+    def _ensure_loaded(self, key: ComponentKey, checkpoint: Checkpoint) -> None:
+        """Load the component unless it is resident, and mark it as the most recently used."""
         from run_graph.runtime.models.loading import load_component
 
         if key not in self._components:
-            checkpoint.locate_whole(key.component, on_event=self._tell)
+            checkpoint.locate_complete(key.component, on_event=self._emit)
             self._make_room(key, checkpoint)
             loaded = load_component(checkpoint, key.component, key.quantize)
             self.loads[key] += 1
             self._admit(key, checkpoint.name, loaded)
         self._components.move_to_end(key)
 
-    def _hold_adapted(self, key: ComponentKey, checkpoint: Checkpoint) -> None:
+    def _ensure_adapted(self, key: ComponentKey, checkpoint: Checkpoint) -> None:
         from run_graph.runtime.models.lora import adapted
 
         if key not in self._components:
@@ -236,7 +222,7 @@ class ModelStore:
     def _admit(self, key: ComponentKey, name: str, loaded: LoadedComponent) -> None:
         self._components[key] = loaded
         self._names[key] = name
-        self._tell(ModelLoaded(name, key.component, loaded.bits, loaded.nbytes, self.resident_bytes))
+        self._emit(ModelLoaded(name, key.component, loaded.bits, loaded.nbytes, self.resident_bytes))
 
     def _make_room(self, key: ComponentKey, checkpoint: Checkpoint) -> None:
         """Evict until the component fits."""
@@ -244,21 +230,21 @@ class ModelStore:
         if self._limit is not None:
             self._refuse_too_large({**needed, key: checkpoint}, key)
         if self._low_ram:
-            self._drop(list(self._components))
+            self._evict(list(self._components))
             return
         excess = self.resident_bytes + _estimate(key, checkpoint) - self.memory_limit
         victims = []
-        for victim in sorted(self._components, key=needed.__contains__):  # Stable: least recent first.
+        for victim in sorted(self._components, key=needed.__contains__):  # Stable: least recently used first.
             if excess <= 0:
                 break
             victims.append(victim)
             excess -= self._components[victim].nbytes
-        self._drop(victims)
+        self._evict(victims)
 
     def _refuse_too_large(self, needed: Mapping[ComponentKey, Checkpoint], first: ComponentKey) -> None:
-        """Raise MemoryLimitError if `first`, or what the run needs later, is larger than the limit alone.
+        """Raise MemoryLimitError if `first` or another component that the run needs exceeds the limit alone.
 
-        What is not on this machine yet is judged when its turn comes.
+        The size of a component that has to be downloaded is checked only when it is `first`.
         """
         sizes = {
             f"the {key.component} of {checkpoint.name}": _estimate(key, checkpoint)
@@ -272,8 +258,8 @@ class ModelStore:
                 "Raise the limit, or set quantize to a smaller number of bits."
             )
 
-    def _drop(self, keys: Iterable[ComponentKey]) -> int:
-        """Let go of these components; a network's adapted ones leave with it."""
+    def _evict(self, keys: Iterable[ComponentKey]) -> None:
+        """Evict these components, and with a base network the networks adapted from it."""
         leaving = set(keys)
         leaving |= {key for key in self._components if key.base in leaving}
         released = 0
@@ -281,19 +267,18 @@ class ModelStore:
             nbytes = self._components.pop(key).nbytes
             self._transformers.pop(key, None)
             released += nbytes
-            self._tell(ModelEvicted(self._names.pop(key), key.component, nbytes, self.resident_bytes))
+            self._emit(ModelEvicted(self._names.pop(key), key.component, nbytes, self.resident_bytes))
         if released:
             release_cache()
-        return released
 
-    def _tell(self, event: Event) -> None:
+    def _emit(self, event: Event) -> None:
         if self._run is not None:
             self._run.emit(event)
 
 
 def _estimate(key: ComponentKey, checkpoint: Checkpoint) -> int:
-    """Bytes that the component will take, told from its files' headers; 0 while they are not here yet."""
-    folder = checkpoint.place(key.component)
+    """Bytes that the component will take, from its files' headers; 0 if they are not on this machine."""
+    folder = checkpoint.local_folder(key.component)
     if folder is None:
         return 0
     return estimated_bytes(folder / key.component, key.quantize, compute_dtype().size)

@@ -1,4 +1,4 @@
-"""Prompts to token ids, with the tokenizers that a checkpoint brings along."""
+"""Turn prompts into token ids, with the tokenizers of a checkpoint."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def load_tokenizer(checkpoint: Checkpoint, kind: TokenizerKind) -> BaseTokenizer
         If they cannot be downloaded.
     """
     part = TOKENIZER_FOLDERS[kind]
-    folder = checkpoint.locate_whole(part)
+    folder = checkpoint.locate_complete(part)
     definition = next(entry for entry in FluxWeightDefinition.get_tokenizers() if entry.name == kind)
     try:
         return TokenizerLoader.load(definition, str(folder))
@@ -34,9 +34,9 @@ def load_tokenizer(checkpoint: Checkpoint, kind: TokenizerKind) -> BaseTokenizer
 
 
 def token_ids(tokenizer: BaseTokenizer, prompt: str, length: int) -> mx.array:
-    """Token ids (1, length): `prompt` cut or padded to `length`, its end token kept.
+    """Token ids (1, length): `prompt` cut or padded to `length`; the end token is kept.
 
-    An empty prompt is its end token and padding, as in the reference pipelines; without `keep_empty`
+    An empty prompt gives the end token and padding, as in the reference pipelines. Without `keep_empty`,
     mflux would return no tokens at all.
     """
     ids: mx.array = tokenizer.tokenize(prompt, max_length=length, keep_empty=True).input_ids

@@ -1,1 +1,1 @@
-"""Forward passes over weights in memory: no files, no memory policy."""
+"""Forward passes of the networks, on weights in memory; no files and no memory management."""

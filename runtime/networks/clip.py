@@ -8,12 +8,12 @@ import mlx.core as mx
 from run_graph.runtime.networks.attention import self_attention
 from run_graph.runtime.networks.elementwise import Activation, activation
 
-# Checkpoints converted before transformers' pull request 24773 say that the end token is 2; it is not.
+# Checkpoints converted before transformers' pull request 24773 state the end token 2, which is wrong.
 LEGACY_END_TOKEN = 2
 
 
 def pooled(module: Any, config: Mapping[str, Any], ids: mx.array) -> mx.array:
-    """The hidden state at the end token, which has seen the whole prompt.
+    """The hidden state at the end token, which attends to the whole prompt.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ def pooled(module: Any, config: Mapping[str, Any], ids: mx.array) -> mx.array:
 def end_positions(ids: mx.array, end_token: int) -> mx.array:
     """Position (B,) of the first end token in each row of ids (B, N).
 
-    With `LEGACY_END_TOKEN`, which is not the real one, it is the first occurrence of the highest id: CLIP's
-    end token is its vocabulary's last. Both rules are those of transformers' CLIPTextModel.
+    With `LEGACY_END_TOKEN`, which is not the real one, it is the first occurrence of the highest id, since
+    CLIP's end token is the last of its vocabulary. transformers' CLIPTextModel has the same two rules.
     """
     if end_token == LEGACY_END_TOKEN:
         return mx.argmax(ids, axis=-1)

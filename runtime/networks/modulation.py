@@ -1,8 +1,8 @@
-"""What a noise level says to every block of FLUX's transformer: shift, scale and gate vectors.
+"""How a noise level modulates every block of FLUX's transformer: shift, scale and gate vectors.
 
-They depend on the noise level, the pooled prompt and the guidance, not on the picture, and the layers that
-make them hold a quarter of FLUX.1's weights. So they are computed for many steps at once, reading those
-weights once, and the blocks are handed vectors.
+The vectors depend on the noise level, the pooled prompt and the guidance, not on the picture, and the layers
+that compute them hold a quarter of FLUX.1's weights. So the vectors of many steps are computed at once, which
+reads those weights once, and are passed to the blocks.
 """
 
 import math
@@ -19,15 +19,15 @@ FREQUENCIES = 128  # of the sinusoidal embedding of sigma and guidance
 
 
 class Modulation(NamedTuple):
-    """Vectors side by side, (B, 1, parts * width) each; for several noise levels, with an axis in front.
+    """Concatenated vectors, (B, 1, parts * width) each; for several noise levels, with a leading axis.
 
     Attributes
     ----------
     joint
-        For each joint block the image side's and the text side's: shift, scale, gate of the attention, then
-        of the feed-forward.
+        For each joint block, of the image side and of the text side: shift, scale and gate of the attention,
+        then of the feed-forward.
     single
-        For each single block: shift, scale, gate.
+        For each single block: shift, scale and gate.
     out
         Scale and shift before the last projection.
     """
@@ -103,15 +103,15 @@ def modulate_blocks(module: Any, embedding: mx.array) -> Modulation:
 
 
 def embed(embedder: Any, x: mx.array) -> mx.array:
-    """One of mflux's two-layer embedders: of the noise level, the guidance or the pooled prompt."""
+    """Apply one of mflux's two-layer embedders: of the noise level, the guidance or the pooled prompt."""
     embedded: mx.array = embedder.linear_2(silu(embedder.linear_1(x)))
     return embedded
 
 
 def sinusoids(values: Sequence[float], dtype: mx.Dtype) -> mx.array:
     """Embed sigmas or guidances: cosines then sines of 1000 * value at 128 frequencies, (values, 256)."""
-    # An angle may be thousands of radians, where float32's rounding shows. The reference rounds the
-    # exponents, the frequencies and the angles to float32, so these are rounded there and only there.
+    # Angles reach thousands of radians, where float32's rounding is visible. The reference rounds the
+    # exponents, the frequencies and the angles to float32, so exactly those are rounded here.
     exponents = np.float32(-math.log(10_000)) * np.arange(FREQUENCIES, dtype=np.float32) / FREQUENCIES
     frequencies = np.exp(exponents.astype(np.float64)).astype(np.float32)
     scaled = (1000 * np.asarray(values, np.float64)).astype(np.float32)

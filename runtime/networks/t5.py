@@ -12,9 +12,9 @@ from run_graph.runtime.networks.elementwise import gelu_tanh
 
 
 def encode(module: Any, config: Mapping[str, Any], ids: mx.array) -> mx.array:
-    """Hidden states of a prompt's tokens, the conditioning that FLUX reads.
+    """Hidden states of a prompt's tokens, which FLUX uses as conditioning.
 
-    Padding is attended to like any other token, as in the reference FLUX pipelines.
+    Padding is attended to like any other token, as in the reference pipelines of FLUX.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def encode(module: Any, config: Mapping[str, Any], ids: mx.array) -> mx.array:
 
 
 def _position_bias(module: Any, config: Mapping[str, Any], length: int) -> mx.array:
-    """Bias on the attention logits, (1, heads, N, N); every layer uses the first layer's."""
+    """Bias on the attention logits, (1, heads, N, N); every layer uses the table of the first."""
     table = module.t5_blocks[0].attention.SelfAttention.relative_attention_bias
     farthest = int(config.get("relative_attention_max_distance", 128))
     distance = np.arange(length)[None, :] - np.arange(length)[:, None]
@@ -52,17 +52,17 @@ def _position_bias(module: Any, config: Mapping[str, Any], length: int) -> mx.ar
 def relative_buckets(distance: np.ndarray, buckets: int, farthest: int) -> np.ndarray:
     """T5's bidirectional bucket of each signed token distance.
 
-    Half the buckets are for keys after the query. Within a half, the nearest distances have a bucket each
-    and the rest share buckets of logarithmically growing width, up to `farthest`.
+    Half of the buckets are for keys after the query. Within each half, the nearest distances have one bucket
+    each, and the others share buckets whose width grows logarithmically up to `farthest`.
 
     Parameters
     ----------
     distance
         Integers, key position minus query position.
     buckets
-        Number of buckets in all.
+        Total number of buckets.
     farthest
-        Distance from which all share the last bucket.
+        Distance from which all distances share the last bucket.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def relative_buckets(distance: np.ndarray, buckets: int, farthest: int) -> np.nd
     half = buckets // 2
     exact = half // 2
     magnitude = np.abs(distance)
-    # In float32, and with these very operations, so that distances on a bucket's edge fall as in training.
+    # In float32 and with exactly these operations, so that distances on a bucket's edge match training.
     growth = np.log(np.maximum(magnitude, 1).astype(np.float32) / exact) / math.log(farthest / exact)
     shared = np.minimum(exact + (growth * (half - exact)).astype(np.int32), half - 1)
     bucket: np.ndarray = np.where(magnitude < exact, magnitude, shared) + half * (distance > 0)

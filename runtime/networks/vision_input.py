@@ -1,14 +1,14 @@
-"""Preparing a picture for SigLIP: to the network's square size, then to -1..1.
+"""Prepare a picture for SigLIP: resize it to the network's square, then scale its values to -1..1.
 
-Three conventions for reaching the square are in use, and they give visibly different tokens:
+Three conventions for getting a square are in use, and they give visibly different tokens:
 
-- ``crop`` (ComfyUI's CLIPVisionEncode): the shorter side is scaled to the size, the middle is cut out;
+- ``crop`` (ComfyUI's CLIPVisionEncode): the shorter side is scaled to the size, and the middle is cut out;
 - ``stretch`` (Hugging Face's SiglipImageProcessor with ``bicubic``, mflux with ``lanczos``): the picture is
   squashed to the square;
-- ``pad`` (ReduxAdvanced's "keep aspect ratio"): the longer side is scaled to the size, the rest is black.
+- ``pad`` (ReduxAdvanced's "keep aspect ratio"): the longer side is scaled to the size, and the rest is black.
 
-``crop`` and ``pad`` resize in floating point, as torch does; ``stretch`` resizes 8-bit samples, as PIL does.
-Both antialias. The samples are whole 8-bit steps afterwards in all three.
+``crop`` and ``pad`` resize in floating point, like torch; ``stretch`` resizes 8-bit samples, like PIL. Both
+antialias. In all three, the samples are rounded to 8 bits afterwards.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LAN
 def siglip_pixels(
     pixels: Array, size: int = 384, fit: Fit = "crop", resample: Resample = "bicubic"
 ) -> npt.NDArray[np.float32]:
-    """Bring pictures to SigLIP's size and range.
+    """Convert pictures to SigLIP's size and range.
 
     Parameters
     ----------
@@ -38,14 +38,14 @@ def siglip_pixels(
     size : int
         Side of the square in pixels: 384 for patch14-384, 512 for patch16-512.
     fit : {"crop", "stretch", "pad"}
-        How a picture that is not square becomes square; see the module's text.
+        How a picture that is not square becomes square; see the module docstring.
     resample : {"bicubic", "lanczos"}
         Bicubic with a = -0.5, or Lanczos with three lobes; both widened for antialiasing.
 
     Returns
     -------
     float32 array
-        ``(B, size, size, 3)``, -1..1: mean and standard deviation 0.5, as SigLIP was trained.
+        ``(B, size, size, 3)``, -1..1: normalised with mean and standard deviation 0.5, as SigLIP was trained.
 
     Raises
     ------
@@ -75,8 +75,8 @@ def _fit(picture: Array, size: int, fit: Fit, resample: Image.Resampling) -> npt
 def _crop(picture: Array, size: int, resample: Image.Resampling) -> Array:
     """The middle square of the picture scaled to ``(h, w)``.
 
-    Only the part of the source under that square is resampled, so a very long picture costs no more memory
-    than a square one. The kernel still reads the pixels beyond the square's edge.
+    Only the part of the source under that square is resampled, so that a very long picture takes no more
+    memory than a square one. The kernel still reads the pixels beyond the square's edge.
     """
     height, width = picture.shape[:2]
     scale = size / min(height, width)

@@ -1,7 +1,7 @@
-"""The small trained checkpoint that lets every workflow run without a download.
+"""The small trained checkpoint with which every workflow runs without a download.
 
-It lies in `checkpoint/`, in diffusers' folder layout; `README.md` beside it is its model card. It goes
-through the same loaders as any other local folder.
+It is in `checkpoint/`, in diffusers' folder layout, and `README.md` is its model card. It is loaded like any
+other local folder.
 """
 
 import hashlib
@@ -13,5 +13,5 @@ TINY_FOLDER = Path(__file__).parent / "checkpoint"
 
 @lru_cache
 def tiny_digest() -> str:
-    """Twelve hex digits of the manifest, which names the SHA-256 of every file of the checkpoint."""
+    """Twelve hex digits of the SHA-256 of the manifest, which lists the SHA-256 of every file."""
     return hashlib.sha256((TINY_FOLDER / "manifest.json").read_bytes()).hexdigest()[:12]

@@ -42,7 +42,7 @@ def partial(tmp_path: Path) -> Path:
 
 
 def test_only_the_part_that_is_needed_is_downloaded(server: Hub) -> None:
-    folder = resolve_flux("some/model").locate_whole("text_encoder")
+    folder = resolve_flux("some/model").locate_complete("text_encoder")
     assert {path.name for path in folder.iterdir()} == {"text_encoder"}
     assert [name for name, _ in server.downloads()] == ["text_encoder/model.safetensors"]
 
@@ -62,16 +62,16 @@ def test_a_cached_file_that_was_cut_short_is_downloaded_again(server: Hub) -> No
     weights = (checkpoint.locate("vae") / WEIGHTS).resolve()
     whole = weights.read_bytes()
     weights.write_bytes(whole[:1000])
-    checkpoint.locate_whole("vae")
+    checkpoint.locate_complete("vae")
     assert weights.read_bytes() == whole
 
 
 def test_a_revision_is_asked_for_by_name(server: Hub) -> None:
     server.revisions = {"v1", COMMIT}
-    folder = resolve_flux("some/model@v1").locate_whole("vae")
+    folder = resolve_flux("some/model@v1").locate_complete("vae")
     assert folder.name == COMMIT
     with pytest.raises(DownloadError, match="some/model has no revision 'main'"):
-        resolve_flux("some/model@main").locate_whole("vae")
+        resolve_flux("some/model@main").locate_complete("vae")
 
 
 def test_resolving_and_checking_ask_nothing(server: Hub) -> None:
@@ -158,8 +158,8 @@ def test_a_file_that_arrives_damaged_is_not_kept(server: Hub, tmp_path: Path) ->
     assert not list(tmp_path.glob("hub/**/*.partial"))
 
 
-def test_huggingface_hub_itself_still_begins_anew(server: Hub) -> None:
-    """Why `download` exists: when this fails, huggingface_hub continues files, and `download` may go."""
+def test_huggingface_hub_itself_still_restarts_downloads(server: Hub) -> None:
+    """Why `download` exists: once this fails, huggingface_hub resumes files and `download` can be removed."""
     import huggingface_hub
 
     server.cuts = [100_000] + [0] * 20
@@ -181,13 +181,13 @@ def test_a_gated_model_names_the_page_and_the_login_command(server: Hub) -> None
 
 def test_a_repository_that_does_not_exist_is_named(server: Hub) -> None:
     server.missing = {"some/modle"}
-    with pytest.raises(DownloadError, match=r"shows no repository some/modle\. Check the spelling"):
+    with pytest.raises(DownloadError, match=r"There is no repository some/modle on .* Check the spelling"):
         resolve_flux("some/modle").locate("vae")
 
 
 def test_a_repository_that_lacks_the_part_is_named(server: Hub) -> None:
     server.files = {name: content for name, content in server.files.items() if not name.startswith("vae/")}
-    with pytest.raises(DownloadError, match="some/model has no vae: it is no FLUX"):
+    with pytest.raises(DownloadError, match="some/model has no vae: it is not a FLUX"):
         resolve_flux("some/model").locate("vae")
     resolve_flux("some/model").locate("scheduler")
     with pytest.raises(DownloadError, match=r"some/model is incomplete.*no folder 'vae'"):
@@ -195,7 +195,7 @@ def test_a_repository_that_lacks_the_part_is_named(server: Hub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "expected"),
     [
         (errors.GatedRepoError("gated", response=RESPONSE), ["is gated"]),
         (errors.LocalEntryNotFoundError("nothing"), ["cannot be reached", "local folder"]),
@@ -205,7 +205,7 @@ def test_a_repository_that_lacks_the_part_is_named(server: Hub) -> None:
     ],
 )
 def test_whatever_goes_wrong_says_what_to_do(
-    server: Hub, monkeypatch: pytest.MonkeyPatch, error: Exception, said: list[str]
+    server: Hub, monkeypatch: pytest.MonkeyPatch, error: Exception, expected: list[str]
 ) -> None:
     def fail(*_: object) -> None:
         raise error
@@ -213,17 +213,17 @@ def test_whatever_goes_wrong_says_what_to_do(
     monkeypatch.setattr(hub, "fetch_blobs", fail)
     with pytest.raises(DownloadError) as caught:
         resolve_flux("dev").locate("vae")
-    for words in ["black-forest-labs/FLUX.1-dev", *said]:
+    for words in ["black-forest-labs/FLUX.1-dev", *expected]:
         assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(("repo", "shifts"), [("a/flux-schnell-4bit", False), ("a/flux-dev-4bit", True)])
-def test_without_a_scheduler_the_repositorys_name_tells(server: Hub, repo: str, shifts: bool) -> None:
+def test_without_a_scheduler_the_repositorys_name_decides(server: Hub, repo: str, shifts: bool) -> None:
     server.files = {name: text for name, text in server.files.items() if not name.startswith("scheduler/")}
     assert shifts_sigmas(Checkpoint(repo, repo=repo)) is shifts
 
 
-def test_a_transformer_that_is_here_tells_better_than_its_repositorys_name(server: Hub) -> None:
+def test_a_cached_transformer_overrides_the_repositorys_name(server: Hub) -> None:
     server.files = {name: text for name, text in server.files.items() if not name.startswith("scheduler/")}
     guided = Checkpoint("a/not-schnell", repo="a/not-schnell")
     assert not shifts_sigmas(guided)
@@ -247,7 +247,7 @@ def cached(small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (repository / "refs" / "main").write_text(COMMIT)
 
     def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("the network was asked")
+        raise AssertionError("the network was used")
 
     monkeypatch.setattr(httpx.Client, "send", refuse)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -264,7 +264,7 @@ def test_a_model_in_the_cache_serves_without_the_network(cached: Path, name: str
     assert (shifts_sigmas(flux), max_text_tokens(flux)) == (True, 16)
 
 
-def test_offline_what_is_missing_is_named_and_the_network_is_not_asked(cached: Path) -> None:
+def test_offline_missing_parts_are_named_and_the_network_is_not_used(cached: Path) -> None:
     (cached / "snapshots" / COMMIT / WEIGHTS).unlink()
     with hub.offline(), pytest.raises(DownloadError) as caught:
         resolve_flux("org/name").locate("vae")

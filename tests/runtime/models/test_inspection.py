@@ -55,7 +55,7 @@ def test_every_missing_part_is_named(place: Path) -> None:
 
 def test_a_part_without_weights_is_named(place: Path) -> None:
     (place / "diffusion_pytorch_model.safetensors").unlink()
-    assert "holds no *.safetensors file" in only_fault(place)
+    assert "contains no *.safetensors file" in only_fault(place)
 
 
 def test_a_missing_config_is_named(place: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_file_cut_short_anywhere_is_noticed(place: Path, kept: int) -> None:
 def test_a_download_that_is_an_error_page_is_noticed(place: Path) -> None:
     path = place / "diffusion_pytorch_model.safetensors"
     path.write_text("<html>404 not found</html>" * 10)
-    assert "is no safetensors file" in only_fault(place)
+    assert "is not a safetensors file" in only_fault(place)
 
 
 @pytest.mark.parametrize("header", [b"not json", b"[1]", b'{"a": {"dtype": "F32"}}', b'{"a": 1}'])

@@ -191,7 +191,7 @@ def test_a_tensor_of_another_shape_is_named(copy_of: Copy, component: Component)
         tensors[published] = np.ascontiguousarray(tensors[published][:-8])
 
     rewrite(checkpoint, component, shrink)
-    with pytest.raises(CheckpointError, match="the other weights want") as caught:
+    with pytest.raises(CheckpointError, match="the other weights require") as caught:
         load_component(checkpoint, component)
     assert own in str(caught.value)
 

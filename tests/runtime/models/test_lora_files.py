@@ -80,10 +80,10 @@ def test_a_file_that_is_not_there_is_named(here: Path, name: str) -> None:
     assert "org/name:file" in str(caught.value)
 
 
-def test_a_folder_and_no_name_are_refused(here: Path) -> None:
+def test_a_folder_or_an_empty_name_is_refused(here: Path) -> None:
     with pytest.raises(LoraError, match="no file"):
         resolve(str(here), here)
-    with pytest.raises(LoraError, match="No LoRA is named"):
+    with pytest.raises(LoraError, match="No LoRA is given"):
         resolve(" ", here)
 
 
@@ -98,8 +98,8 @@ def test_a_file_in_a_subfolder_is_found_by_name_or_path(here: Path, cache: Path)
 
 
 @pytest.mark.parametrize("name", ["maker/styles", "maker/styles:chalk", "maker/other"])
-def test_offline_what_is_not_there_or_not_clear_is_refused(here: Path, cache: Path, name: str) -> None:
-    with pytest.raises(DownloadError, match="the network must not be asked") as caught:
+def test_offline_a_missing_or_ambiguous_file_is_refused(here: Path, cache: Path, name: str) -> None:
+    with pytest.raises(DownloadError, match="the network must not be used") as caught:
         resolve(name, here).locate()
     assert name.partition(":")[0] in str(caught.value)
 

@@ -1,5 +1,6 @@
-"""What is resident: loaded once, evicted in order, kept under the budget."""
+"""The model store: components are loaded once, evicted in order, and kept within the budget."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from run_graph.runtime.errors import CheckpointError, MemoryLimitError, ModelError
-from run_graph.runtime.events import Event, ModelLoaded, RunFinished
+from run_graph.runtime.events import Event, ModelEvicted, ModelLoaded, NodeFinished, RunFinished
 from run_graph.runtime.models import loading
 from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import COMPONENTS, Component
@@ -33,7 +34,7 @@ def size(checkpoint: Checkpoint, *components: Component) -> int:
 def test_nothing_is_loaded_before_it_is_used(checkpoint: Checkpoint) -> None:
     store = ModelStore()
     assert store.resident() == []
-    assert not store.is_resident(checkpoint, "vae")
+    assert not store.loads
 
 
 def test_a_component_is_read_once(checkpoint: Checkpoint) -> None:
@@ -41,8 +42,7 @@ def test_a_component_is_read_once(checkpoint: Checkpoint) -> None:
     first = store.get(checkpoint, "image_embedder")
     assert store.get(checkpoint, "image_embedder") is first
     assert list(store.loads.values()) == [1]
-    assert store.is_resident(checkpoint, "image_embedder")
-    assert not store.is_resident(checkpoint, "image_embedder", 4)
+    assert [(key.component, key.quantize) for key, _ in store.resident()] == [("image_embedder", None)]
 
 
 def test_two_names_of_one_checkpoint_share_its_weights(checkpoint: Checkpoint) -> None:
@@ -103,7 +103,7 @@ def test_a_component_larger_than_the_users_limit_is_refused_with_numbers(checkpo
     store.get(checkpoint, "image_embedder")
     with pytest.raises(MemoryLimitError, match=r"limit of 1\.0 MB .*transformer of small needs \d+\.\d MB"):
         store.get(checkpoint, "transformer")
-    assert held(store) == ["image_embedder"], "nothing was evicted in vain"
+    assert held(store) == ["image_embedder"], "nothing was evicted for a load that is refused"
 
 
 def test_without_a_limit_of_the_user_even_a_larger_component_loads_alone(
@@ -120,31 +120,52 @@ def test_the_machines_own_budget_is_less_than_its_memory() -> None:
     assert 1e8 < ModelStore().memory_limit < 1e13
 
 
-def test_evicting_returns_the_bytes_and_loads_anew_next_time(checkpoint: Checkpoint) -> None:
-    store = ModelStore()
+class Run:
+    """A run in which stages that have not finished will read these values."""
+
+    def __init__(self, *pending: object) -> None:
+        self.pending = pending
+        self.events: list[Event] = []
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+
+    def pending_values(self) -> Iterator[object]:
+        return iter(self.pending)
+
+
+def finish_stage(store: ModelStore) -> None:
+    """The end of a stage, after which a store with `low_ram` evicts all that the run no longer needs."""
+    store.observe(NodeFinished("node", "FluxSample", 1.0, {}))
+
+
+def test_an_eviction_reports_its_bytes_and_the_next_use_loads_again(checkpoint: Checkpoint) -> None:
+    store, run = ModelStore(low_ram=True), Run()
+    store.run_started(run)
     nbytes = store.get(checkpoint, "image_embedder").nbytes
     store.get(checkpoint, "text_encoder")
-    assert store.evict(checkpoint, "image_embedder") == nbytes
     assert held(store) == ["text_encoder"]
-    assert store.evict(checkpoint, "image_embedder") == 0
+    [evicted] = [event for event in run.events if isinstance(event, ModelEvicted)]
+    assert (evicted.component, evicted.nbytes) == ("image_embedder", nbytes)
     store.get(checkpoint, "image_embedder")
     assert sorted(store.loads.values()) == [1, 2]
-    store.clear()
+    finish_stage(store)
     assert store.resident() == []
 
 
-def test_evicting_a_checkpoint_leaves_others(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    import shutil
-
+def test_what_the_run_needs_of_one_checkpoint_does_not_keep_that_of_another(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
     assert checkpoint.folder is not None
-    shutil.copytree(checkpoint.folder / "image_embedder", tmp_path / "other" / "image_embedder")
+    shutil.copytree(checkpoint.folder / "text_encoder_2", tmp_path / "other" / "text_encoder_2")
     other = Checkpoint("other", folder=tmp_path / "other")
-    store = ModelStore()
-    store.get(checkpoint, "image_embedder")
-    kept = store.get(other, "image_embedder")
-    store.evict(checkpoint)
-    assert store.resident_bytes == kept.nbytes
-    assert store.is_resident(other, "image_embedder")
+    store = ModelStore(2 * size(checkpoint, "text_encoder_2"))
+    store.run_started(Run(TextEncoders(checkpoint)))
+    store.get(checkpoint, "text_encoder_2")
+    store.get(other, "text_encoder_2")
+    store.get(checkpoint, "text_encoder")
+    assert held(store) == ["text_encoder_2", "text_encoder"]
+    assert {key.identity for key, _ in store.resident()} == {checkpoint.identity}
 
 
 def test_evicted_weights_leave_memory(checkpoint: Checkpoint) -> None:
@@ -152,11 +173,11 @@ def test_evicted_weights_leave_memory(checkpoint: Checkpoint) -> None:
 
     import mlx.core as mx
 
-    store = ModelStore()
+    store = ModelStore(low_ram=True)
     before = mx.get_active_memory()
     nbytes = store.get(checkpoint, "transformer").nbytes
     assert mx.get_active_memory() - before >= nbytes
-    store.clear()
+    finish_stage(store)
     gc.collect()
     assert mx.get_active_memory() - before < nbytes / 100
 
@@ -170,11 +191,11 @@ def test_quantising_keeps_no_second_copy(checkpoint: Checkpoint) -> None:
 
 
 def test_the_transformer_is_one_object_until_it_is_evicted(checkpoint: Checkpoint) -> None:
-    store = ModelStore()
+    store = ModelStore(low_ram=True)
     first = store.transformer(checkpoint)
     assert store.transformer(checkpoint) is first
     assert held(store) == ["transformer"]
-    store.evict(checkpoint)
+    finish_stage(store)
     assert store.transformer(checkpoint) is not first
 
 
@@ -187,7 +208,7 @@ def test_a_failed_load_leaves_the_store_as_it_was(checkpoint: Checkpoint, tmp_pa
     store = ModelStore()
     store.get(checkpoint, "image_embedder")
     (tmp_path / "vae").mkdir()
-    with pytest.raises(CheckpointError, match="holds no"):
+    with pytest.raises(CheckpointError, match="contains no"):
         store.get(Checkpoint("broken", folder=tmp_path), "vae")
     assert held(store) == ["image_embedder"]
 
@@ -205,20 +226,6 @@ def test_threads_that_ask_at_once_share_one_load(checkpoint: Checkpoint) -> None
     for thread in threads:
         thread.join()
     assert list(store.loads.values()) == [1]
-
-
-class Run:
-    """A run in which stages that have not finished will read these values."""
-
-    def __init__(self, *pending: object) -> None:
-        self.pending = pending
-        self.events: list[Event] = []
-
-    def emit(self, event: Event) -> None:
-        self.events.append(event)
-
-    def pending_values(self) -> Iterator[object]:
-        return iter(self.pending)
 
 
 def test_what_the_run_still_needs_leaves_last(checkpoint: Checkpoint) -> None:
@@ -240,11 +247,12 @@ def test_a_need_for_another_precision_keeps_nothing(checkpoint: Checkpoint) -> N
 
 
 def test_a_store_forgets_a_run_at_its_end(checkpoint: Checkpoint) -> None:
-    store, run = ModelStore(), Run()
+    store, run = ModelStore(low_ram=True), Run()
     store.run_started(run)
     store.get(checkpoint, "image_embedder")
     store.observe(RunFinished("done", 1.0))
-    store.clear()
+    store.get(checkpoint, "text_encoder")
+    assert held(store) == ["text_encoder"]
     assert [type(event) for event in run.events] == [ModelLoaded]
 
 

@@ -33,7 +33,7 @@ def test_activations_follow_their_formulas(name, expected, tolerance):
 
 
 def test_an_unknown_activation_is_named():
-    with pytest.raises(CheckpointError, match=r"activation 'swoosh', which is none of gelu, "):
+    with pytest.raises(CheckpointError, match=r"activation 'swoosh', which is not one of gelu, "):
         elementwise.activation("swoosh")
 
 
