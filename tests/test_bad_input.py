@@ -96,7 +96,7 @@ def as_json(change: Callable[[str], str]) -> Callable[[Path], None]:
     ],
     ids=range(14),
 )
-def test_a_file_that_is_no_workflow(
+def test_a_file_that_is_not_a_workflow(
     project: Path, refused: Command, spoil: Callable[[Path], object], parts: list[str]
 ) -> None:
     spoil(project)
@@ -106,7 +106,7 @@ def test_a_file_that_is_no_workflow(
         assert part in message
 
 
-def test_a_folder_is_no_workflow(refused: Command) -> None:
+def test_a_folder_is_not_a_workflow(refused: Command) -> None:
     assert "images: this is a folder. Give a workflow file inside it." in refused("images")
 
 
@@ -202,7 +202,7 @@ def bomb() -> bytes:
     ],
     ids=["empty", "text", "signature alone", "bomb"],
 )
-def test_what_is_no_picture_or_too_large_a_one(
+def test_a_file_that_is_not_a_picture_or_a_picture_that_is_too_large(
     project: Path, refused: Command, content: bytes, expected: str
 ) -> None:
     Path("photo.png").write_bytes(content)
@@ -281,7 +281,7 @@ RESPONSE = httpx.Response(403, request=httpx.Request("GET", "https://example.org
     ],
     ids=["gated", "not found", "unreachable"],
 )
-def test_a_repository_that_cannot_be_had(
+def test_a_repository_that_cannot_be_downloaded(
     project: Path,
     refused: Command,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,13 +1,18 @@
-"""The command line of ``run-graph``."""
+"""The command line of ``run-graph``: its parser, which makes the :class:`runtime.cli.options.Options`."""
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from run_graph.runtime.cli.cache_options import add_cache_arguments
 from run_graph.runtime.units import parse_bytes
+
+if TYPE_CHECKING:
+    from run_graph.runtime.cli.options import Options
 
 DRAWING_SUFFIXES = (".svg", ".png", ".mmd", ".txt")
 
@@ -23,27 +28,39 @@ examples:
 """
 
 
-def parse(argv: Sequence[str] | None) -> Namespace:
-    """Parse the command line; a wrong one ends the process with code 2 and a message."""
-    parser = _parser()
-    arguments = parser.parse_intermixed_args(argv)  # options may stand between the files
-    asks_about_nodes = arguments.list_nodes or arguments.describe or arguments.schema
-    asks_about_cache = arguments.cache_info or arguments.cache_clear
-    if not arguments.files and not (asks_about_nodes or asks_about_cache):
+def parse(argv: Sequence[str] | None) -> Options:
+    """Parse the command line. If it is wrong, a message is printed and the process exits with code 2."""
+    parser = build_parser()
+    parsed = parser.parse_intermixed_args(argv)  # options may come between the files
+    # Imported here because --help and --version do without it.
+    from run_graph.runtime.cli.namespace import from_namespace
+    from run_graph.runtime.cli.options import Options
+
+    options = from_namespace(Options, parsed)
+    _check(options, parser)
+    return options
+
+
+def _check(options: Options, parser: ArgumentParser) -> None:
+    """Refuse options that do not fit together."""
+    actions, nodes, sheet = options.actions, options.nodes, options.contact_sheet
+    if not (options.files or actions.concerns_nodes or actions.concerns_cache):
         parser.error("name a workflow file, such as workflows/redux.json")
-    if len(arguments.files) > 1 and (arguments.draw or arguments.contact_sheet):
-        option = "--draw" if arguments.draw else "--contact-sheet"
-        parser.error(f"{option} takes one workflow, and {len(arguments.files)} are named; run it for each")
-    if arguments.zip and len(arguments.sweep) < 2:
-        parser.error("--zip pairs the values of two --sweep or more")
-    if arguments.contact_sheet and not arguments.contact_sheet.lower().endswith(".png"):
-        parser.error(f"--contact-sheet writes .png, not {arguments.contact_sheet!r}")
-    if arguments.draw and not arguments.draw.lower().endswith(DRAWING_SUFFIXES):
-        parser.error(f"--draw writes {', '.join(DRAWING_SUFFIXES)}, not {arguments.draw!r}")
-    return arguments
+    if len(options.files) > 1 and (actions.draw or sheet):
+        option = "--draw" if actions.draw else "--contact-sheet"
+        parser.error(
+            f"{option} takes one workflow, but {len(options.files)} were given; run it once for each"
+        )
+    if nodes.zipped and len(nodes.sweeps) < 2:
+        parser.error("--zip pairs the values of several sweeps; give at least two --sweep options")
+    if sheet and not sheet.name.lower().endswith(".png"):
+        parser.error(f"--contact-sheet writes .png, not {str(sheet)!r}")
+    if actions.draw and actions.draw.suffix.lower() not in DRAWING_SUFFIXES:
+        parser.error(f"--draw writes {', '.join(DRAWING_SUFFIXES)}, not {str(actions.draw)!r}")
 
 
-def _parser() -> ArgumentParser:
+def build_parser() -> ArgumentParser:
+    """The parser; the name of each option's destination is a field of ``Options`` or of one of its groups."""
     parser = ArgumentParser(
         "run-graph",
         description="Run a workflow of typed nodes: FLUX.1 and Redux on MLX.",
@@ -54,33 +71,38 @@ def _parser() -> ArgumentParser:
         "files",
         nargs="*",
         metavar="FILE",
-        help="workflow (JSON), or a picture that carries one; several run together, what they share once",
+        help="workflow (JSON), or a picture that contains one; several files run together, and stages that "
+        "they share run once",
     )
     parser.add_argument(
         "--set",
+        dest="settings",
         action="append",
         default=[],
         metavar="NODE.INPUT=VALUE",
         help="replace an input of a node; may be repeated",
     )
-    parser.add_argument("--output", default="output", metavar="DIR", help="output folder (default: output)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("output"), metavar="DIR", help="output folder (default: output)"
+    )
     parser.add_argument(
         "--target",
+        dest="targets",
         action="append",
         default=[],
         metavar="NODE",
-        help="run only this node and what it needs; may be repeated (default: all output nodes)",
+        help="run only this node and those it depends on; may be repeated (default: all output nodes)",
     )
     parser.add_argument(
         "--offline",
         action="store_true",
-        help="never ask the network: models are local or cached, or an error",
+        help="do not use the network: a model that is neither local nor cached is an error",
     )
     _add_many(parser)
     _add_memory(parser)
     add_cache_arguments(parser)
     _add_reporting(parser)
-    _add_questions(parser)
+    _add_actions(parser)
     return parser
 
 
@@ -88,14 +110,25 @@ def _add_many(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("many pictures in one run")
     group.add_argument(
         "--sweep",
+        dest="sweeps",
         action="append",
         default=[],
         metavar="NODE.INPUT=V1,V2,...",
-        help="run with each of these values (1..4 for numbers, a JSON list for texts with commas); "
-        "if repeated, with each combination",
+        help="run with each of these values (1..4 for whole numbers, a JSON list for texts that contain "
+        "commas); if repeated, with every combination",
     )
-    group.add_argument("--zip", action="store_true", help="pair the values of the sweeps one by one instead")
-    group.add_argument("--contact-sheet", metavar="FILE.png", help="lay the pictures out in a labelled grid")
+    group.add_argument(
+        "--zip",
+        dest="zipped",
+        action="store_true",
+        help="pair the values of the sweeps one by one instead of combining them",
+    )
+    group.add_argument(
+        "--contact-sheet",
+        type=Path,
+        metavar="FILE.png",
+        help="write one picture with all pictures of the run in a labelled grid",
+    )
 
 
 def _add_memory(parser: ArgumentParser) -> None:
@@ -104,15 +137,17 @@ def _add_memory(parser: ArgumentParser) -> None:
         "--memory-limit",
         type=_amount,
         metavar="SIZE",
-        help="most memory for weights, such as 8GB (default: what the machine can spare)",
+        help="the most memory that weights may use, such as 8GB (default: what the machine can spare)",
     )
     group.add_argument(
-        "--low-ram", action="store_true", help="hold one model at a time, and only as long as it is needed"
+        "--low-ram",
+        action="store_true",
+        help="hold one model at a time, and only for as long as it is needed",
     )
     group.add_argument(
         "--memory-report",
         action="store_true",
-        help="at the end, tell what was in memory when, on standard error",
+        help="at the end, print to standard error which models were in memory when",
     )
 
 
@@ -126,17 +161,25 @@ def _amount(text: str) -> int:
 def _add_reporting(parser: ArgumentParser) -> None:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    how.add_argument("--json", action="store_true", help="print every event as a line of JSON")
-    parser.add_argument("--traceback", action="store_true", help="if a node fails, show where in the code")
+    how.add_argument("--json", action="store_true", help="print every event as one line of JSON")
+    parser.add_argument(
+        "--traceback", action="store_true", help="if a node fails, show where in the code it failed"
+    )
     parser.add_argument("--version", action="version", version=f"run-graph {version('run-graph')}")
 
 
-def _add_questions(parser: ArgumentParser) -> None:
+def _add_actions(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("instead of running")
-    group.add_argument("--validate", action="store_true", help="report all faults; load no model code")
-    group.add_argument("--draw", metavar="FILE", help="draw the graph: .svg, .png, .mmd (mermaid) or .txt")
-    group.add_argument("--cache-info", action="store_true", help="tell what is kept of earlier runs")
-    group.add_argument("--cache-clear", action="store_true", help="remove what is kept of earlier runs")
+    group.add_argument(
+        "--validate", action="store_true", help="report all faults of the workflow; loads no model code"
+    )
+    group.add_argument(
+        "--draw", type=Path, metavar="FILE", help="draw the graph as .svg, .png, .mmd (Mermaid) or .txt"
+    )
+    group.add_argument(
+        "--cache-info", action="store_true", help="show how many results of earlier runs are kept, and where"
+    )
+    group.add_argument("--cache-clear", action="store_true", help="remove all results of earlier runs")
     group.add_argument("--list-nodes", action="store_true", help="list all node classes")
     group.add_argument("--describe", metavar="CLASS", help="describe a node class")
     group.add_argument("--schema", action="store_true", help="print the JSON Schema of workflow files")

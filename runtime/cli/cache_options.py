@@ -1,4 +1,4 @@
-"""The options of the command lines that choose a cache."""
+"""The options of both commands that choose a cache."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from argparse import ArgumentParser
 
 
 def add_cache_arguments(parser: ArgumentParser) -> None:
-    """``--no-cache`` and ``--cache-dir``, which :func:`runtime.cache.open.chosen_cache` reads."""
+    """Add ``--no-cache`` and ``--cache-dir``: the fields of :class:`runtime.cli.options.CacheOptions`."""
     group = parser.add_argument_group("results of earlier runs")
     group.add_argument(
-        "--no-cache", action="store_true", help="use no results of earlier runs, and keep none"
+        "--no-cache", action="store_true", help="neither use results of earlier runs nor keep any"
     )
     group.add_argument(
         "--cache-dir",
         metavar="DIR",
-        help="where results are kept (default: $RUN_GRAPH_RESULTS, or a folder of the user's cache)",
+        help="where results are kept (default: $RUN_GRAPH_RESULTS, or a folder in the user's cache)",
     )

@@ -1,48 +1,44 @@
-"""What ``run-graph`` does about ``--contact-sheet``."""
+"""What ``run-graph`` does for ``--contact-sheet``."""
 
 from __future__ import annotations
 
-import json
-from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from run_graph.graph.faults import WorkflowError
 from run_graph.graph.registry import Registry
 from run_graph.graph.workflow import Workflow
+from run_graph.runtime.cli.files import FileJob
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.files.atomic import write_atomically
 from run_graph.runtime.files.outputs import refuse_overwriting
-from run_graph.runtime.sweep.expansion import Sweep
 
 if TYPE_CHECKING:
     from run_graph.runtime.contact_sheet.sheet import ContactSheet
 
 
-def make_contact_sheet(sweep: Sweep, arguments: Namespace, registry: Registry) -> ContactSheet | None:
-    """The sheet that is asked for, to be told of the run's events.
+def make_contact_sheet(path: Path, job: FileJob, targets: Sequence[str], registry: Registry) -> ContactSheet:
+    """A listener that collects the pictures of the targets, as typed, for the sheet at ``path``.
 
     Raises
     ------
     SaveError
-        If it would overwrite the workflow file.
+        If the sheet would overwrite the workflow file.
     WorkflowError
-        If there is no picture to show.
+        If there is no picture to show; names the file.
     """
-    if not arguments.contact_sheet:
-        return None
-    refuse_overwriting(arguments.file, arguments.contact_sheet, "--contact-sheet")
+    refuse_overwriting(job.file, path, "--contact-sheet")
     from run_graph.runtime.contact_sheet.sheet import ContactSheet
 
-    return ContactSheet(sweep, registry, arguments.target)
+    try:
+        return ContactSheet(job.sweep, registry, targets)
+    except WorkflowError as error:
+        raise error.in_file(job.file) from None
 
 
 def save_contact_sheet(
-    sheet: ContactSheet, as_run: Workflow, arguments: Namespace, environment: RunEnvironment
+    path: Path, sheet: ContactSheet, as_run: Workflow, environment: RunEnvironment
 ) -> None:
-    """Write the sheet, replacing an older one, and say where it is."""
-    path = Path(arguments.contact_sheet)
+    """Write the sheet, which replaces an older one. Raises SaveError."""
     write_atomically(path, sheet.png(as_run, environment), overwrite=True)
-    if arguments.json:
-        print(json.dumps({"event": "contact_sheet", "path": str(path)}, ensure_ascii=False), flush=True)
-    elif not arguments.quiet:
-        print(path)

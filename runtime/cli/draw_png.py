@@ -1,4 +1,4 @@
-"""A workflow as a picture file; for PNG, Pillow paints the scene that the SVG shows."""
+"""Drawings of a workflow as files. For PNG, Pillow paints the same scene that the SVG shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from run_graph.graph.workflow import Workflow
 
 SCALE = 2.0
 LARGEST_SIDE, MOST_PIXELS = 32_000, 24_000_000
-# Pillow's lines and ellipses have hard edges: everything is painted so many times larger, then reduced.
+# Pillow draws lines and ellipses without antialiasing, so we paint this many times larger and then reduce.
 OVERSAMPLING = 2
 
 _CURVE_STEPS = 24
@@ -25,12 +25,12 @@ _DASH = 7.0
 
 
 def drawing(workflow: Workflow, registry: Registry, suffix: str) -> bytes:
-    """The contents of a drawing's file in the format that ``suffix`` names.
+    """The contents of a drawing file in the format that ``suffix`` names.
 
     Parameters
     ----------
     suffix : str
-        ``".png"`` or one of :data:`graph.draw.FORMATS`, in either case.
+        ``".png"`` or one of :data:`graph.draw.FORMATS`, in upper or lower case.
 
     Raises
     ------
@@ -43,10 +43,10 @@ def drawing(workflow: Workflow, registry: Registry, suffix: str) -> bytes:
 
 
 def draw_png(workflow: Workflow, registry: Registry) -> bytes:
-    """The workflow as a PNG file, in ComfyUI's look. Works for drafts with faults, too.
+    """The workflow as a PNG file that looks like ComfyUI. Works for drafts with faults, too.
 
-    Two pixels to the SVG's one; fewer if the picture would have more than 32,000 pixels on a side or
-    24 million in all. For workflows of many hundred nodes the SVG is the readable one.
+    It has two pixels for each of the SVG's; fewer if a side would exceed 32,000 pixels or the picture
+    24 million. With many hundreds of nodes, only the SVG is readable.
     """
     scene = scene_of(workflow, registry)
     image = _painted(scene, _scale(scene.layout.width, scene.layout.height))

@@ -1,22 +1,21 @@
 """The workflow files that a command line names, and what its options mean for each of them.
 
-With several files an option that names a node (``--set``, ``--sweep``, ``--target``) holds for every file
-that has this node; ``NAME:NODE`` means one file alone, NAME being the file's name without its suffix.
+With several files, an option that names a node (``--set``, ``--sweep``, ``--target``) applies to every file
+that has this node. ``NAME:NODE`` applies to one file only; NAME is the name of the file without its suffix.
 """
 
 from __future__ import annotations
 
-from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from run_graph.graph.faults import Fault, WorkflowError, raise_all, suggestion
 from run_graph.graph.registry import Registry
 from run_graph.graph.workflow import Workflow
+from run_graph.runtime.cli.options import NodeOptions
 from run_graph.runtime.cli.set_option import apply_settings
 from run_graph.runtime.cli.sweep_option import read_sweep
-from run_graph.runtime.cli.terminal import say
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.job import Job
 from run_graph.runtime.formats.source import Source, read_source
@@ -30,112 +29,148 @@ class FileJob:
 
     Attributes
     ----------
-    name : str
-        Stands before its nodes' ids: "" if it is the only one.
-    arguments : Namespace
-        The options as they hold for it; ``file`` is its path.
+    file : str
+        Its path, as typed.
     sweep : Sweep
         The workflow with its settings and variants.
-    environment : RunEnvironment
+    job : Job
+        What runs: the workflow of the sweep. Its name is "" if this is the only file.
+    notes : sequence of str
+        What the user should know about the file, such as what was renamed since it was written.
     """
 
-    name: str
-    arguments: Namespace
+    file: str
     sweep: Sweep
-    environment: RunEnvironment
-
-    @property
-    def targets(self) -> list[str] | None:
-        """The ids of what is wanted of it; None for all its output nodes."""
-        return self.sweep.targets(self.arguments.target) or None
-
-    def job(self) -> Job:
-        """What is to be run of it."""
-        originals = self.sweep.originals if self.sweep.axes else None
-        return Job(
-            self.sweep.workflow, self.environment, self.targets, originals, self.name, self.arguments.file
-        )
+    job: Job
+    notes: Sequence[str] = ()
 
     def place(self, node_id: str) -> str:
-        """A node's id in the plan and in events."""
-        return f"{self.name}:{node_id}" if self.name else node_id
+        """The id of a node of this file in the plan and in events."""
+        return f"{self.job.name}:{node_id}" if self.job.name else node_id
 
 
-def read_files(arguments: Namespace, registry: Registry) -> list[FileJob]:
-    """Read all files, and what the options do to them.
+def read_files(
+    files: Sequence[str], options: NodeOptions, output: Path, registry: Registry, *, check_values: bool
+) -> list[FileJob]:
+    """Read all files and apply the options to them.
+
+    Parameters
+    ----------
+    files : sequence of str
+        Their paths.
+    options : NodeOptions
+    output : Path
+        The output folder.
+    registry : Registry
+    check_values : bool
+        Whether to validate every value of a sweep.
+
+    Returns
+    -------
+    list of FileJob
+        One for each file; with ``--target``, only the files that have a target.
 
     Raises
     ------
     WorkflowError, WorkflowErrors
         If a file cannot be read, or an option does not fit; each error names its file.
     """
-    sources: dict[str, tuple[str, Source]] = {}
-    errors: list[WorkflowError] = []
-    for name, file in zip(_names(arguments.files), arguments.files, strict=True):
-        try:
-            sources[name] = file, read_source(Path(file))
-            for note in () if arguments.quiet else sources[name][1].notes:
-                say(f"{file}: {note}")
-        except WorkflowError as error:
-            errors.append(error)
-    raise_all(errors)
-    options = _options_of_each({name: source.workflow for name, (_, source) in sources.items()}, arguments)
+    names = [""] if len(files) == 1 else slugs(Path(file).stem for file in files)
+    sources = dict(zip(names, _read_all(files), strict=True))
+    own_options = _options_by_file({name: source.workflow for name, source in sources.items()}, options)
     jobs: list[FileJob] = []
-    for name, (file, source) in sources.items():
-        if arguments.target and not options[name]["target"]:
-            continue  # nothing is wanted of it
-        own = Namespace(**{**vars(arguments), "file": file, **options[name]})
+    errors: list[WorkflowError] = []
+    for (name, source), file in zip(sources.items(), files, strict=True):
+        own = own_options[name]
+        if options.targets and not own.targets:
+            continue
+        environment = RunEnvironment(source.folders, output)
         try:
-            jobs.append(_file_job(name, own, source, registry))
+            workflow = apply_settings(source, own.settings, registry)
+            changed = Source(workflow, source.folders)
+            sweep = read_sweep(changed, own, registry, environment, check_values=check_values)
+            jobs.append(_file_job(file, name, sweep, own.targets, environment, source.notes))
         except WorkflowError as error:
             errors.append(error.in_file(file))
     raise_all(errors)
     return jobs
 
 
-def _names(files: Sequence[str]) -> list[str]:
-    return [""] if len(files) == 1 else slugs(Path(file).stem for file in files)
+def _read_all(files: Iterable[str]) -> list[Source]:
+    sources: list[Source] = []
+    errors: list[WorkflowError] = []
+    for file in files:
+        try:
+            sources.append(read_source(Path(file)))
+        except WorkflowError as error:
+            errors.append(error)
+    raise_all(errors)
+    return sources
 
 
-def _file_job(name: str, arguments: Namespace, source: Source, registry: Registry) -> FileJob:
-    workflow = apply_settings(source, arguments.set, registry)
-    environment = RunEnvironment(source.folders, Path(arguments.output))
-    sweep = read_sweep(Source(workflow, source.folders), arguments, registry, environment)
-    return FileJob(name, arguments, sweep, environment)
+def _file_job(
+    file: str,
+    name: str,
+    sweep: Sweep,
+    targets: Sequence[str],
+    environment: RunEnvironment,
+    notes: Sequence[str],
+) -> FileJob:
+    originals = sweep.originals if sweep.axes else None
+    job = Job(sweep.workflow, environment, sweep.targets(targets) or None, originals, name, file)
+    return FileJob(file, sweep, job, notes)
 
 
-def _options_of_each(
-    workflows: Mapping[str, Workflow], arguments: Namespace
-) -> dict[str, dict[str, list[str]]]:
-    """Which of the options that name nodes hold for which file, by the file's name and the option's."""
-    given = {"set": arguments.set, "sweep": arguments.sweep, "target": arguments.target}
+def _options_by_file(workflows: Mapping[str, Workflow], options: NodeOptions) -> dict[str, NodeOptions]:
+    """The options that apply to each file, by the file's name.
+
+    Raises
+    ------
+    WorkflowError
+        With every option that fits none of several files.
+    """
     if "" in workflows:
-        return {"": given}
-    shares: dict[str, dict[str, list[str]]] = {name: {option: [] for option in given} for name in workflows}
+        return {"": options}
     faults: list[Fault] = []
-    for option, values in given.items():
-        node_of = _target_node if option == "target" else _set_node
-        for value in values:
-            takers = _takers(value, node_of, workflows)
-            for name, own_value in takers.items():
-                shares[name][option].append(own_value)
-            if not takers:
-                faults.append(_fits_nowhere(option, value, node_of(value), workflows))
+    settings = _by_file("--set", options.settings, _node_of_setting, workflows, faults)
+    sweeps = _by_file("--sweep", options.sweeps, _node_of_setting, workflows, faults)
+    targets = _by_file("--target", options.targets, _node_of_target, workflows, faults)
     if faults:
         raise WorkflowError(faults)
+    return {
+        name: replace(options, settings=settings[name], sweeps=sweeps[name], targets=targets[name])
+        for name in workflows
+    }
+
+
+def _by_file(
+    option: str,
+    values: Iterable[str],
+    node_of: Callable[[str], str],
+    workflows: Mapping[str, Workflow],
+    faults: list[Fault],
+) -> dict[str, tuple[str, ...]]:
+    """The values of one option that apply to each file; a value that fits no file is added to ``faults``."""
+    shares: dict[str, tuple[str, ...]] = dict.fromkeys(workflows, ())
+    for value in values:
+        takers = _takers(value, node_of, workflows)
+        for name, own_value in takers.items():
+            shares[name] += (own_value,)
+        if not takers:
+            faults.append(_fits_nowhere(option, value, node_of(value), workflows))
     return shares
 
 
-def _target_node(value: str) -> str:
+def _node_of_target(value: str) -> str:
     return value
 
 
-def _set_node(value: str) -> str:
+def _node_of_setting(value: str) -> str:
     return value.partition("=")[0].rpartition(".")[0]
 
 
 def _takers(value: str, node_of: Callable[[str], str], workflows: Mapping[str, Workflow]) -> dict[str, str]:
-    """For which files a value is meant, and what it says to each."""
+    """The files that a value is meant for, and the value without the name of the file."""
     node = node_of(value)
     found = {name: value for name, workflow in workflows.items() if node in workflow.nodes}
     name, colon, own_value = value.partition(":")
@@ -146,9 +181,12 @@ def _takers(value: str, node_of: Callable[[str], str], workflows: Mapping[str, W
 
 def _fits_nowhere(option: str, value: str, node: str, workflows: Mapping[str, Workflow]) -> Fault:
     known = dict.fromkeys(node_id for workflow in workflows.values() for node_id in workflow.nodes)
-    advice = f"Nodes are {', '.join(list(known)[:12])}; {next(iter(workflows))}:NODE means one file's alone."
+    advice = (
+        f"The nodes are {', '.join(list(known)[:12])}; "
+        f"{next(iter(workflows))}:NODE means the node of that file only."
+    )
     return Fault(
-        "target_not_found" if option == "target" else "setting_not_found",
-        f"--{option} {value!r}: no file has a node {node!r}",
+        "target_not_found" if option == "--target" else "setting_not_found",
+        f"{option} {value!r}: no file has a node {node!r}",
         suggestion(node, known, advice),
     )

@@ -1,7 +1,7 @@
 """The ``run-graph`` command, as the shell starts it.
 
-Everything heavier than parsing the arguments is imported when they are known, so that ``--help`` answers
-at once, and Ctrl-C during the imports ends like Ctrl-C at any other time.
+Everything heavier than the parser is imported only after the arguments have been parsed. So ``--help``
+answers at once, and Ctrl-C during the imports ends the command as it does at any other time.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from run_graph.runtime.cli.arguments import parse
-from run_graph.runtime.cli.terminal import DONE, INTERRUPTED, discard_output, say
+from run_graph.runtime.cli.terminal import DONE, INTERRUPTED, discard_output, print_message
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with these arguments (default: the process's own).
+    """Run the command with these arguments (default: those of the process).
 
     Returns
     -------
@@ -21,12 +21,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 a node failed, 2 bad input, 130 interrupted.
     """
     try:
-        arguments = parse(argv)
+        options = parse(argv)
         from run_graph.runtime.cli.command import execute
 
-        return execute(arguments)
+        return execute(options)
     except KeyboardInterrupt:
-        say("interrupted")
+        print_message("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         discard_output()

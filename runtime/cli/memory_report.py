@@ -1,4 +1,4 @@
-"""``--memory-report``: what was in memory when, told from a run's events."""
+"""``--memory-report``: which models were in memory when, from the events of a run."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _HEADINGS: Row = ("seconds", "stage", "", "size", "weights held")
 
 
 @contextmanager
-def memory_report(wanted: bool) -> Iterator[MemoryReport | None]:
-    """A listener, if one is wanted, whose table goes to standard error at the end, however that comes."""
-    if not wanted:
+def memory_report(enabled: bool) -> Iterator[MemoryReport | None]:
+    """A listener, if enabled, that prints its table to standard error at the end, even after a failure."""
+    if not enabled:
         yield None
         return
     report = MemoryReport()
@@ -37,11 +37,11 @@ def memory_report(wanted: bool) -> Iterator[MemoryReport | None]:
 
 
 class MemoryReport:
-    """A listener that keeps what models came and went; `text` is the table of a finished run.
+    """A listener that records which models are loaded and evicted; `text` is the table.
 
-    Each row gives the seconds since the run began, the node at work, what happened, its bytes, and the
-    bytes of all weights in memory afterwards. A stage's last row gives the most that MLX's arrays, the
-    activations among them, occupied in it.
+    Each row gives the seconds since the run began, the current node, what happened, its size, and the size
+    of all weights in memory afterwards. The last row of a stage gives the peak memory of all MLX arrays
+    during the stage, activations included.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class MemoryReport:
         self._rows.append((seconds, self._stage, what, bytes_text(nbytes), bytes_text(held)))
 
     def text(self) -> str:
-        """The table, and under it the run's peak; one line if no model was used."""
+        """The table followed by the peak of the run; a single line if no model was used."""
         if not self._rows:
             return "memory: no models were used"
         table = [_HEADINGS, *self._rows]

@@ -1,4 +1,4 @@
-"""Events for the eye and for programs: a line a stage with a bar while sampling, or JSON lines."""
+"""How a run is shown: one line for each stage and a bar while sampling, or each event as a line of JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
-from run_graph.runtime.cli.terminal import discard_output, say
+from run_graph.runtime.cli.terminal import discard_output, print_message
 from run_graph.runtime.events import (
     Downloading,
     Event,
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 def listener(titles: Mapping[str, str | None], *, quiet: bool, as_json: bool) -> Iterator[Listener]:
     """The listener that the command line asked for.
 
-    Progress goes to standard error, and only if that is a terminal; otherwise only downloads are told there.
-    JSON lines go to standard output, and what a node prints meanwhile to standard error.
+    Progress goes to standard error if that is a terminal; otherwise only downloads are reported there.
+    JSON lines go to standard output; anything that a node prints meanwhile goes to standard error.
     """
     if as_json:
         lines = JsonLines()
@@ -47,7 +47,7 @@ def listener(titles: Mapping[str, str | None], *, quiet: bool, as_json: bool) ->
 
 
 class JsonLines:
-    """Each event as one line of JSON. If the reader goes away the run goes on: its files are wanted still."""
+    """Each event as one line of JSON. If the reader goes away the run continues, because it writes files."""
 
     def __init__(self) -> None:
         self.stream = sys.stdout
@@ -61,7 +61,7 @@ class JsonLines:
 
 
 class DownloadLines:
-    """One line for each download before it begins: how much, and how much room there is."""
+    """One line for each download before it begins: its size, and how much space is free."""
 
     def __init__(self) -> None:
         self.running = False
@@ -69,25 +69,27 @@ class DownloadLines:
     def __call__(self, event: Event) -> None:
         if isinstance(event, Downloading):
             if not self.running:
-                say(download_text(event))
+                print_message(download_text(event))
             self.running = event.done_bytes < event.total_bytes
 
 
 def download_text(event: Downloading) -> str:
-    """How much is about to be downloaded, from where, and how much room there is for it."""
-    wanted = bytes_text(event.total_bytes - event.done_bytes)
-    had = f", {bytes_text(event.done_bytes)} are here already" if event.done_bytes else ""
-    room = f"{bytes_text(event.free_bytes)} free in {event.folder}"
-    return f"downloading {wanted} of {event.repository} ({room}{had})"
+    """How much is about to be downloaded, from where, and how much space is free for it."""
+    remaining = bytes_text(event.total_bytes - event.done_bytes)
+    done = f", {bytes_text(event.done_bytes)} already downloaded" if event.done_bytes else ""
+    free = f"{bytes_text(event.free_bytes)} free in {event.folder}"
+    return f"downloading {remaining} of {event.repository} ({free}{done})"
 
 
 class StageLines:
-    """One line for each finished stage; a bar with seconds left for the one that counts steps."""
+    """One line for each finished stage, and a bar with the time left for a stage that counts steps."""
 
     def __init__(self, progress: Progress, titles: Mapping[str, str | None]) -> None:
         self.progress = progress
         self.titles = titles
-        self.tasks: dict[str, TaskID] = {}  # by node; a file may be written while the next stage computes
+        self.tasks: dict[
+            str, TaskID
+        ] = {}  # by node id; several at once if a file is written while the next stage computes
         self.download: TaskID | None = None
 
     def __call__(self, event: Event) -> None:
@@ -117,7 +119,7 @@ class StageLines:
         return f"{escape(self.titles.get(node_id) or class_type)} [dim]{escape(node_id)}[/]"
 
     def _show_download(self, event: Downloading) -> None:
-        """A bar in megabytes below the stage's own, for as long as it lasts."""
+        """A bar in megabytes below that of the stage, for as long as the download lasts."""
         if self.download is None:
             self.progress.console.print(download_text(event), markup=False)
             self.download = self.progress.add_task("[dim]megabytes[/]", total=event.total_bytes // 10**6)

@@ -1,4 +1,4 @@
-"""``--set node.input=value``: inputs replaced from the command line."""
+"""``--set node.input=value``: inputs of a workflow replaced from the command line."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from run_graph.runtime.formats.source import Source
 def apply_settings(source: Source, settings: Iterable[str], registry: Registry) -> Workflow:
     """The workflow with inputs replaced.
 
-    A value is read as the input's type wants it: text as it stands, everything else as JSON (a link is
-    ``["id",0]``). The file of an image input is sought from the working directory first, since that is
-    where the name was typed.
+    The type of the input decides how a value is read: text as it is, everything else as JSON (a link is
+    ``["id",0]``). The file of an image input is looked for in the working directory first, because the name
+    was typed there.
 
     Raises
     ------
     WorkflowError
-        With every setting that names no node or no input.
+        With every setting whose node or input does not exist.
     """
     workflow = source.workflow
     faults: list[Fault] = []
@@ -42,18 +42,20 @@ def apply_settings(source: Source, settings: Iterable[str], registry: Registry) 
 
 
 def split_setting(option: str, setting: str) -> tuple[str, str, str]:
-    """Node id, input name and the text behind the equals sign.
+    """Node id, input name and the text after the equals sign.
 
     Raises
     ------
     WorkflowError
-        If the setting is of another form; the message names it and the command's option.
+        If the setting has another form; the message names the setting and the option.
     """
     place, equals, text = setting.partition("=")
-    node_id, dot, name = place.rpartition(".")  # ids may hold dots, input names never
+    node_id, dot, name = place.rpartition(".")  # ids may contain dots, input names cannot
     if not (equals and dot and node_id and name):
         raise _fault(
-            "bad_setting", f"{option} {setting!r} is not of the form NODE.INPUT=VALUE", "Write it so."
+            "bad_setting",
+            f"{option} {setting!r} is not of the form NODE.INPUT=VALUE",
+            f"Write it like {option} sample.steps=4.",
         )
     return node_id, name, text
 
@@ -61,7 +63,7 @@ def split_setting(option: str, setting: str) -> tuple[str, str, str]:
 def find_input_spec(
     workflow: Workflow, registry: Registry, node_id: str, name: str, where: str
 ) -> InputSpec | None:
-    """The input that a setting names; None if its node's class is unknown, which validation reports.
+    """The input that a setting names; None if the class of its node is unknown.
 
     Raises
     ------
@@ -69,7 +71,7 @@ def find_input_spec(
         If there is no such node or input; the message begins with ``where``.
     """
     if node_id not in workflow.nodes:
-        advice = f"Nodes are {', '.join(list(workflow.nodes)[:12])}."
+        advice = f"The nodes are {', '.join(list(workflow.nodes)[:12])}."
         raise _fault(
             "setting_not_found",
             f"{where}: there is no node {node_id!r}",
@@ -80,7 +82,7 @@ def find_input_spec(
         return None  # validation reports the class
     specs = inputs_of(registry[class_type])
     if name not in specs:
-        advice = f"Inputs are {', '.join(specs) or 'none'}."
+        advice = f"The inputs are {', '.join(specs)}." if specs else "It has no inputs."
         raise _fault(
             "setting_not_found",
             f"{where}: {class_type} has no input {name!r}",
@@ -90,7 +92,7 @@ def find_input_spec(
 
 
 def read_value(text: str, spec: InputSpec | None, source: Source) -> Any:
-    """A typed value as an input's type wants it: see :func:`apply_settings`."""
+    """The value in a setting, read according to the type of its input: see :func:`apply_settings`."""
     if spec is not None and spec.socket == "STRING":
         return file_from_here(text, source) if spec.hints.get("image_upload") else text
     try:
@@ -101,7 +103,7 @@ def read_value(text: str, spec: InputSpec | None, source: Source) -> Any:
 
 
 def file_from_here(name: str, source: Source) -> str:
-    """The name, made absolute where a file beside the workflow would hide the one in this folder."""
+    """The name; absolute if a file next to the workflow would hide the one in the working directory."""
     here = Path(name)
     hidden_by = next((folder / name for folder in source.folders if (folder / name).is_file()), None)
     if not here.is_absolute() and here.is_file() and hidden_by is not None and not here.samefile(hidden_by):

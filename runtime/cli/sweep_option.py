@@ -1,11 +1,10 @@
-"""``--sweep node.input=v1,v2,...`` and ``--zip``: which inputs take which values."""
+"""``--sweep node.input=v1,v2,...`` and ``--zip``: which inputs take which values, all in one run."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from run_graph.graph.links import parse_link
 from run_graph.graph.registry import Registry
 from run_graph.graph.validation import check
 from run_graph.graph.workflow import Workflow
+from run_graph.runtime.cli.options import NodeOptions
 from run_graph.runtime.cli.set_option import file_from_here, find_input_spec, read_value, split_setting
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.formats.source import Source
@@ -32,27 +32,32 @@ _RANGE = re.compile(r"(-?\d{1,19})\.\.(-?\d{1,19})")
 
 
 def read_sweep(
-    source: Source, arguments: Namespace, registry: Registry, environment: RunEnvironment
+    source: Source,
+    options: NodeOptions,
+    registry: Registry,
+    environment: RunEnvironment,
+    *,
+    check_values: bool,
 ) -> Sweep:
     """The workflow with all variants that the command line asks for.
 
     Raises
     ------
     WorkflowError
-        If a ``--sweep`` cannot be read or, unless the workflow is only drawn, a value does not fit.
+        If a ``--sweep`` cannot be read or, with ``check_values``, if a value does not fit its input.
     """
-    zipped = arguments.zip
-    axes = read_axes(source, arguments.sweep, registry, zipped=zipped)
-    if axes and (arguments.validate or not arguments.draw):
-        targets = arguments.target or None
-        check_axes(source.workflow, axes, registry, targets, environment, zipped=zipped)
+    zipped = options.zipped
+    axes = read_axes(source, options.sweeps, registry, zipped=zipped)
+    if axes and check_values:
+        check_axes(source.workflow, axes, registry, options.targets or None, environment, zipped=zipped)
     return expand(source.workflow, axes, registry, zipped=zipped)
 
 
-def print_variants(sweep: Sweep, name: str = "") -> None:
-    """Before the events, as a line of JSON: each variant's settings, and which nodes are its own.
+def sweep_event(sweep: Sweep, name: str = "") -> dict[str, Any]:
+    """What ``--json`` prints before the events: the settings of each variant, and the nodes that are its own.
 
-    ``name`` is that of the workflow, and stands before its nodes' ids, where several run together.
+    Where several workflows run together, ``name`` is the name of this one, which prefixes the ids of its
+    nodes.
     """
     named, prefix = ({"workflow": name}, f"{name}:") if name else ({}, "")
     variants = [
@@ -70,7 +75,7 @@ def print_variants(sweep: Sweep, name: str = "") -> None:
         }
         for number, variant in enumerate(sweep.variants)
     ]
-    print(json.dumps({"event": "sweep", **named, "variants": variants}, ensure_ascii=False), flush=True)
+    return {"event": "sweep", **named, "variants": variants}
 
 
 def read_axes(
@@ -78,14 +83,14 @@ def read_axes(
 ) -> tuple[Axis, ...]:
     """The swept inputs, in the order given.
 
-    Values are separated by commas and read as ``--set`` reads them; ``1..4`` stands for 1, 2, 3, 4 where
-    the input is a whole number. Values that hold commas are given as a JSON list:
-    ``prompt.prompt=["a, b", "c"]``.
+    Values are separated by commas and read as ``--set`` reads them. ``1..4`` means 1, 2, 3, 4 if the input
+    is a whole number. Values that contain commas are given as a JSON list: ``prompt.prompt=["a, b", "c"]``.
 
     Raises
     ------
     WorkflowError
-        With every setting that names no node or no input, or gives no, repeated or too many values.
+        With every setting whose node or input does not exist, or that has no values, repeated values or too
+        many.
     """
     axes: list[Axis] = []
     faults: list[Fault] = []
@@ -109,12 +114,12 @@ def check_axes(
     *,
     zipped: bool = False,
 ) -> None:
-    """Validate every value in the workflow as it was written, before anything is copied.
+    """Validate every value in the workflow as it is in the file, before nodes are copied.
 
     Raises
     ------
     WorkflowError
-        With each fault once, under the ids of the file; one that a value causes names the setting.
+        With each fault once, under the ids of the file. A fault that a value causes names the setting.
     """
     found: dict[Fault, Fault] = {}
     trials = _trials(axes, zipped)
@@ -140,11 +145,11 @@ def _values(text: str, spec: InputSpec | None, source: Source, setting: str) -> 
     listed = _json_list(text)
     if listed is not None:
         if not listed:
-            raise _refusal(setting, "lists no values", "Give one or more.")
+            raise _refusal(setting, "lists no values", "Give at least one.")
         yield from (_listed_value(value, spec, source) for value in listed)
         return
     if not text.strip():
-        raise _refusal(setting, "gives no values", 'Give some; an empty text is written [""].')
+        raise _refusal(setting, "gives no values", 'Give at least one; write an empty text as [""].')
     for part in text.split(","):
         numbers = _range(part.strip(), setting) if spec is not None and spec.socket == "INT" else None
         yield from [read_value(part.strip(), spec, source)] if numbers is None else numbers
@@ -187,11 +192,17 @@ def _label(value: Any, spec: InputSpec | None) -> str:
 def _combination_faults(axes: Sequence[Axis], zipped: bool) -> Iterator[Fault]:
     for position, axis in enumerate(axes):
         if any(axis.place == earlier.place for earlier in axes[:position]):
-            yield Fault("bad_sweep", f"{_OPTION} {axis.place} is given twice", "List all values in one.")
+            yield Fault(
+                "bad_sweep", f"{_OPTION} {axis.place} is given twice", "List all its values in one --sweep."
+            )
     lengths = [len(axis.values) for axis in axes]
     if zipped and len(set(lengths)) > 1:
         counts = ", ".join(f"{axis.place} has {len(axis.values)}" for axis in axes)
-        yield Fault("bad_sweep", f"--zip pairs the values one by one, but {counts}", "Give equally many.")
+        yield Fault(
+            "bad_sweep",
+            f"--zip pairs the values one by one, but {counts}",
+            "Give each the same number of values.",
+        )
         return
     yield from _repetitions(axes, zipped)
     count = max(lengths, default=1) if zipped else math.prod(lengths)
@@ -200,7 +211,7 @@ def _combination_faults(axes: Sequence[Axis], zipped: bool) -> Iterator[Fault]:
 
 
 def _repetitions(axes: Sequence[Axis], zipped: bool) -> Iterator[Fault]:
-    """Values, or pairs of values, that occur twice: they would make the same picture again."""
+    """Values, or pairs of values, that occur twice and would make the same picture again."""
     for group in [list(axes)] if zipped and axes else [[axis] for axis in axes]:
         seen = set()
         for position in range(len(group[0].values)):
@@ -212,7 +223,10 @@ def _repetitions(axes: Sequence[Axis], zipped: bool) -> Iterator[Fault]:
 
 
 def _trials(axes: Sequence[Axis], zipped: bool) -> list[Choice]:
-    """Combinations in which each value occurs: all pairs of a zip; else each value with the first others."""
+    """Combinations in which each value occurs at least once.
+
+    With ``--zip`` these are all pairs; otherwise each value with the first value of every other axis.
+    """
     if zipped and axes:
         return [(position,) * len(axes) for position in range(len(axes[0].values))]
     first = (0,) * len(axes)
@@ -225,7 +239,7 @@ def _trials(axes: Sequence[Axis], zipped: bool) -> list[Choice]:
 
 
 def _naming_setting(fault: Fault, axes: Sequence[Axis], trial: Choice, first: Choice) -> Fault:
-    """The fault, beginning with the setting that causes it, if one does."""
+    """The fault; if a setting causes it, the message begins with that setting."""
     pairs = list(zip(axes, trial, strict=True))
     guilty = [
         (axis, position)

@@ -1,4 +1,4 @@
-"""Speaking to the shell: messages of the command itself, and its exit codes."""
+"""Messages of the commands themselves, on standard error, and their exit codes."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import TextIO
 DONE, NODE_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
-def say(line: str, program: str = "run-graph") -> None:
-    """Print a message to standard error; an indented line continues the one before."""
-    print(line if line.startswith(" ") else f"{program}: {line}", file=sys.stderr)
+def print_message(text: str, program: str = "run-graph") -> None:
+    """Print one line to standard error after the program's name; an indented line continues the last one."""
+    print(text if text.startswith(" ") else f"{program}: {text}", file=sys.stderr)
 
 
 def warn(message: str) -> None:
-    """Print what the user should know although nothing has failed."""
-    say(f"warning: {message}")
+    """Print something that the user should know although nothing has failed."""
+    print_message(f"warning: {message}")
 
 
-def discard(message: str) -> None:
-    """Say nothing."""
+def discard_warning(message: str) -> None:
+    """Take the place of :func:`warn` where nothing is to be printed."""
 
 
 def discard_output(stream: TextIO | None = None) -> None:
-    """Send whatever is still printed (to standard output) to nowhere: its reader has gone."""
+    """Discard whatever else is printed to the stream (default: standard output): its reader has gone."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())

@@ -1,7 +1,9 @@
-"""The command ``mflux-generate-redux-advanced``: mflux's command line in, the native graph out.
+"""The command ``mflux-generate-redux-advanced``: mflux's command line as a graph of our own nodes.
 
-There is no second pipeline. Arguments and recorded metadata become `settings.Settings`, those a
-`recipe.Recipe`, that a workflow (`workflow.workflow_of`), and the workflow runs in a session like any
-other. Pictures get the names that mflux gives them afterwards, from the run's events (`pictures`).
+There is no second pipeline. `arguments` parses the command line into `flags`. `options` makes them, and
+`runtime.formats.mflux.recorded` makes recorded metadata, into settings
+(`runtime.formats.mflux.settings.Settings`). These become a recipe (`runtime.formats.mflux.recipe.Recipe`),
+and that a workflow (`runtime.formats.mflux.workflow.workflow_of`): the `invocation`. `run` runs it in a
+session like any other. The pictures are then given mflux's names, from the events of the run (`pictures`).
 Nothing here imports mlx or mflux before a stage computes.
 """

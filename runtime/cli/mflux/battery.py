@@ -1,4 +1,4 @@
-"""Stopping before the battery is empty, as mflux's BatterySaver does."""
+"""Stops a run before the battery is empty, as mflux's BatterySaver does."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _POWER_SUPPLIES = Path("/sys/class/power_supply")
 
 
 class BatteryGuard:
-    """A listener that stops the run before it samples another picture with too little left in the battery.
+    """A listener that stops the run before it samples another picture if the battery is low.
 
     Parameters
     ----------
     limit : int
         Percentage at or below which to stop.
     token : CancelToken
-        The run's.
+        The token of the run.
     level : callable
-        The battery's percentage; None where the machine has none or is plugged in.
+        Returns the percentage left; None if the machine has no battery or is plugged in.
 
     Attributes
     ----------
     reason : str or None
-        Why the run was stopped, if this stopped it.
+        Why the run was stopped; None unless this listener stopped it.
     """
 
     def __init__(self, limit: int, token: CancelToken, level: Callable[[], int | None] | None = None) -> None:
@@ -48,14 +48,14 @@ class BatteryGuard:
 
 
 def battery_level() -> int | None:
-    """Percentage left in the battery that the machine runs on; None without one, or when plugged in."""
+    """Percentage left in the battery; None if the machine has no battery or is plugged in."""
     if sys.platform == "darwin":
         return level_from_pmset(_pmset())
     return level_from_sysfs(_POWER_SUPPLIES)
 
 
 def level_from_pmset(report: str) -> int | None:
-    """The level in what ``pmset -g batt`` reports on a Mac."""
+    """The level from the output of ``pmset -g batt`` on a Mac."""
     found = re.search(r"InternalBattery.*?(\d+)%", report)
     return None if found is None or "'AC Power'" in report else int(found[1])
 
@@ -67,7 +67,7 @@ def level_from_sysfs(folder: Path) -> int | None:
             kind, status = ((supply / name).read_text().strip() for name in ("type", "status"))
             if (kind, status) == ("Battery", "Discharging"):
                 return int((supply / "capacity").read_text())
-        except (OSError, ValueError):  # a supply that reports less than that
+        except (OSError, ValueError):  # a supply without these files
             continue
     return None
 
@@ -76,4 +76,4 @@ def _pmset() -> str:
     try:
         return subprocess.run(["pmset", "-g", "batt"], capture_output=True, text=True, timeout=5).stdout
     except (OSError, subprocess.SubprocessError):
-        return ""  # without a report there is nothing to guard
+        return ""  # no report: treated as no battery

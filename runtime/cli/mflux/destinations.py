@@ -19,7 +19,7 @@ class Destinations:
     Attributes
     ----------
     folder : Path
-        The run's output folder; all pictures lie in it or below.
+        The output folder of the run; all pictures go there or into a folder below.
     paths : dict
         Seed to the file that the user asked for.
     """
@@ -39,19 +39,17 @@ class Destinations:
 def destinations(template: str, recipe: Recipe) -> Destinations:
     """Expand `--output` for each seed.
 
-    ``{seed}`` and ``{redux_mode}`` are replaced. With several seeds and no ``{seed}`` in it, ``_seed_N`` is
-    put before the suffix, as mflux does.
+    ``{seed}`` and ``{redux_mode}`` are replaced. With several seeds and no ``{seed}``, ``_seed_N`` is
+    inserted before the suffix, as in mflux.
 
     Raises
     ------
     CommandError
-        If the template names another field, no file, or a format that is not written.
+        If the template has another field, does not name a file, or names a format that cannot be written.
     """
     path = Path(template).expanduser()
     if path.suffix.lower() not in SUFFIXES:
-        raise CommandError(
-            f"--output {template}: pictures are written as {', '.join(SUFFIXES)}; name one of these"
-        )
+        raise CommandError(f"--output {template}: the name must end with one of {', '.join(SUFFIXES)}")
     if len(recipe.seeds) > 1 and "{seed}" not in template:
         path = path.with_stem(path.stem + "_seed_{seed}")
     mode = _mode(recipe)
@@ -64,7 +62,7 @@ def destinations(template: str, recipe: Recipe) -> Destinations:
 
 
 def _mode(recipe: Recipe) -> str:
-    """The pictures' mode, or their modes joined with ``-``; `none` without a picture."""
+    """The mode of the reference pictures, or their modes joined with ``-``; `none` without pictures."""
     modes = dict.fromkeys(
         picture.mode if picture.factor is None else f"factor{picture.factor:g}"
         for picture in recipe.references
@@ -77,6 +75,6 @@ def _expanded(path: str, template: str, seed: int, mode: str) -> str:
         return path.format(seed=seed, redux_mode=mode)
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise CommandError(
-            f"--output {template}: only {{seed}} and {{redux_mode}} are replaced ({error}); "
-            "write {{ and }} for braces"
+            f"--output {template}: only {{seed}} and {{redux_mode}} can be used ({error}); "
+            "for a literal brace write {{ or }}"
         ) from None

@@ -1,13 +1,13 @@
-"""One invocation of the command: which workflow, and where its pictures go."""
+"""One invocation of the command: the workflow that runs, and where its pictures go."""
 
 from __future__ import annotations
 
-from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.cli.mflux.destinations import destinations
+from run_graph.runtime.cli.mflux.flags import Flags
 from run_graph.runtime.cli.mflux.options import settings_given
 from run_graph.runtime.formats.mflux.recipe import Recipe, recipe_of
 from run_graph.runtime.formats.mflux.recorded import Recorded, read_recorded
@@ -16,20 +16,20 @@ from run_graph.runtime.formats.mflux.workflow import save_nodes, workflow_of
 
 
 @dataclass(frozen=True)
-class Job:
-    """A workflow, and what the graph itself does not say.
+class Invocation:
+    """A workflow, and what the graph itself does not contain.
 
     Attributes
     ----------
     workflow : Workflow
     pictures : dict
-        Id of each SaveImage node to the file that the user wants its picture in.
+        Id of each SaveImage node to the file that the user wants for its picture.
     output_folder : Path
-        Where the run writes; all pictures lie in it or below.
+        Where the run writes; all pictures go there or into a folder below.
     input_folders : tuple of Path
-        Where relative names of pictures and LoRAs are sought, in order.
+        Where relative names of pictures and LoRAs are looked for, in this order.
     notes : tuple of str
-        What the user should know although nothing is wrong.
+        What the user should know although nothing is wrong, one sentence each.
     """
 
     workflow: Workflow
@@ -39,19 +39,19 @@ class Job:
     notes: tuple[str, ...]
 
 
-def job_of(arguments: Namespace) -> Job:
-    """Turn parsed flags, and the file that `--config-from-metadata` names, into a job.
+def invocation_of(flags: Flags) -> Invocation:
+    """Turn the flags, and the settings that `--config-from-metadata` names, into an invocation.
 
     Raises
     ------
     CommandError
         If they cannot be honoured; the message names the flag or the key.
     """
-    recorded = _recorded(arguments)
-    settings = settings_given(arguments).over(recorded.settings)
+    recorded = _recorded(flags.output.config_from_metadata)
+    settings = settings_given(flags).over(recorded.settings)
     recipe = recipe_of(settings)
-    places = destinations(arguments.output, recipe)
-    return Job(
+    places = destinations(flags.output.output, recipe)
+    return Invocation(
         workflow=workflow_of(recipe, places.prefixes),
         pictures={node_id: places.paths[seed] for node_id, seed in save_nodes(recipe).items()},
         output_folder=places.folder,
@@ -60,8 +60,7 @@ def job_of(arguments: Namespace) -> Job:
     )
 
 
-def _recorded(arguments: Namespace) -> Recorded:
-    path = arguments.config_from_metadata
+def _recorded(path: Path | None) -> Recorded:
     return Recorded(Settings()) if path is None else read_recorded(path)
 
 
@@ -72,5 +71,5 @@ def _notes(settings: Settings, recipe: Recipe) -> list[str]:
         if asked not in (None, drawn):
             notes.append(f"{name} {asked} is rounded down to {drawn}, a multiple of 16")
     if not recipe.references:
-        notes.append("without --redux-image-paths the prompt alone is drawn")
+        notes.append("no reference pictures (--redux-image-paths): drawing from the prompt alone")
     return notes

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from run_graph.runtime.cli.mflux.arguments import PROGRAM, parse
-from run_graph.runtime.cli.terminal import BAD_INPUT, DONE, INTERRUPTED, NODE_FAILED, discard_output, say
+from run_graph.runtime.cli.terminal import (
+    BAD_INPUT,
+    DONE,
+    INTERRUPTED,
+    NODE_FAILED,
+    discard_output,
+    print_message,
+)
 
-_say = partial(say, program=PROGRAM)
+if TYPE_CHECKING:
+    from run_graph.runtime.cli.mflux.flags import Flags
+
+_print_message = partial(print_message, program=PROGRAM)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with these arguments (default: the process's own).
+    """Run the command with these arguments (default: those of the process).
 
     Returns
     -------
@@ -23,16 +33,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _execute(parse(argv))
     except KeyboardInterrupt:
-        _say("interrupted")
+        _print_message("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         discard_output()
         return DONE
 
 
-def _execute(arguments: Namespace) -> int:
+def _execute(flags: Flags) -> int:
     from run_graph.graph.faults import WorkflowError
-    from run_graph.runtime.cli.mflux.invocation import job_of
+    from run_graph.runtime.cli.mflux.invocation import invocation_of
     from run_graph.runtime.cli.mflux.run import run
     from run_graph.runtime.errors import Cancelled, NodeFailed
     from run_graph.runtime.files.atomic import SaveError
@@ -40,22 +50,22 @@ def _execute(arguments: Namespace) -> int:
     from run_graph.runtime.units import bytes_text
 
     try:
-        job = job_of(arguments)
-        for note in job.notes:
-            _say(note)
-        finished = run(job, arguments)
+        invocation = invocation_of(flags)
+        for note in invocation.notes:
+            _print_message(note)
+        finished = run(invocation, flags)
         for path in finished.pictures:
             print(path)
-        _say(f"peak MLX memory: {bytes_text(finished.peak_bytes)}")
+        _print_message(f"peak MLX memory: {bytes_text(finished.peak_bytes)}")
         return DONE
     except (CommandError, WorkflowError, SaveError) as error:
-        _say(str(error))
+        _print_message(str(error))
         return BAD_INPUT
     except NodeFailed as error:
-        _report(error, arguments.verbose)
+        _report(error, flags.verbose)
         return NODE_FAILED
     except Cancelled as error:
-        _say(str(error))
+        _print_message(str(error))
         return INTERRUPTED
 
 
@@ -64,4 +74,4 @@ def _report(error: Exception, verbose: bool) -> None:
         import traceback
 
         traceback.print_exception(error.__cause__)
-    _say(str(error))
+    _print_message(str(error))

@@ -1,165 +1,177 @@
-"""From parsed flags to settings: what they mean together, and which cannot be honoured."""
+"""From flags to settings: what the flags mean together, and which cannot be honoured."""
 
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from run_graph.runtime.cli.mflux.arguments import LORA_REPOSITORY
+from run_graph.runtime.cli.mflux.flags import (
+    Flags,
+    LoraFlags,
+    MachineFlags,
+    ModelFlags,
+    PromptFlags,
+    SamplingFlags,
+)
 from run_graph.runtime.formats.mflux.errors import CommandError
 from run_graph.runtime.formats.mflux.models import base_of, canonical
-from run_graph.runtime.formats.mflux.parameters import recorded_parameters
 from run_graph.runtime.formats.mflux.settings import Settings
-
-Value = TypeVar("Value")
 
 _LINEAR = ("linear", "LinearScheduler")
 _MAX_RANDOM_SEED = 10_000_000  # mflux's
 _IMPLIED_TILE = 512
 
 
-def settings_given(arguments: Namespace) -> Settings:
-    """The settings that the command line states; None where it is silent.
+def settings_given(flags: Flags) -> Settings:
+    """The settings that the command line gives; None for the others.
 
     Raises
     ------
     CommandError
         For a flag that cannot be honoured, or flags that contradict each other.
     """
-    _refuse(arguments)
-    lora_paths, lora_scales = _loras(arguments)
+    _refuse(flags)
+    lora_paths, lora_scales = _loras(flags.loras)
     return Settings(
-        prompt=_prompt(arguments),
-        model=_model(arguments),
-        base_model=_base_model(arguments),
-        quantize=arguments.quantize,
-        seeds=_seeds(arguments),
-        parameters=_parameters(arguments),
-        redux_model=arguments.redux_model,
-        redux_image_paths=_tuple(arguments.redux_image_paths),
-        redux_image_strengths=_tuple(arguments.redux_image_strengths),
-        redux_mode=arguments.redux_mode,
-        interpolation_mode=arguments.interpolation_mode,
-        redux_fit=arguments.redux_fit,
+        prompt=_prompt(flags.prompt),
+        model=_model(flags.model),
+        base_model=_base_model(flags.model),
+        quantize=flags.model.quantize,
+        seeds=_seeds(flags.sampling),
+        parameters=_parameters(flags.sampling, flags.machine),
+        redux_model=flags.model.redux_model,
+        redux_image_paths=flags.redux.redux_image_paths,
+        redux_image_strengths=flags.redux.redux_image_strengths,
+        redux_mode=flags.redux.redux_mode,
+        interpolation_mode=flags.redux.interpolation_mode,
+        redux_fit=flags.redux.redux_fit,
         lora_paths=lora_paths,
         lora_scales=lora_scales,
     )
 
 
-def _parameters(arguments: Namespace) -> dict[str, Any]:
-    """The parameters of sampling and decoding that were given, by name."""
-    given = {name: getattr(arguments, name, None) for name in recorded_parameters()}
-    given["tile_size"] = _tile_size(arguments) or None
-    return {name: value for name, value in given.items() if value is not None}
+def _parameters(sampling: SamplingFlags, machine: MachineFlags) -> dict[str, Any]:
+    """The parameters of sampling and decoding that were given, under the names of the nodes' inputs."""
+    values = {
+        "steps": sampling.steps,
+        "guidance": sampling.guidance,
+        "width": sampling.width,
+        "height": sampling.height,
+        "tile_size": _tile_size(machine),
+        **dict(sampling.parameters),
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def _tile_size(arguments: Namespace) -> int:
-    """Side of the tiles that the picture is decoded in, pixels; 0 for none. `--low-ram` implies tiles."""
-    if arguments.vae_tile_size:
-        return int(arguments.vae_tile_size)
-    return _IMPLIED_TILE if arguments.vae_tiling or arguments.low_ram else 0
+def _tile_size(machine: MachineFlags) -> int | None:
+    """Side of the tiles in which the picture is decoded, in pixels; None for no tiles."""
+    if machine.vae_tile_size is not None:
+        return machine.vae_tile_size
+    return _IMPLIED_TILE if machine.vae_tiling or machine.low_ram else None
 
 
-def _refuse(arguments: Namespace) -> None:
-    if arguments.negative_prompt:
+def _refuse(flags: Flags) -> None:
+    if flags.prompt.negative_prompt:
         raise CommandError(
             "--negative-prompt: FLUX.1's guidance is distilled and has no negative branch; leave the flag out"
         )
-    if arguments.scheduler not in (None, *_LINEAR):
-        raise CommandError(f"--scheduler {arguments.scheduler}: run-graph samples FLUX.1 by 'linear' only")
-    if arguments.vae_tiling_split is not None:
-        raise CommandError("--vae-tiling-split: tiles are square here; leave it out")
-    if arguments.bake_lora:
-        raise CommandError("--bake-lora: LoRAs are not merged into the weights here; leave it out")
-    if arguments.lora_repo_id is not None and arguments.lora_name is None:
+    scheduler = flags.sampling.scheduler
+    if scheduler not in (None, *_LINEAR):
+        raise CommandError(f"--scheduler {scheduler}: the only scheduler for FLUX.1 here is 'linear'")
+    if flags.machine.vae_tiling_split is not None:
+        raise CommandError("--vae-tiling-split: tiles are always square here; leave the flag out")
+    if flags.loras.bake_lora:
+        raise CommandError("--bake-lora: LoRAs are not merged into the weights here; leave the flag out")
+    if flags.loras.lora_repo_id is not None and flags.loras.lora_name is None:
         raise CommandError("--lora-repo-id names a repository but no file in it; add --lora-name FILE")
 
 
-def _prompt(arguments: Namespace) -> str | None:
-    if arguments.prompt == "-":
-        return _wanted(sys.stdin.read(), "--prompt -: nothing came from standard input")
-    if arguments.prompt_file is None:
-        prompt: str | None = arguments.prompt
-        return prompt
+def _prompt(flags: PromptFlags) -> str | None:
+    if flags.prompt == "-":
+        return _non_empty(sys.stdin.read(), "--prompt -: standard input was empty")
+    if flags.prompt_file is None:
+        return flags.prompt
     try:
-        text = Path(arguments.prompt_file).expanduser().read_text(encoding="utf-8")
+        text = flags.prompt_file.expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"--prompt-file {arguments.prompt_file} cannot be read: {error}") from error
-    return _wanted(text, f'--prompt-file {arguments.prompt_file} is empty; --prompt "" draws without one')
+        raise CommandError(f"--prompt-file {flags.prompt_file} cannot be read: {error}") from error
+    return _non_empty(
+        text, f'--prompt-file {flags.prompt_file} is empty; to draw without a prompt, use --prompt ""'
+    )
 
 
-def _wanted(text: str, complaint: str) -> str:
+def _non_empty(text: str, complaint: str) -> str:
     if not text.strip():
         raise CommandError(complaint)
     return text.strip()
 
 
-def _model(arguments: Namespace) -> str | None:
-    if arguments.path is None:
-        return canonical(arguments.model) if arguments.model is not None else None
-    if arguments.model is None:
-        raise CommandError("--path wants --model beside it (dev, schnell or krea-dev): what the folder holds")
-    return str(arguments.path)
+def _model(flags: ModelFlags) -> str | None:
+    if flags.path is None:
+        return canonical(flags.model) if flags.model is not None else None
+    if flags.model is None:
+        raise CommandError(
+            "--path also needs --model (dev, schnell or krea-dev), which says what the folder contains"
+        )
+    return flags.path
 
 
-def _base_model(arguments: Namespace) -> str | None:
-    """mflux 0.10: `--model dev --path FOLDER` is a folder with a dev model in it."""
-    base: str | None = arguments.base_model
-    return base_of(arguments.model) if arguments.path is not None and base is None else base
+def _base_model(flags: ModelFlags) -> str | None:
+    """As in mflux 0.10, `--model dev --path FOLDER` is a folder that contains a dev model."""
+    if flags.path is not None and flags.base_model is None and flags.model is not None:
+        return base_of(flags.model)
+    return flags.base_model
 
 
-def _seeds(arguments: Namespace) -> tuple[int, ...] | None:
-    if arguments.seed is not None and arguments.auto_seeds is not None:
-        raise CommandError("--seed and --auto-seeds exclude each other; give one of them")
-    if arguments.auto_seeds is not None:
+def _seeds(flags: SamplingFlags) -> tuple[int, ...] | None:
+    if flags.seed is not None and flags.auto_seeds is not None:
+        raise CommandError("--seed and --auto-seeds cannot be combined; give one of them")
+    if flags.auto_seeds is not None:
         import random
 
-        if arguments.auto_seeds > _MAX_RANDOM_SEED:
-            raise CommandError(f"--auto-seeds {arguments.auto_seeds}: at most {_MAX_RANDOM_SEED} at once")
-        return tuple(random.sample(range(_MAX_RANDOM_SEED + 1), arguments.auto_seeds))
-    return tuple(dict.fromkeys(arguments.seed)) if arguments.seed is not None else None
+        if flags.auto_seeds > _MAX_RANDOM_SEED:
+            raise CommandError(f"--auto-seeds {flags.auto_seeds}: the limit is {_MAX_RANDOM_SEED}")
+        return tuple(random.sample(range(_MAX_RANDOM_SEED + 1), flags.auto_seeds))
+    return tuple(dict.fromkeys(flags.seed)) if flags.seed is not None else None
 
 
-def _loras(arguments: Namespace) -> tuple[tuple[str, ...] | None, tuple[float, ...] | None]:
-    """Paths and scales; paths None where the command line is silent, and () to drop recorded ones."""
-    lists_given = arguments.lora_paths is not None or arguments.lora_scales is not None
-    if arguments.lora is not None and lists_given:
-        raise CommandError("--lora and --lora-paths/--lora-scales exclude each other; keep --lora")
-    paths, scales = _tuple(arguments.lora_paths), _tuple(arguments.lora_scales)
-    if arguments.lora is not None:
-        pairs = [_pair(group) for group in arguments.lora]
+def _loras(flags: LoraFlags) -> tuple[tuple[str, ...] | None, tuple[float, ...] | None]:
+    """Paths and scales. Paths are None if the command line gives none, and () to drop recorded ones."""
+    lists_given = flags.lora_paths is not None or flags.lora_scales is not None
+    if flags.lora is not None and lists_given:
+        raise CommandError("--lora cannot be combined with --lora-paths or --lora-scales; use --lora alone")
+    paths, scales = flags.lora_paths, flags.lora_scales
+    if flags.lora is not None:
+        pairs = [_pair(group) for group in flags.lora]
         paths, scales = tuple(path for path, _ in pairs), tuple(scale for _, scale in pairs)
-    named = _named_loras(arguments)
+    named = _named_loras(flags)
     return (*(paths or ()), *named) if named else paths, scales
 
 
 def _pair(group: Sequence[str]) -> tuple[str, float]:
     if len(group) > 2:
-        raise CommandError(f"--lora {' '.join(group)}: one path and perhaps a scale; repeat --lora for more")
+        raise CommandError(
+            f"--lora {' '.join(group)}: give one path and, optionally, a scale; repeat --lora for more LoRAs"
+        )
     try:
         return group[0], float(group[1]) if len(group) == 2 else 1.0
     except ValueError:
         raise CommandError(f"--lora {' '.join(group)}: the scale {group[1]!r} is not a number") from None
 
 
-def _named_loras(arguments: Namespace) -> list[str]:
+def _named_loras(flags: LoraFlags) -> list[str]:
     named = []
-    if arguments.lora_style is not None:
+    if flags.lora_style is not None:
         from mflux.models.flux.variants.in_context.utils.in_context_loras import LORA_NAME_MAP
 
-        if arguments.lora_style not in LORA_NAME_MAP:
+        if flags.lora_style not in LORA_NAME_MAP:
             known = ", ".join(sorted(LORA_NAME_MAP))
-            raise CommandError(f"--lora-style {arguments.lora_style}: no such style; known are {known}")
-        named.append(f"{LORA_REPOSITORY}:{LORA_NAME_MAP[arguments.lora_style]}")
-    if arguments.lora_name is not None:
-        name = arguments.lora_name
+            raise CommandError(f"--lora-style {flags.lora_style}: no such style; choose from {known}")
+        named.append(f"{LORA_REPOSITORY}:{LORA_NAME_MAP[flags.lora_style]}")
+    if flags.lora_name is not None:
+        name = flags.lora_name
         file = name if name.endswith(".safetensors") else f"{name}.safetensors"
-        named.append(f"{arguments.lora_repo_id or LORA_REPOSITORY}:{file}")
+        named.append(f"{flags.lora_repo_id or LORA_REPOSITORY}:{file}")
     return named
-
-
-def _tuple(values: Sequence[Value] | None) -> tuple[Value, ...] | None:
-    return None if values is None else tuple(values)

@@ -1,8 +1,8 @@
 """Pictures under mflux's names.
 
-SaveImage numbers its files and puts the graph and the settings into them. Each of its files is turned
-into the one that the user asked for as soon as it is written: the very same PNG, or one without metadata,
-or a JPEG or WebP that keeps the settings in its EXIF comment; with a sidecar beside it where wanted.
+SaveImage numbers its files and writes the graph and the settings into them. As soon as one of its files has
+been written, it becomes the file that the user asked for: the same PNG, a PNG without metadata, or a JPEG or
+WebP with the settings in its EXIF comment. If asked for, a metadata file is written next to it.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ class PictureNames:
 
     Parameters
     ----------
-    wanted : mapping
-        Id of each SaveImage node to the file that its picture is to become. A file that exists stays, and
-        ``_1``, ``_2``, ... is put behind the name, as mflux does.
+    paths : mapping
+        Id of each SaveImage node to the file that its picture is to become. If the file exists, ``_1``,
+        ``_2``, ... is added to the name, as in mflux; nothing is overwritten.
     embed : bool
         Whether the picture keeps its metadata.
     sidecar : bool
-        Whether to write the settings to ``<name>.metadata.json`` too, where mflux has them.
+        Whether to write the settings also to ``<name>.metadata.json``, as mflux does.
 
     Attributes
     ----------
     written : list of Path
-        The pictures so far, in the order of their making.
+        The pictures so far, in the order in which they were written.
     """
 
-    def __init__(self, wanted: Mapping[str, Path], *, embed: bool, sidecar: bool) -> None:
-        self.wanted = wanted
+    def __init__(self, paths: Mapping[str, Path], *, embed: bool, sidecar: bool) -> None:
+        self.paths = paths
         self.embed = embed
         self.sidecar = sidecar
         self.written: list[Path] = []
 
     def __call__(self, event: Event) -> None:
-        # Reused: written by a run that was broken off before it could be renamed.
-        if isinstance(event, NodeFinished | NodeReused) and event.node_id in self.wanted:
-            self._rename(Path(event.result["path"]), self.wanted[event.node_id])
+        # Reused: written by a run that was interrupted before the file could be renamed.
+        if isinstance(event, NodeFinished | NodeReused) and event.node_id in self.paths:
+            self._rename(Path(event.result["path"]), self.paths[event.node_id])
 
-    def _rename(self, made: Path, wanted: Path) -> None:
-        settings = read_text(made)["run_graph"]
-        path = write_beside(wanted, converted(made.read_bytes(), wanted.suffix, self.embed))
-        made.unlink()
+    def _rename(self, numbered: Path, path: Path) -> None:
+        settings = read_text(numbered)["run_graph"]
+        path = write_new(path, converted(numbered.read_bytes(), path.suffix, self.embed))
+        numbered.unlink()
         if self.sidecar:
             text = json.dumps(json.loads(settings), indent=4, ensure_ascii=False)
             write_atomically(path.with_suffix(".metadata.json"), text.encode(), overwrite=True)
@@ -60,7 +60,7 @@ class PictureNames:
 
 
 def converted(png: bytes, suffix: str, embed: bool) -> bytes:
-    """A PNG's picture in the format that the suffix names, with its EXIF comment or without any metadata."""
+    """The picture of a PNG in the format of the suffix, with its EXIF comment or without any metadata."""
     kind = _FORMATS[suffix.lower()]
     if kind == "PNG" and embed:
         return png
@@ -73,19 +73,19 @@ def converted(png: bytes, suffix: str, embed: bool) -> bytes:
     return buffer.getvalue()
 
 
-def write_beside(wanted: Path, data: bytes) -> Path:
-    """Write under this name, or the first free one of mflux's alternatives; never over a file."""
-    for path in _alternatives(wanted):
+def write_new(path: Path, data: bytes) -> Path:
+    """Write to this path or, if it is taken, to the first free ``<name>_N``; return the path used."""
+    for candidate in _candidates(path):
         try:
-            write_atomically(path, data, overwrite=False)
-            return path
+            write_atomically(candidate, data, overwrite=False)
+            return candidate
         except SaveError:
-            if not path.exists():  # something else is wrong than that the name is taken
+            if not candidate.exists():  # the name is not taken: something else is wrong
                 raise
-    raise AssertionError("the alternatives never end")
+    raise AssertionError("the candidates never end")
 
 
-def _alternatives(path: Path) -> Iterator[Path]:
+def _candidates(path: Path) -> Iterator[Path]:
     yield path
     number = 1
     while True:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from run_graph.graph.workflow import Workflow
-from run_graph.runtime.cli.mflux.pictures import write_beside
+from run_graph.runtime.cli.mflux.pictures import write_new
 from run_graph.runtime.events import Event, NodeFinished, NodeProgress, RunFinished
 from run_graph.runtime.files.atomic import write_atomically
 from run_graph.runtime.models.checkpoints import resolve_flux
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Sampling:
-    """What a FluxSample node was asked for, and its pictures so far, each (height, width, 3)."""
+    """The inputs of a FluxSample node, and its pictures so far, each (height, width, 3)."""
 
     seed: int
     width: int
@@ -36,17 +36,17 @@ class _Sampling:
 class StepwisePictures:
     """A listener that decodes the latents of each step and writes them as mflux's StepwiseHandler does.
 
-    Files are called ``seed_S_stepKofN.png``, and ``seed_S_composite.png`` for all steps side by side, which
-    is written when sampling ends or is interrupted.
+    The files are called ``seed_S_stepKofN.png``. ``seed_S_composite.png`` shows all steps side by side; it is
+    written when sampling ends or is interrupted.
 
     Parameters
     ----------
     workflow : Workflow
-        As `runtime.formats.mflux.workflow` builds it: one LoadFlux, called ``flux``.
+        As `runtime.formats.mflux.workflow` builds it, with one LoadFlux node, ``flux``.
     folder : Path
-        Made if missing.
+        Created if missing.
     store : ModelStore
-        The session's, which has or reads the autoencoder.
+        The store of the session, which provides the autoencoder.
     """
 
     def __init__(self, workflow: Workflow, folder: Path, store: ModelStore) -> None:
@@ -75,7 +75,7 @@ class StepwisePictures:
         pixels = self._decoded(sampling, event.preview)
         sampling.pictures.append(pixels)
         name = f"seed_{sampling.seed}_step{event.value}of{event.maximum}.png"
-        write_beside(self._folder / name, to_png(pixels, {}))
+        write_new(self._folder / name, to_png(pixels, {}))
 
     def _write_composite(self, sampling: _Sampling) -> None:
         import numpy as np
@@ -99,7 +99,7 @@ class StepwisePictures:
         return pixels
 
     def _autoencoder(self) -> LoadedComponent:
-        """Kept until the run ends, so that it is read once however little the store may hold."""
+        """Kept until the run ends, so that it is read only once even if the store may hold little."""
         if self._vae is None:
             self._vae = self._store.get(resolve_flux(self._flux["model"]), "vae", _bits(self._flux))
         return self._vae

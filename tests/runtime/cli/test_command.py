@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from small import edit
 
+import run_graph
 from run_graph.runtime.cli import main as cli
 
 HEAVY = ("mlx", "mflux", "torch", "transformers", "huggingface_hub")
@@ -53,9 +54,10 @@ def lines(text: str) -> list[dict[str, Any]]:
 # -- starting ---------------------------------------------------------------------------------------
 
 
-def test_help_imports_neither_model_code_nor_pydantic(project: Path) -> None:
-    loaded = modules_after(["--help"], cwd=project.parent)
-    assert not loaded & {*HEAVY, "pydantic", "networkx", "numpy", "PIL", "rich"}
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_import_neither_model_code_nor_pydantic(project: Path, option: str) -> None:
+    loaded = modules_after([option], cwd=project.parent)
+    assert not loaded & {*HEAVY, "pydantic", "networkx", "numpy", "PIL", "rich", "dataclasses"}
 
 
 def test_questions_about_a_workflow_load_no_model_code(project: Path) -> None:
@@ -80,6 +82,15 @@ def test_without_a_file_the_command_says_what_it_needs(capsys: pytest.CaptureFix
         cli.main([])
     assert caught.value.code == 2
     assert "name a workflow file" in capsys.readouterr().err
+
+
+def test_the_version_is_the_same_however_the_command_is_started() -> None:
+    def printed(*command: str) -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    expected = f"run-graph {run_graph.__version__}\n"
+    assert printed(sys.executable, "-m", "run_graph", "--version") == expected
+    assert printed(*START, "--version") == expected
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

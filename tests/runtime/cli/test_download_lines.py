@@ -1,4 +1,4 @@
-"""How the command tells of downloads."""
+"""How the command reports downloads."""
 
 import io
 import json
@@ -17,13 +17,13 @@ def state(done: int, total: int = 10 * GB) -> Downloading:
     return Downloading("org/name", done, total, free_bytes=412 * GB, folder="/cache")
 
 
-def test_the_line_says_how_much_and_how_much_room_there_is() -> None:
+def test_the_line_gives_the_size_and_the_free_space() -> None:
     assert download_text(state(0)) == "downloading 10.0 GB of org/name (412.0 GB free in /cache)"
 
 
-def test_a_download_that_goes_on_says_what_is_here_already() -> None:
+def test_a_download_that_resumes_says_how_much_is_there_already() -> None:
     assert download_text(state(3 * GB)) == (
-        "downloading 7.0 GB of org/name (412.0 GB free in /cache, 3.0 GB are here already)"
+        "downloading 7.0 GB of org/name (412.0 GB free in /cache, 3.0 GB already downloaded)"
     )
 
 
@@ -69,7 +69,7 @@ def test_json_lines_carry_the_numbers(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize("quiet", [True, False])
-def test_without_a_terminal_only_quiet_silences_the_line(
+def test_without_a_terminal_the_line_is_printed_unless_quiet(
     quiet: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with listener({}, quiet=quiet, as_json=False) as on_event:

@@ -12,8 +12,7 @@ from run_graph.graph import Registry, Workflow
 from run_graph.graph.draw import FORMATS, draw, palette
 from run_graph.graph.draw.diagram import diagram_of
 from run_graph.graph.draw.layout import Layout, lay_out
-from run_graph.runtime.cli import draw_png as picture
-from run_graph.runtime.cli.draw_png import draw_png, drawing
+from run_graph.runtime.cli.draw_png import LARGEST_SIDE, MOST_PIXELS, SCALE, draw_png, drawing
 
 
 def opened(drawn: Workflow, registry: Registry = REGISTRY) -> Image.Image:
@@ -27,7 +26,7 @@ def layout_of(drawn: Workflow) -> Layout:
 
 
 def near(image: Image.Image, x: float, y: float, colour: str, tolerance: int = 12) -> bool:
-    found = image.getpixel((round(x * picture.SCALE), round(y * picture.SCALE)))
+    found = image.getpixel((round(x * SCALE), round(y * SCALE)))
     return all(abs(a - b) <= tolerance for a, b in zip(found, ImageColor.getrgb(colour), strict=True))
 
 
@@ -61,7 +60,7 @@ def test_titles_and_values_are_written() -> None:
     assert all(one != other for one, other in itertools.combinations(variants[:3], 2))
 
 
-def test_what_is_faulty_is_outlined_in_red() -> None:
+def test_faulty_nodes_are_outlined_in_red() -> None:
     image, layout = opened(FAULTY), layout_of(FAULTY)
     outlines = {
         box.node.node_id: near(image, box.x + box.width / 2, box.y + box.height - 0.5, palette.FAULT, 90)
@@ -71,7 +70,7 @@ def test_what_is_faulty_is_outlined_in_red() -> None:
 
 
 @pytest.mark.parametrize("drawn", [workflow(), FAULTY, TWO_PICTURES])
-def test_every_workflow_can_be_drawn_faults_and_all(drawn: Workflow) -> None:
+def test_every_workflow_can_be_drawn_even_with_faults(drawn: Workflow) -> None:
     assert opened(drawn, Registry()).width > 0
 
 
@@ -80,14 +79,14 @@ def test_text_in_any_script_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("linked", [True, False])
-def test_a_huge_workflow_gives_a_picture_of_bearable_size(linked: bool) -> None:
+def test_the_picture_of_a_huge_workflow_has_a_limited_size(linked: bool) -> None:
     nodes = {
         str(number): node("Choose", a=[str(number - 1), 0]) if linked else node("LoadImage", image="x")
         for number in range(400)
     }
     image = opened(Workflow.from_json(nodes))
-    assert max(image.size) <= picture.LARGEST_SIDE + 1
-    assert image.width * image.height <= 1.1 * picture.MOST_PIXELS
+    assert max(image.size) <= LARGEST_SIDE + 1
+    assert image.width * image.height <= 1.1 * MOST_PIXELS
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

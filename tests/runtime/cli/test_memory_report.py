@@ -17,7 +17,7 @@ from run_graph.runtime.events import (
 )
 
 
-def test_each_row_tells_when_where_what_and_how_much() -> None:
+def test_each_row_says_when_where_what_and_how_much() -> None:
     report = MemoryReport()
     for event in (
         RunStarted(2, ("sample",)),
@@ -40,7 +40,7 @@ def test_each_row_tells_when_where_what_and_how_much() -> None:
         ["sample (FluxSample)", "= peak of the stage", "8.1 GB", "6.7 GB"],
     ]
     assert last == "memory: peak 9.8 GB, most weights held 9.5 GB"
-    assert len({len(row) for row in rows}) == 1, "the columns stand under each other"
+    assert len({len(row) for row in rows}) == 1, "the columns are aligned"
 
 
 def test_a_run_without_models_gives_one_line() -> None:
@@ -62,7 +62,7 @@ def test_without_the_flag_nothing_is_reported(project: Path, capsys: pytest.Capt
     assert "memory" not in capsys.readouterr().err
 
 
-def test_a_limit_that_is_too_small_is_told_with_the_numbers(
+def test_a_limit_that_is_too_small_is_reported_with_the_numbers(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(project), "--memory-limit", "2MB"]) == 1

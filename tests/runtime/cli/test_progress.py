@@ -1,4 +1,4 @@
-"""Progress: a line a stage and a bar with seconds left on a terminal, silence elsewhere, JSON on request."""
+"""Progress: on a terminal a line for each stage and a bar with the time left; JSON on request."""
 
 import io
 import json
@@ -48,9 +48,9 @@ def shown(events: list[Event], titles: dict[str, str | None] | None = None) -> l
     file = io.StringIO()
     console = Console(file=file, width=100, highlight=False)
     with Progress(console=console, transient=True, auto_refresh=False) as bar:
-        say = StageLines(bar, titles or {})
+        on_event = StageLines(bar, titles or {})
         for event in events:
-            say(event)
+            on_event(event)
         assert not bar.tasks
     return [line.rstrip() for line in file.getvalue().splitlines() if line.strip()]
 
@@ -71,33 +71,33 @@ def test_titles_and_ids_are_shown_as_they_are() -> None:
 
 def test_the_bar_counts_the_stage_that_is_running() -> None:
     bar = Progress(console=Console(file=io.StringIO()), auto_refresh=False)
-    say = StageLines(bar, {})
-    say(NodeStarted("sample", "FluxSample"))
-    say(NodeProgress("sample", 3, 8))
+    on_event = StageLines(bar, {})
+    on_event(NodeStarted("sample", "FluxSample"))
+    on_event(NodeProgress("sample", 3, 8))
     [task] = bar.tasks
     assert (task.completed, task.total) == (3, 8)
-    say(NodeFinished("sample", "FluxSample", 1, {}))
+    on_event(NodeFinished("sample", "FluxSample", 1, {}))
     assert not bar.tasks
 
 
 def test_json_lines_hold_every_event_and_no_previews(capsys: pytest.CaptureFixture[str]) -> None:
-    say = JsonLines()
+    on_event = JsonLines()
     for event in EVENTS:
-        say(event)
+        on_event(event)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["event"] for line in lines] == [event.kind for event in EVENTS]
     assert lines[4] == {"event": "node_progress", "node_id": "sample", "value": 1, "maximum": 2}
     assert lines[-1] == {"event": "run_finished", "status": "failed", "seconds": 2.0}
 
 
-def test_without_a_terminal_a_run_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    with listener({}, quiet=False, as_json=False) as say:
+def test_without_a_terminal_a_run_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with listener({}, quiet=False, as_json=False) as on_event:
         for event in EVENTS:
-            say(event)
+            on_event(event)
     assert capfd.readouterr() == ("", "")
 
 
-def test_seconds_left_are_known_even_if_steps_take_a_minute() -> None:
+def test_the_time_left_is_known_even_if_steps_take_a_minute() -> None:
     clock = [0.0]
     bar = progress._progress()
     bar.get_time = lambda: clock[0]
@@ -109,12 +109,12 @@ def test_seconds_left_are_known_even_if_steps_take_a_minute() -> None:
 
 
 @pytest.mark.parametrize(("quiet", "expected"), [(True, ignore), (False, StageLines)])
-def test_on_a_terminal_only_quiet_keeps_silent(
+def test_on_a_terminal_stages_are_shown_unless_quiet(
     monkeypatch: pytest.MonkeyPatch, quiet: bool, expected: object
 ) -> None:
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
-    with listener({}, quiet=quiet, as_json=False) as say:
-        assert say is expected or isinstance(say, StageLines)
+    with listener({}, quiet=quiet, as_json=False) as on_event:
+        assert on_event is expected or isinstance(on_event, StageLines)
 
 
 def run_on_a_terminal(folder: Path, *arguments: str) -> tuple[str, str]:
@@ -147,7 +147,7 @@ def run_on_a_terminal(folder: Path, *arguments: str) -> tuple[str, str]:
     return printed, received.decode()
 
 
-def test_a_terminal_shows_a_line_a_stage_and_seconds_left_while_sampling(project: Path) -> None:
+def test_a_terminal_shows_a_line_for_each_stage_and_the_time_left_while_sampling(project: Path) -> None:
     printed, received = run_on_a_terminal(project.parent, "redux.json", "--set", "sample.steps=60")
     assert printed == f"output{os.sep}redux_00001_.png\n"  # the result alone: it can be piped
     text = ANSI.sub("", received).replace("\r", "\n")
@@ -158,10 +158,10 @@ def test_a_terminal_shows_a_line_a_stage_and_seconds_left_while_sampling(project
 
 
 def test_what_a_node_prints_does_not_come_between_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    with listener({}, quiet=False, as_json=True) as say:
-        say(EVENTS[0])
+    with listener({}, quiet=False, as_json=True) as on_event:
+        on_event(EVENTS[0])
         print("hello from a node")
-        say(EVENTS[-1])
+        on_event(EVENTS[-1])
     captured = capsys.readouterr()
     assert [json.loads(line)["event"] for line in captured.out.splitlines()] == [
         EVENTS[0].kind,

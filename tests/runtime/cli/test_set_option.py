@@ -1,4 +1,4 @@
-"""``--set``: a value is read as its input wants it, and a wrong name is answered with the right one."""
+"""``--set``: how values are read, and what is suggested for wrong names."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -38,12 +38,12 @@ def applied(*settings: str, folders: tuple[Path, ...] = ()) -> Any:
         ('vision.image=["photo", "image"]', Link("photo", "image")),
     ],
 )
-def test_a_value_is_read_as_its_input_wants_it(setting: str, value: Any) -> None:
+def test_the_type_of_the_input_decides_how_a_value_is_read(setting: str, value: Any) -> None:
     node_id, name = setting.split("=")[0].split(".")
     assert applied(setting).nodes[node_id].inputs[name] == value
 
 
-def test_what_is_not_json_is_left_for_validation_to_judge() -> None:
+def test_a_value_that_is_not_json_is_left_to_validation() -> None:
     assert applied("sample.steps=many").nodes["sample"].inputs["steps"] == "many"
 
 
@@ -67,14 +67,14 @@ def test_a_choice_that_looks_like_a_number_stays_text(text: str, value: Any) -> 
     assert changed.nodes["pick"].inputs["channel"] == value
 
 
-def test_an_id_may_hold_dots() -> None:
+def test_an_id_may_contain_dots() -> None:
     workflow = shipped("redux")
     dotted = type(workflow)({"a.b": workflow.nodes["sample"]})
     changed = apply_settings(Source(dotted, ()), ["a.b.seed=3"], REGISTRY)
     assert changed.nodes["a.b"].inputs["seed"] == 3
 
 
-def test_the_workflow_that_came_in_is_left_alone_and_the_last_setting_wins() -> None:
+def test_the_original_workflow_does_not_change_and_the_last_setting_wins() -> None:
     source = Source(shipped("redux"), ())
     changed = apply_settings(source, ["sample.seed=2", "sample.seed=3"], REGISTRY)
     assert source.workflow == shipped("redux")
@@ -86,7 +86,7 @@ def test_the_workflow_that_came_in_is_left_alone_and_the_last_setting_wins() -> 
     [
         ("sampel.seed=2", "there is no node 'sampel'. Did you mean 'sample'?"),
         ("sample.sed=2", "FluxSample has no input 'sed'. Did you mean 'seed'?"),
-        ("zzz.seed=2", "there is no node 'zzz'. Nodes are photo, redux, flux"),
+        ("zzz.seed=2", "there is no node 'zzz'. The nodes are photo, redux, flux"),
         ("seed=2", "is not of the form NODE.INPUT=VALUE"),
         ("sample.seed", "is not of the form NODE.INPUT=VALUE"),
         (".seed=2", "is not of the form NODE.INPUT=VALUE"),
@@ -94,7 +94,7 @@ def test_the_workflow_that_came_in_is_left_alone_and_the_last_setting_wins() -> 
         ("", "is not of the form NODE.INPUT=VALUE"),
     ],
 )
-def test_a_wrong_setting_is_answered_with_the_mend(setting: str, message: str) -> None:
+def test_a_wrong_setting_is_reported_with_a_fix(setting: str, message: str) -> None:
     with pytest.raises(WorkflowError) as caught:
         applied(setting)
     assert message in str(caught.value)
@@ -118,13 +118,13 @@ def two_cats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Pat
     return beside, here
 
 
-def test_a_picture_typed_here_is_the_one_that_lies_here(two_cats: tuple[Path, Path]) -> None:
+def test_a_picture_in_the_working_directory_comes_first(two_cats: tuple[Path, Path]) -> None:
     beside, here = two_cats
     workflow = applied("photo.image=cat.png", folders=(beside, here))
     assert workflow.nodes["photo"].inputs["image"] == str(here / "cat.png")
 
 
-def test_a_picture_that_lies_only_beside_the_workflow_keeps_its_name(two_cats: tuple[Path, Path]) -> None:
+def test_a_picture_that_is_only_beside_the_workflow_keeps_its_name(two_cats: tuple[Path, Path]) -> None:
     beside, here = two_cats
     (here / "cat.png").unlink()
     workflow = applied("photo.image=cat.png", folders=(beside, here))

@@ -13,7 +13,7 @@ from small import edit
 from run_graph.runtime.cli import main as cli
 
 STAGES = 11  # nodes of redux.json
-SHARED = 8  # of those, what does not depend on the seed: all but sample, decode and save
+SHARED = 8  # of those, the nodes that do not depend on the seed: all but sample, decode and save
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def graph_in(path: str) -> dict[str, Any]:
         return dict(json.loads(picture.info["prompt"]))
 
 
-def test_what_they_share_is_done_once_and_each_model_is_loaded_once(
+def test_shared_stages_run_once_and_each_model_is_loaded_once(
     pair: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = events(capsys, *pair)
@@ -55,7 +55,7 @@ def test_what_they_share_is_done_once_and_each_model_is_loaded_once(
     assert set(loads.values()) == {1}
 
 
-def test_each_picture_carries_its_own_graph_alone_under_a_name_of_its_own(
+def test_each_picture_contains_only_its_own_graph_and_has_its_own_name(
     pair: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(pair) == 0
@@ -71,7 +71,7 @@ def test_each_picture_carries_its_own_graph_alone_under_a_name_of_its_own(
     assert {"vision", "sample"} <= settings["seconds"].keys()
 
 
-def test_a_picture_beside_each_file_is_its_own(pair: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_file_uses_the_picture_beside_it(pair: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     for path in Path("elsewhere/images").iterdir():
         Image.new("RGB", (32, 32), "red").save(path)
     started = named(events(capsys, *pair), "node_started")
@@ -128,7 +128,7 @@ def test_a_node_that_fails_is_named_with_its_file(
     )
 
 
-def test_validate_tells_of_each_file(pair: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_validate_reports_each_file(pair: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*pair, "--validate"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"{file}: valid, {STAGES} nodes lead to save" for file in pair
@@ -136,16 +136,16 @@ def test_validate_tells_of_each_file(pair: list[str], capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("option", ["--draw=graph.svg", "--contact-sheet=sheet.png"])
-def test_what_takes_one_workflow_refuses_several(
+def test_an_option_that_takes_one_workflow_refuses_several(
     pair: list[str], option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main([*pair, option])
     assert caught.value.code == 2
-    assert f"{option.split('=')[0]} takes one workflow, and 2 are named" in capsys.readouterr().err
+    assert f"{option.split('=')[0]} takes one workflow, but 2 were given" in capsys.readouterr().err
 
 
-def test_a_setting_holds_for_all_files_or_for_the_one_it_names(
+def test_a_setting_applies_to_all_files_or_to_the_one_that_it_names(
     pair: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [pair[0], "--set", "sample.steps=1", pair[1], "--set", "other:save.filename_prefix=second"]

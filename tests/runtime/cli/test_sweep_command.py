@@ -74,7 +74,7 @@ def test_shared_stages_run_once_and_each_model_is_loaded_once(project: Path) -> 
     assert set(store.loads.values()) == {1}
 
 
-def test_each_picture_is_the_one_that_set_makes_and_carries_its_graph(
+def test_each_picture_is_the_one_that_set_makes_and_contains_its_graph(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("--sweep", "smaller.mode=low,high", "--sweep", "sample.seed=1..2", "--output", "swept") == 0
@@ -90,10 +90,10 @@ def test_each_picture_is_the_one_that_set_makes_and_carries_its_graph(
     assert (pixels(paths[3]) == pixels(alone)).all()
     assert (pixels(paths[3]) != pixels(paths[2])).any()
     assert graph_in(paths[3]) == graph_in(alone)
-    told, told_alone = (json.loads(read_text(Path(path))["run_graph"]) for path in (paths[3], alone))
-    assert told["seed"] == told_alone["seed"] == 2
-    assert told["redux_mode"] == told_alone["redux_mode"] == "high"
-    assert told["seconds"].keys() == told_alone["seconds"].keys()
+    recorded, recorded_alone = (json.loads(read_text(Path(path))["run_graph"]) for path in (paths[3], alone))
+    assert recorded["seed"] == recorded_alone["seed"] == 2
+    assert recorded["redux_mode"] == recorded_alone["redux_mode"] == "high"
+    assert recorded["seconds"].keys() == recorded_alone["seconds"].keys()
 
 
 def test_a_picture_of_a_sweep_can_be_run_again(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,7 +129,7 @@ def test_prompts_with_commas_are_given_as_a_json_list(
 # -- with the other options -------------------------------------------------------------------------
 
 
-def test_json_tells_first_which_nodes_belong_to_which_variant(
+def test_json_first_lists_the_nodes_of_each_variant(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("--json", "--sweep", "sample.seed=1,2", "--contact-sheet", "sheet.png") == 0
@@ -229,7 +229,7 @@ def test_a_fault_names_the_file_and_the_setting(project: Path, capsys: pytest.Ca
     assert not (project.parent / "output").exists()
 
 
-def test_a_fault_of_the_workflow_is_told_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_of_the_workflow_is_reported_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edit(project, lambda nodes: nodes["sample"]["inputs"].update(steps=0))
     assert run("--sweep", "sample.seed=1..4") == 2
     assert capsys.readouterr().err.count("too small") == 1
@@ -238,11 +238,11 @@ def test_a_fault_of_the_workflow_is_told_once(project: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--zip", "--sweep", "sample.seed=1"], "--zip pairs the values of two --sweep or more"),
+        (["--zip", "--sweep", "sample.seed=1"], "give at least two --sweep options"),
         (["--contact-sheet", "sheet.jpg"], "--contact-sheet writes .png, not 'sheet.jpg'"),
     ],
 )
-def test_a_senseless_command_line_is_refused(
+def test_options_that_do_not_fit_together_are_refused(
     arguments: list[str], words: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -251,7 +251,7 @@ def test_a_senseless_command_line_is_refused(
     assert words in capsys.readouterr().err
 
 
-def test_a_sheet_that_cannot_be_written_is_told_and_the_pictures_stay(
+def test_a_sheet_that_cannot_be_written_is_reported_and_the_pictures_stay(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""``--sweep``: how values are read, and which faults are told."""
+"""``--sweep``: how values are read, and which faults are reported."""
 
 from pathlib import Path
 
@@ -58,12 +58,14 @@ def faults_of(*settings: str, zipped: bool = False, base: Workflow | None = None
         ('blur.image=[["photo","image"],["photo",0]]', (Link("photo", "image"), Link("photo", 0))),
     ],
 )
-def test_values_are_read_as_the_input_wants_them(setting: str, expected: tuple[object, ...]) -> None:
+def test_the_type_of_the_input_decides_how_values_are_read(
+    setting: str, expected: tuple[object, ...]
+) -> None:
     assert values(setting) == expected
     assert [type(value) for value in values(setting)] == [type(value) for value in expected]
 
 
-def test_a_picture_is_sought_from_here_and_labelled_by_its_name(
+def test_a_picture_is_looked_for_in_the_working_directory_and_labelled_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
@@ -99,7 +101,7 @@ def test_a_setting_that_cannot_be_read_is_named(setting: str, words: str) -> Non
     assert words in message
 
 
-def test_all_unreadable_settings_are_told_at_once() -> None:
+def test_all_unreadable_settings_are_reported_at_once() -> None:
     assert len(faults_of("blurr.radius=1", "blur.radios=1", "scale.width=")) == 3
 
 
@@ -113,7 +115,7 @@ def test_too_many_combinations_are_refused_with_their_number() -> None:
     assert "20,000 variants" in message
 
 
-def test_a_zip_wants_equally_many_values() -> None:
+def test_a_zip_needs_the_same_number_of_values() -> None:
     [message] = faults_of("blur.radius=1,2", "scale.width=16,32,64", zipped=True)
     assert "blur.radius has 2, scale.width has 3" in message
 
@@ -142,7 +144,7 @@ def test_an_illegal_first_value_names_its_setting_only() -> None:
     assert "scale.width" not in message
 
 
-def test_a_fault_of_the_file_itself_is_told_once_and_names_no_setting() -> None:
+def test_a_fault_of_the_file_itself_is_reported_once_and_names_no_setting() -> None:
     [message] = faults_of("scale.width=16,32,64", base=photos(edge="sideways"))
     assert message.startswith("node 'blur' (Blur), input 'edge': the value is not one of those allowed")
 

@@ -1,6 +1,7 @@
 """The command as a whole, on a small model: what it writes, prints and returns."""
 
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -44,9 +45,7 @@ def settings(path: str | Path) -> dict[str, Any]:
     return document
 
 
-def test_every_one_of_several_seeds_gives_a_picture_of_its_own(
-    run: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_of_several_seeds_gives_its_own_picture(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--redux-image-paths", PHOTO, "--seed", "5", "6", "7") == 0
     names = ["image_seed_5.png", "image_seed_6.png", "image_seed_7.png"]
     assert capsys.readouterr().out.split() == names
@@ -60,7 +59,7 @@ def test_a_seed_gives_the_same_picture_alone_and_among_others(run: Any) -> None:
     assert np.array_equal(pixels("alone.png"), pixels("image_seed_6.png"))
 
 
-def test_a_picture_carries_the_graph_of_its_own_seed(run: Any) -> None:
+def test_a_picture_contains_the_graph_of_its_own_seed_only(run: Any) -> None:
     run("--redux-image-paths", PHOTO, "--seed", "5", "6")
     graph = parse_workflow(read_text(Path("image_seed_6.png"))["prompt"])
     seeds = [spec.inputs["seed"] for spec in graph.nodes.values() if spec.class_type == "FluxSample"]
@@ -195,7 +194,7 @@ def test_low_ram_and_a_cache_limit_reach_the_store_and_change_no_picture(
     assert np.array_equal(pixels("low.png"), pixels("image.png"))  # smaller than a tile
 
 
-def test_the_peak_of_mlx_s_memory_is_told(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_peak_of_mlx_s_memory_is_printed(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     run("--seed", "1")
     last = capsys.readouterr().err.splitlines()[-1]
     amount = last.removeprefix("mflux-generate-redux-advanced: peak MLX memory: ")
@@ -233,6 +232,15 @@ def test_a_failing_stage_ends_with_code_1(
     assert "'sample' (FluxSample) failed: the well is dry" in capsys.readouterr().err
     assert run("--seed", "1", "--verbose") == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_verbose_logs_the_details_of_our_own_modules(run: Any) -> None:
+    from run_graph.runtime.models.lora import logger
+
+    logging.getLogger("run_graph").setLevel(logging.NOTSET)  # another test may have asked for details
+    assert not logger.isEnabledFor(logging.DEBUG)
+    assert run("--seed", "1", "--verbose") == 0
+    assert logger.isEnabledFor(logging.DEBUG)
 
 
 def test_ctrl_c_ends_with_code_130(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,19 @@
 """The flags: every spelling of mflux 0.10 and 0.24, their defaults, and those that are refused."""
 
+import ast
 import io
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+from option_checks import check_types_and_frozenness, destinations, leaf_values
 
 from run_graph.runtime.cli import mflux as mflux_command
-from run_graph.runtime.cli.mflux.arguments import parse, parser
-from run_graph.runtime.cli.mflux.invocation import job_of
+from run_graph.runtime.cli.mflux.arguments import build_parser, parse
+from run_graph.runtime.cli.mflux.flags import Flags
+from run_graph.runtime.cli.mflux.invocation import invocation_of
 from run_graph.runtime.cli.mflux.options import settings_given
 from run_graph.runtime.formats.mflux.errors import CommandError
 from run_graph.runtime.formats.mflux.parameters import flag_parameters, recorded_parameters
@@ -57,21 +61,21 @@ def recipe(*argv: str) -> Recipe:
 
 def refusal(*argv: str) -> str:
     with pytest.raises(CommandError) as caught:
-        job_of(parse(["--prompt", "x", *argv]))
+        invocation_of(parse(["--prompt", "x", *argv]))
     return str(caught.value)
 
 
 def spellings() -> set[str]:
-    return {option for action in parser()._actions for option in action.option_strings}
+    return {option for action in build_parser()._actions for option in action.option_strings}
 
 
 # -- spelling and defaults -----------------------------------------------------------------------------
 
 
 def test_every_flag_of_mflux_0_24_s_redux_command_is_known() -> None:
-    from mflux.models.flux.cli.flux_generate_redux import build_parser
+    from mflux.models.flux.cli.flux_generate_redux import build_parser as mflux_parser
 
-    theirs = {option for action in build_parser()._actions for option in action.option_strings}
+    theirs = {option for action in mflux_parser()._actions for option in action.option_strings}
     assert theirs - spellings() == set()
 
 
@@ -81,9 +85,9 @@ def test_every_flag_of_the_branch_is_known() -> None:
 
 def test_the_defaults_are_mflux_s() -> None:
     from mflux.cli.defaults import defaults
-    from mflux.models.flux.cli.flux_generate_redux import build_parser
+    from mflux.models.flux.cli.flux_generate_redux import build_parser as mflux_parser
 
-    theirs = {action.dest: action.default for action in build_parser()._actions}
+    theirs = {action.dest: action.default for action in mflux_parser()._actions}
     ours = recipe()
     assert (
         (ours.parameters["width"], ours.parameters["height"])
@@ -92,9 +96,9 @@ def test_the_defaults_are_mflux_s() -> None:
     )
     assert ours.parameters["guidance"] == defaults.GUIDANCE_SCALE
     assert ours.quantize is theirs["quantize"] is None
-    arguments = parse(["--prompt", "x"])
+    leaves = leaf_values(parse(["--prompt", "x"]))
     for name in ("output", "battery_percentage_stop_limit", "low_ram", "metadata"):
-        assert vars(arguments)[name] == theirs[name], name
+        assert leaves[name] == theirs[name], name
 
 
 @pytest.mark.parametrize(
@@ -126,7 +130,7 @@ def test_naming_the_adapter_means_the_base_it_is_for(name: str) -> None:
     assert recipe("-m", name).model == "dev"
 
 
-def test_the_model_that_is_asked_for_is_honoured() -> None:
+def test_the_given_model_is_used() -> None:
     assert recipe("--model", "krea-dev").model == "krea-dev"
     assert recipe("-m", "black-forest-labs/FLUX.1-Krea-dev").model == "black-forest-labs/FLUX.1-Krea-dev"
     assert (recipe("-m", "tiny").model, recipe("-m", "tiny").redux_model) == ("tiny", "tiny")
@@ -136,29 +140,29 @@ def test_a_folder_with_its_own_redux_encoders_supplies_them(small_model: str, tm
     assert recipe("-m", small_model).redux_model == small_model
     assert recipe("-m", str(tmp_path)).redux_model == "dev-redux"
     assert recipe("-m", small_model, "--redux-model", "tiny").redux_model == "tiny"
-    arguments = parse(
+    flags = parse(
         ["--prompt", "x", "-m", small_model, "--redux-model", "tiny", "--redux-image-paths", "a.png"]
     )
-    assert job_of(arguments).workflow.nodes["redux"].inputs["model"] == "tiny"
+    assert invocation_of(flags).workflow.nodes["redux"].inputs["model"] == "tiny"
 
 
 def test_path_names_the_weights_of_the_model_as_in_mflux_0_10(tmp_path: Path) -> None:
     made = recipe("--model", "schnell", "--path", str(tmp_path))
     assert (made.model, made.parameters["steps"]) == (str(tmp_path), 4)
-    assert "--path wants --model" in refusal("--path", str(tmp_path))
+    assert "--path also needs --model" in refusal("--path", str(tmp_path))
 
 
 # -- values ---------------------------------------------------------------------------------------------
 
 
-def test_width_and_height_are_rounded_down_and_that_is_said() -> None:
-    job = job_of(parse(["--prompt", "x", "--width", "1000", "--height", "512"]))
-    sample = job.workflow.nodes["sample"].inputs
+def test_width_and_height_are_rounded_down_with_a_note() -> None:
+    made = invocation_of(parse(["--prompt", "x", "--width", "1000", "--height", "512"]))
+    sample = made.workflow.nodes["sample"].inputs
     assert (sample["width"], sample["height"]) == (992, 512)
-    assert "width 1000 is rounded down to 992, a multiple of 16" in job.notes
+    assert "width 1000 is rounded down to 992, a multiple of 16" in made.notes
 
 
-def test_strengths_that_are_not_given_are_one() -> None:
+def test_missing_strengths_are_one() -> None:
     made = recipe("--redux-image-paths", "a", "b", "c", "--redux-image-strengths", "0.5")
     assert [picture.strength for picture in made.references] == [0.5, 1.0, 1.0]
 
@@ -187,13 +191,13 @@ def test_seeds_are_taken_once_each_in_their_order() -> None:
     assert recipe("--seed", "7", "3", "7").seeds == (7, 3)
 
 
-def test_auto_seeds_are_as_many_different_ones_as_asked() -> None:
+def test_auto_seeds_gives_that_many_different_seeds() -> None:
     seeds = recipe("--auto-seeds", "5").seeds
     assert len(set(seeds)) == 5
     assert all(0 <= seed <= 10_000_000 for seed in seeds)
 
 
-def test_the_time_is_the_seed_without_another() -> None:
+def test_the_default_seed_is_the_time() -> None:
     assert abs(recipe().seeds[0] - time.time()) < 60
 
 
@@ -248,7 +252,7 @@ def test_tiles_are_512_unless_another_size_is_given() -> None:
         (["--lora-style", "nouveau"], "nouveau"),
         (["--lora", "a", "b", "c"], "--lora a b c"),
         (["--lora", "a", "strong"], "'strong' is not a number"),
-        (["--lora", "a", "--lora-scales", "1"], "exclude each other"),
+        (["--lora", "a", "--lora-scales", "1"], "cannot be combined"),
         (["--lora-scales", "1"], "--lora-scales without --lora-paths"),
         (["--redux-image-strengths", "1"], "--redux-image-strengths without --redux-image-paths"),
         (["--seed", "1", "--auto-seeds", "2"], "--seed and --auto-seeds"),
@@ -262,9 +266,9 @@ def test_what_cannot_be_honoured_is_refused_by_name(argv: list[str], named: str)
     assert named in refusal(*argv)
 
 
-def test_a_prompt_file_that_is_not_there_is_named() -> None:
+def test_a_missing_prompt_file_is_named() -> None:
     with pytest.raises(CommandError, match=r"--prompt-file nowhere\.txt cannot be read"):
-        job_of(parse(["--prompt-file", "nowhere.txt"]))
+        invocation_of(parse(["--prompt-file", "nowhere.txt"]))
 
 
 @pytest.mark.parametrize(
@@ -293,7 +297,7 @@ def test_a_wrong_value_or_an_unknown_flag_ends_with_code_2(
 
 def test_without_any_prompt_the_message_says_how_to_give_none() -> None:
     with pytest.raises(CommandError, match='--prompt ""'):
-        job_of(parse([]))
+        invocation_of(parse([]))
 
 
 def test_a_base_model_that_the_checkpoint_contradicts_is_refused(small_model: str) -> None:
@@ -311,10 +315,42 @@ def test_each_parameter_of_sampling_that_mflux_lacks_has_a_flag(name: str, value
     assert name not in recipe().parameters
 
 
-def test_no_flag_is_left_without_effect() -> None:
-    """Each flag's value reaches the job, the run or a refusal: its name is read somewhere but the parser."""
-    sources = Path(mflux_command.__file__).parent.glob("*.py")
-    text = "".join(path.read_text(encoding="utf-8") for path in sources if path.name != "arguments.py")
-    declared = recorded_parameters()  # read by their declaration
-    unread = [name for name in vars(parse([])) if f"arguments.{name}" not in text and name not in declared]
-    assert unread == []
+def test_every_flag_has_an_effect() -> None:
+    """The value of each flag is read somewhere, from its group, outside of the parser."""
+    groups = {field.name for field in fields(Flags)} - {"verbose"} | {"flags"}  # names of variables, too
+    read = set()
+    for path in Path(mflux_command.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[-1] in groups:
+                read.add(node.attr)
+    assert set(leaf_values(parse([]))) - read == set()
+
+
+# -- the dataclass --------------------------------------------------------------------------------------
+
+_EVERY_FLAG = """
+    --verbose --prompt-file p.txt --negative-prompt n --redux-image-paths a b --redux-image-strengths 1 0.5
+    --redux-mode low --interpolation-mode area --redux-fit crop --model dev --path f --base-model dev
+    --redux-model r --quantize 4 --lora a 1 --lora b --lora-paths a --lora-scales 1 --lora-style s
+    --lora-name n --lora-repo-id o/r --bake-lora --seed 1 2 --auto-seeds 2 --steps 4 --guidance 3 --width 64
+    --height 64 --scheduler linear --output o.png --metadata --no-exif --config-from-metadata c.png
+    --stepwise-image-output-dir d --save-graph g.json --low-ram --mlx-cache-limit-gb 1 --vae-tiling
+    --vae-tile-size 128 --vae-tiling-split w --battery-percentage-stop-limit 9 --no-cache --cache-dir c
+    --sampler euler
+"""
+EVERY_FLAG = _EVERY_FLAG.split()
+
+
+def test_every_flag_is_a_field_and_every_field_a_flag() -> None:
+    names = leaf_values(parse([])).keys() - {"parameters"} | flag_parameters().keys()
+    assert sorted(names) == destinations(build_parser())
+
+
+@pytest.mark.parametrize("argv", [[], EVERY_FLAG, ["--prompt", "x", "--no-bake-lora", "--step-reuse", "0.5"]])
+def test_every_value_has_the_type_of_its_field_and_cannot_be_changed(argv: list[str]) -> None:
+    check_types_and_frozenness(parse(argv))
+
+
+def test_the_sample_command_line_gives_every_flag() -> None:
+    default, given = leaf_values(parse([])), leaf_values(parse(EVERY_FLAG))
+    assert [name for name in given if given[name] == default[name]] == ["prompt"]

@@ -19,7 +19,7 @@ from small import SMALL, WORKFLOWS
 
 from run_graph.graph.registry import installed_nodes
 from run_graph.runtime.cli.mflux.arguments import parse
-from run_graph.runtime.cli.mflux.invocation import job_of
+from run_graph.runtime.cli.mflux.invocation import invocation_of
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.images.codec import load
@@ -75,10 +75,10 @@ def session() -> Session:
 
 def conditioning(session: Session, checkpoint: Checkpoint, *argv: str) -> Conditioning:
     """The conditioning that the command's graph hands to the sampler."""
-    job = job_of(parse(["--prompt", "", "--model", checkpoint.name, *argv]))
-    link = job.workflow.nodes["sample"].inputs["conditioning"]
+    made = invocation_of(parse(["--prompt", "", "--model", checkpoint.name, *argv]))
+    link = made.workflow.nodes["sample"].inputs["conditioning"]
     folder = Path(checkpoint.name)
-    result = session.run(job.workflow, targets=[link.node_id], environment=RunEnvironment([folder], folder))
+    result = session.run(made.workflow, targets=[link.node_id], environment=RunEnvironment([folder], folder))
     value: Conditioning = next(iter(vars(result.outputs(link.node_id)).values()))
     return value
 

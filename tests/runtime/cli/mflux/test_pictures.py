@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from run_graph.runtime.cli.mflux.pictures import PictureNames, converted, write_beside
+from run_graph.runtime.cli.mflux.pictures import PictureNames, converted, write_new
 from run_graph.runtime.events import NodeFinished
 from run_graph.runtime.files.atomic import SaveError
 from run_graph.runtime.images.codec import to_png
@@ -74,7 +74,7 @@ def test_other_formats_keep_the_settings_as_exif_comment(
     assert read_mflux_comment(path) == (SETTINGS if embed else None)
 
 
-def test_other_events_are_not_the_pictures_business(saved: Path, tmp_path: Path) -> None:
+def test_events_of_other_nodes_are_ignored(saved: Path, tmp_path: Path) -> None:
     names = PictureNames({"other": tmp_path / "image.png"}, embed=True, sidecar=False)
     finish(names, saved)
     assert saved.exists()
@@ -84,4 +84,4 @@ def test_other_events_are_not_the_pictures_business(saved: Path, tmp_path: Path)
 def test_a_folder_that_cannot_be_written_is_an_error_not_an_endless_search(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SaveError):
-        write_beside(tmp_path / "file" / "image.png", io.BytesIO().getvalue())
+        write_new(tmp_path / "file" / "image.png", io.BytesIO().getvalue())

@@ -10,7 +10,7 @@ from run_graph.graph.registry import installed_nodes
 from run_graph.graph.validation import validate
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.cli.mflux.arguments import parse
-from run_graph.runtime.cli.mflux.invocation import Job, job_of
+from run_graph.runtime.cli.mflux.invocation import Invocation, invocation_of
 from run_graph.runtime.engine.context import RunEnvironment
 
 PHOTO = str(Path(__file__).parents[4] / "workflows" / "images" / "sunset.png")
@@ -19,8 +19,8 @@ TEXT_ONLY = ("LoadFlux", "TextEncode", "FluxSample", "DecodeLatent", "SaveImage"
 REDUX = ("LoadRedux", "LoadImage", "SiglipEncode", "ReduxEncode", "PatchDownsample", "ConcatConditioning")
 
 
-def job(*argv: str) -> Job:
-    return job_of(parse(["--prompt", "a mill", "-m", "tiny", *argv]))
+def job(*argv: str) -> Invocation:
+    return invocation_of(parse(["--prompt", "a mill", "-m", "tiny", *argv]))
 
 
 def classes(workflow: Workflow) -> Counter[str]:
@@ -65,7 +65,7 @@ def test_without_pictures_no_redux_model_is_named() -> None:
         "DecodeLatent",
         "SaveImage",
     }
-    assert made.notes == ("without --redux-image-paths the prompt alone is drawn",)
+    assert made.notes == ("no reference pictures (--redux-image-paths): drawing from the prompt alone",)
 
 
 def test_loras_are_chained_between_model_and_sampler() -> None:

@@ -1,0 +1,115 @@
+"""The options of ``run-graph`` with their types. The parser makes them once; nothing changes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class NodeOptions:
+    """Which nodes run and with which inputs, as typed.
+
+    Attributes
+    ----------
+    settings : tuple of str
+        ``NODE.INPUT=VALUE`` of each ``--set``.
+    sweeps : tuple of str
+        ``NODE.INPUT=V1,V2,...`` of each ``--sweep``.
+    zipped : bool
+        Whether the values of the sweeps are paired (``--zip``) rather than combined.
+    targets : tuple of str
+        The node of each ``--target``; empty for all output nodes.
+    """
+
+    settings: tuple[str, ...]
+    sweeps: tuple[str, ...]
+    zipped: bool
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MemoryOptions:
+    """How much memory models may use; ``memory_limit`` is in bytes, None for what the machine can spare."""
+
+    memory_limit: int | None
+    low_ram: bool
+    memory_report: bool
+
+
+@dataclass(frozen=True)
+class CacheOptions:
+    """Which cache to use, as :func:`runtime.cache.open.chosen_cache` takes it.
+
+    Attributes
+    ----------
+    no_cache : bool
+    cache_dir : str, optional
+        The folder, as typed; None for the default.
+    """
+
+    no_cache: bool
+    cache_dir: str | None
+
+
+@dataclass(frozen=True)
+class ReportingOptions:
+    """How much is printed, and whether as JSON."""
+
+    quiet: bool
+    json: bool
+    traceback: bool
+
+
+@dataclass(frozen=True)
+class ActionOptions:
+    """What to do instead of running the workflow; all unset if it is to run."""
+
+    validate: bool
+    draw: Path | None
+    cache_info: bool
+    cache_clear: bool
+    list_nodes: bool
+    describe: str | None
+    schema: bool
+
+    @property
+    def concerns_cache(self) -> bool:
+        """Whether the action is about the cache, and needs no workflow."""
+        return self.cache_info or self.cache_clear
+
+    @property
+    def concerns_nodes(self) -> bool:
+        """Whether the action is about node classes, and needs no workflow."""
+        return self.list_nodes or self.schema or self.describe is not None
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line of ``run-graph``.
+
+    Attributes
+    ----------
+    files : tuple of str
+        The workflow files, as typed.
+    nodes : NodeOptions
+    output : Path
+        The output folder.
+    contact_sheet : Path, optional
+    offline : bool
+        Whether the network is off limits.
+    memory : MemoryOptions
+    cache : CacheOptions
+    reporting : ReportingOptions
+    actions : ActionOptions
+    """
+
+    files: tuple[str, ...]
+    nodes: NodeOptions
+    output: Path
+    contact_sheet: Path | None
+    offline: bool
+    memory: MemoryOptions
+    cache: CacheOptions
+    reporting: ReportingOptions
+    actions: ActionOptions
