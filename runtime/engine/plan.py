@@ -102,8 +102,9 @@ def _step(node_id: str, node: Node, env: Environment, before: Mapping[str, Step]
     input_digest, depth = own, 0
     for name, link in links.items():
         source = before[link.node_id]
-        if (forwarded := forwarded_inputs(type(source.node)).get(int(link.slot))) is not None:
-            link = links[name] = source.links[forwarded]
+        forwards = forwarded_inputs(type(source.node))
+        if forwards and link.slot in forwards:
+            link = links[name] = source.links[forwards[int(link.slot)]]
             source = before[link.node_id]
         input_digest += link_line(name, f"{source.key} {link.slot}")
         if source.depth >= depth:

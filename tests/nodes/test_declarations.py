@@ -1,4 +1,4 @@
-"""What the built-in classes declare: names that files depend on, ranges, and words for every part."""
+"""What the built-in classes declare: names that files depend on, ranges, and a description of every part."""
 
 from typing import Any
 

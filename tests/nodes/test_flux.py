@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_latent_and_another_seed_another(bench: Any
     assert np.abs(first - other).mean() > 0.1
 
 
-def test_the_largest_seed_is_taken(bench: Any, small_model: str) -> None:
+def test_the_largest_seed_is_accepted(bench: Any, small_model: str) -> None:
     assert np.isfinite(array(sample(bench, small_model, seed=2**64 - 1, steps=1))).all()
 
 
@@ -141,7 +141,7 @@ def test_a_cancelled_run_stops_within_a_step(bench: Any, small_model: str) -> No
     assert [event.value for event in heard if isinstance(event, NodeProgress)] == [0, 1, 2]
 
 
-def test_the_latent_tells_how_it_was_made(bench: Any, small_model: str) -> None:
+def test_the_latent_records_how_it_was_made(bench: Any, small_model: str) -> None:
     generation = sample(bench, small_model, seed=3, guidance=2.0).generation
     assert generation is not None
     assert (generation.prompt, generation.references) == ("a fox", REFERENCES)
@@ -251,7 +251,7 @@ def test_a_latent_becomes_pixels_eight_times_as_large(bench: Any, small_model: s
     assert image.generation == latent.generation.with_parameters({"tile_size": 0})
 
 
-def test_each_latent_of_a_batch_is_decoded_by_itself(bench: Any, small_model: str) -> None:
+def test_each_latent_of_a_batch_is_decoded_separately(bench: Any, small_model: str) -> None:
     vae = bench.run(LoadFlux(model=small_model)).vae
     both = mx.random.normal((2, 4, 4, 16), key=mx.random.key(1))
     pixels = bench.run(DecodeLatent(vae=vae, latent=Latent(both))).image.pixels

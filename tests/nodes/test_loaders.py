@@ -1,4 +1,4 @@
-"""LoadFlux and LoadRedux name models; each stage then reads the one part that it computes with."""
+"""LoadFlux and LoadRedux choose models; each node then loads the one component that it computes with."""
 
 import shutil
 from collections.abc import Callable
@@ -83,7 +83,7 @@ def test_known_names_and_repositories_pass_without_a_download(bench: Any, model:
         (LoadFlux(model=""), "no FLUX model ''"),
     ],
 )
-def test_an_unknown_model_is_named_with_the_mend(bench: Any, node: Node, message: str) -> None:
+def test_an_unknown_model_is_named_with_the_fix(bench: Any, node: Node, message: str) -> None:
     [found] = problems(node, bench)
     assert message in found
 

@@ -1,4 +1,4 @@
-"""LoadLora: adds to a handle, refuses before sampling, and is told of in the picture."""
+"""LoadLora: adds to a handle, refuses before sampling, and is recorded in the picture."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ from run_graph.runtime.models.store import ModelStore
 
 @pytest.fixture
 def lora(small_model: str, tmp_path: Path) -> Path:
-    """A LoRA for the small model, which has a single block less than those of its tests."""
+    """A LoRA for the small model, which has one single block fewer than the models of its tests."""
     module = load_component(Checkpoint("small", folder=Path(small_model)), "transformer").module
     sizes = {name: layer.weight.shape for name, layer in layers(module) if isinstance(layer, nn.Linear)}
     sizes |= {name.replace("blocks.0", "blocks.1"): size for name, size in sizes.items()}
@@ -67,7 +67,7 @@ def test_loras_chain_and_the_handle_below_stays_as_it_is(bench: Any, small_model
     assert twice.affinity == flux.affinity, "nodes of both are grouped: they share their weights"
 
 
-def test_the_picture_changes_and_tells_which_loras_made_it(
+def test_the_picture_changes_and_records_which_loras_made_it(
     small_model: str, lora: Path, tmp_path: Path
 ) -> None:
     store = ModelStore()

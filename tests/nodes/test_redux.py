@@ -1,4 +1,4 @@
-"""Redux's stages: 729 tokens, fewer on request, and their place behind the prompt's."""
+"""Redux's stages: 729 tokens, fewer on request, and their place after the prompt's."""
 
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ def test_an_explicit_factor_replaces_the_mode_and_rounds(bench: Any, factor: flo
     assert (out.reference.mode, out.reference.factor) == (None, factor)
 
 
-def test_each_picture_of_a_batch_is_reduced_by_itself(bench: Any) -> None:
+def test_each_picture_of_a_batch_is_reduced_separately(bench: Any) -> None:
     both = grid(batch=2)
     out = bench.run(PatchDownsample(tokens=both)).tokens
     alone = bench.run(PatchDownsample(tokens=ReduxTokens(both.tokens[1:], both.reference))).tokens
@@ -138,7 +138,7 @@ def test_the_prompts_precision_is_kept(bench: Any) -> None:
     assert (out.prompt, out.pooled) == (text.prompt, text.pooled)
 
 
-def test_models_that_do_not_belong_together_are_named_with_the_mend(bench: Any) -> None:
+def test_models_that_do_not_belong_together_are_named_with_the_fix(bench: Any) -> None:
     node = ConcatConditioning(conditioning=prompt(width=16), tokens=grid())
     with pytest.raises(ValueError, match=r"16 wide and the picture's 8: LoadFlux and LoadRedux name models"):
         bench.run(node)

@@ -70,7 +70,7 @@ def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def greedy(folder: Path, question: str, count: int) -> str:
-    """The likeliest tokens one after another, the whole text read anew each time, without a cache."""
+    """The likeliest token at each step, the whole text read again each time, without a cache."""
     import mlx.core as mx
     from mlx_lm import load
 
@@ -100,7 +100,7 @@ def test_the_likeliest_token_is_taken_at_each_step(bench: Any, language_model: P
     assert greedy(language_model, question, 20) == answer[:20]
 
 
-def test_the_same_text_is_always_translated_alike(bench: Any, language_model: Path) -> None:
+def test_the_same_text_is_always_translated_the_same_way(bench: Any, language_model: Path) -> None:
     assert translate(bench, language_model) == translate(bench, language_model)
 
 
@@ -137,7 +137,9 @@ def nodes() -> Registry:
     return installed_nodes()
 
 
-def test_several_texts_load_the_model_once_and_it_leaves_before_another_stage(language_model: Path) -> None:
+def test_several_texts_load_the_model_once_and_it_is_evicted_before_another_stage(
+    language_model: Path,
+) -> None:
     session = Session(nodes())
     graph = workflow(
         flux=("LoadFlux", {"model": "tiny"}),
@@ -220,7 +222,7 @@ def test_a_folder_without_a_model_is_refused(name: str) -> None:
     assert "no folder of a language model" in fault_of(model=name)
 
 
-def test_validation_tells_of_a_missing_model() -> None:
+def test_validation_reports_a_missing_model() -> None:
     graph = workflow(translate=("TranslatePrompt", {"text": TEXT, "model": "./nowhere"}))
     with pytest.raises(WorkflowError, match="no folder of a language model"):
         Session(nodes()).run(graph, targets=["translate"])

@@ -1,4 +1,4 @@
-"""What a type checker says of graphs that are built in Python from the real nodes."""
+"""What a type checker says about graphs that are built in Python from the real nodes."""
 
 import re
 import sys

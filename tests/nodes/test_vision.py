@@ -32,7 +32,7 @@ def see(bench: Any, model: str, *pictures: np.ndarray, **how: Any) -> np.ndarray
     )
 
 
-def test_there_is_one_vector_a_patch_and_the_file_is_remembered(bench: Any, small_model: str) -> None:
+def test_there_is_one_vector_per_patch_and_the_file_is_remembered(bench: Any, small_model: str) -> None:
     siglip = bench.run(LoadRedux(model=small_model)).siglip
     image = Image.from_file(scene(40, 40)[None], FILE)
     vision = bench.run(SiglipEncode(siglip=siglip, image=image)).vision
@@ -50,7 +50,7 @@ def test_the_file_of_a_picture_that_a_node_changed_is_not_recorded(bench: Any, s
     assert vision.reference == Reference(fit="crop", resample="bicubic")
 
 
-def test_crop_sees_the_middle_square(bench: Any, small_model: str) -> None:
+def test_crop_uses_the_middle_square(bench: Any, small_model: str) -> None:
     wide = scene(SIDE, 2 * SIDE)
     middle = wide[:, SIDE // 2 : SIDE // 2 + SIDE]
     np.testing.assert_allclose(
@@ -63,7 +63,7 @@ def test_crop_is_the_default(bench: Any, small_model: str) -> None:
     np.testing.assert_array_equal(see(bench, small_model, wide), see(bench, small_model, wide, fit="crop"))
 
 
-def test_pad_sees_the_whole_between_black_bars(bench: Any, small_model: str) -> None:
+def test_pad_keeps_the_whole_picture_between_black_bars(bench: Any, small_model: str) -> None:
     flat = scene(SIDE // 2, SIDE)
     square = np.zeros((SIDE, SIDE, 3), np.float32)
     square[SIDE // 4 : SIDE // 4 + SIDE // 2] = flat
@@ -89,14 +89,14 @@ def test_stretch_squashes_as_pillow_does(
     )
 
 
-def test_the_three_fits_see_different_things(bench: Any, small_model: str) -> None:
+def test_the_three_fits_give_different_results(bench: Any, small_model: str) -> None:
     flat = scene(100, 300)
     crop, stretch, pad = (see(bench, small_model, flat, fit=fit) for fit in ("crop", "stretch", "pad"))
     for one, other in ((crop, stretch), (stretch, pad), (crop, pad)):
         assert np.abs(one - other).mean() > 0.01
 
 
-def test_each_picture_of_a_batch_is_seen_by_itself(bench: Any, small_model: str) -> None:
+def test_each_picture_of_a_batch_is_encoded_separately(bench: Any, small_model: str) -> None:
     first, second = scene(50, 60), scene(50, 60)[::-1]
     both = see(bench, small_model, first, second)
     assert both.shape == (2, 27 * 27, 64)

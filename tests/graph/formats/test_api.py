@@ -1,4 +1,4 @@
-"""Reading workflow files: what is accepted, and one clear message for each thing that is not."""
+"""Reading workflow files: what is accepted, and one clear message for everything else."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def test_a_file_of_nodes_is_read(tmp_path: Path) -> None:
     assert load_workflow(str(path)) == workflow
 
 
-def test_a_byte_order_mark_and_other_line_ends_are_read_over(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_other_line_ends_are_accepted(tmp_path: Path) -> None:
     path = tmp_path / "w.json"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(NODES, indent=1).replace("\n", "\r\n").encode())
     assert list(load_workflow(path).nodes) == ["photo", "blur"]
@@ -95,7 +95,7 @@ def test_a_folder_is_not_a_workflow(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="permissions do not bind this user")
-def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+def test_a_file_that_may_not_be_read_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "w.json"
     path.write_text("{}")
     path.chmod(0)
@@ -176,13 +176,13 @@ def test_deep_nesting_is_refused(depth: int, brackets: str) -> None:
 
 
 @pytest.mark.parametrize("document", [[], [1, 2], "text", 5, None, True])
-def test_a_document_that_is_no_object_is_no_workflow(document: Any) -> None:
+def test_a_document_that_is_not_an_object_is_not_a_workflow(document: Any) -> None:
     with pytest.raises(WorkflowError, match="a workflow is a JSON object of nodes") as error:
         workflow_from(document)
     assert code_of(error) == "not_a_workflow"
 
 
-def test_comfyuis_editor_format_is_recognised_and_the_mend_told() -> None:
+def test_comfyuis_editor_format_is_recognised_and_the_fix_named() -> None:
     ui = {"last_node_id": 1, "nodes": [{"id": 1, "type": "LoadImage"}], "links": [], "version": 0.4}
     with pytest.raises(WorkflowError, match=r"Export \(API\)") as error:
         workflow_from(ui)
@@ -190,20 +190,20 @@ def test_comfyuis_editor_format_is_recognised_and_the_mend_told() -> None:
 
 
 @pytest.mark.parametrize("spec", [None, 5, "LoadImage", ["LoadImage"], True])
-def test_a_node_that_is_no_object_is_named(spec: Any) -> None:
+def test_a_node_that_is_not_an_object_is_named(spec: Any) -> None:
     with pytest.raises(WorkflowError, match="node 'odd'") as error:
         workflow_from({"fine": NODES["photo"], "odd": spec})
     assert code_of(error) == "not_a_node"
 
 
 @pytest.mark.parametrize("inputs", [None, [], [["a", 0]], "x", 3])
-def test_inputs_that_are_no_object_are_named(inputs: Any) -> None:
+def test_inputs_that_are_not_an_object_are_named(inputs: Any) -> None:
     with pytest.raises(WorkflowError, match=r"node 'odd'.*inputs is an object") as error:
         workflow_from({"odd": {"class_type": "A", "inputs": inputs}})
     assert code_of(error) == "not_a_node"
 
 
-def test_all_malformed_nodes_are_told_at_once() -> None:
+def test_all_malformed_nodes_are_reported_at_once() -> None:
     with pytest.raises(WorkflowError) as error:
         workflow_from({"a": 1, "b": {"class_type": "A", "inputs": 2}, "c": NODES["photo"]})
     assert [fault.node_id for fault in error.value.faults] == ["a", "b"]

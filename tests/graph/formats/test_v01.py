@@ -1,4 +1,4 @@
-"""Files of version 0.1 are read as they were meant, and their reader is told what was renamed."""
+"""Files of version 0.1 are read as they were meant, with a note about what was renamed."""
 
 import json
 import warnings

@@ -1,4 +1,4 @@
-"""A workflow comes from a JSON file or from a picture; what carries none is named with the fix."""
+"""A workflow comes from a JSON file or from a picture; a file without one is named with the fix."""
 
 from pathlib import Path
 
