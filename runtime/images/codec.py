@@ -1,4 +1,4 @@
-"""Pictures from and to files: the usual formats in, PNG with metadata out.
+"""Reading pictures in the usual formats; writing PNG with metadata.
 
 An image is ComfyUI's IMAGE: float32 ``(1, H, W, 3)``, 0..1, sRGB. A mask is ``(1, H, W)``, 1 where the
 picture is transparent.
@@ -21,10 +21,10 @@ from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 Array = npt.NDArray[np.float32]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI", "ICO")
-"""PIL's formats that are opened. Not all of them: EPS, for one, would run a program on the file."""
+"""The formats that PIL may open. Not all that it knows: for EPS it would run an external program."""
 
 MAX_PIXELS = 178_956_970
-"""Most pixels of a picture that is opened, where PIL itself begins to refuse: 512 MiB of 8-bit RGB."""
+"""The most pixels that a picture may have; PIL itself refuses larger ones. 512 MiB as 8-bit RGB."""
 
 
 class ImageError(ValueError):
@@ -32,35 +32,37 @@ class ImageError(ValueError):
 
 
 def load(path: Path) -> tuple[Array, Array]:
-    """Read a picture as it is meant to be seen.
+    """Read a picture as a viewer would show it.
 
-    The EXIF orientation is applied, transparency is laid over white, and the first frame of an animation
-    taken. Samples of 16 bits keep their precision in greyscale pictures; colours come as 8 bits.
+    The EXIF orientation is applied, transparent areas are composited over white, and an animation gives its
+    first frame. 16-bit samples keep their precision in greyscale pictures; colour is read as 8 bits.
 
     Returns
     -------
     pixels : float32 array
         ``(1, H, W, 3)``, 0..1.
     mask : float32 array
-        ``(1, H, W)``: 1 - alpha; all 0 for an opaque picture.
+        ``(1, H, W)``, 0..1: 1 - alpha; all 0 for an opaque picture.
 
     Raises
     ------
     ImageError
-        If `path` is no readable picture, is damaged, or has more than `MAX_PIXELS` pixels.
+        If `path` is not a readable picture, is damaged, or has more than `MAX_PIXELS` pixels.
     """
     with opened(path) as image:
         try:
             image.load()
             return _arrays(ImageOps.exif_transpose(image))
         except MemoryError as error:
-            raise ImageError(f"{path}: too little memory for {_size(image)}; scale it down") from error
-        except Exception as error:  # damaged data makes PIL's decoders raise nearly anything
+            raise ImageError(
+                f"{path}: not enough memory for {_size(image)}; scale the picture down"
+            ) from error
+        except Exception as error:  # on damaged data, PIL's decoders raise almost any exception
             raise ImageError(f"{path}: the picture cannot be decoded ({error}); export it again") from error
 
 
 def check(path: Path) -> str | None:
-    """What keeps a picture from being loaded, as its header tells without decoding; None if nothing does."""
+    """Why a picture cannot be loaded, judged from its header without decoding; None if nothing is wrong."""
     try:
         with opened(path):
             return None
@@ -76,23 +78,25 @@ def to_png(
     Parameters
     ----------
     pixels : float array
-        ``(H, W, 3)``, 0..1; values outside are clipped, and samples rounded to the nearest of 256 steps.
+        ``(H, W, 3)``, 0..1; values outside are clipped, and each is rounded to the nearest of 256 levels.
     text : mapping
-        Keyword to text: a tEXt chunk, or an iTXt chunk where the text is not Latin-1.
+        Text by keyword; each becomes a tEXt chunk, or an iTXt chunk if the text is not Latin-1.
     exif : bytes, optional
         EXIF data, as from `mflux_comment`.
     compress_level : int
-        zlib's 0..9; 4 is ComfyUI's.
+        zlib's compression level, 0..9; ComfyUI uses 4.
 
     Raises
     ------
     ImageError
-        If the shape is another, or a value is not a finite number.
+        If the shape is not ``(H, W, 3)``, or a value is not a finite number.
     """
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise ImageError(f"a picture has shape (height, width, 3), not {pixels.shape}")
     if not np.isfinite(pixels).all():
-        raise ImageError("the picture holds values that are no numbers (NaN or infinity); a model overflowed")
+        raise ImageError(
+            "the picture contains values that are not finite (NaN or infinity); a model overflowed"
+        )
     samples = np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
     return encoded(Image.fromarray(samples), text, exif, compress_level)
 
@@ -112,12 +116,18 @@ def encoded(
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
-    """The picture with its header read and its size accepted, before any pixel is decoded."""
+    """Open a picture: read its header and check its size, without decoding any pixels.
+
+    Raises
+    ------
+    ImageError
+        If `path` is not a readable picture or has more than `MAX_PIXELS` pixels.
+    """
     _check_file(path)
     with contextlib.ExitStack() as stack:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below decides
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # checked against MAX_PIXELS
                 image = stack.enter_context(Image.open(path, formats=FORMATS))
         except Image.DecompressionBombError as error:
             raise _too_many_pixels(path, "the picture") from error
@@ -126,8 +136,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
                 f"{path}: damaged, or not a picture in a known format; export it as PNG or JPEG"
             ) from error
         except PermissionError as error:
-            raise ImageError(f"{path}: reading it is not permitted; change the file's permissions") from error
-        except Exception as error:  # damaged headers make PIL's plug-ins raise nearly anything
+            raise ImageError(f"{path}: no permission to read it; change the file's permissions") from error
+        except Exception as error:  # on damaged headers, PIL's plug-ins raise almost any exception
             raise ImageError(f"{path}: the picture's header is damaged ({error}); export it again") from error
         if image.width * image.height > MAX_PIXELS:
             raise _too_many_pixels(path, _size(image))
@@ -135,7 +145,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _check_file(path: Path) -> None:
-    """Refuse what is not a file with content: opening a pipe, for one, would wait for ever."""
+    """Refuse anything but a non-empty regular file: opening a pipe, for example, would block forever."""
     try:
         status = path.stat()
     except FileNotFoundError as error:
@@ -143,9 +153,9 @@ def _check_file(path: Path) -> None:
     except (OSError, ValueError) as error:
         raise ImageError(f"{path}: cannot be reached ({error}); check the name and permissions") from error
     if stat.S_ISDIR(status.st_mode):
-        raise ImageError(f"{path}: a folder, not a picture; name a file in it")
+        raise ImageError(f"{path}: this is a folder, not a picture; name a file in it")
     if not stat.S_ISREG(status.st_mode):
-        raise ImageError(f"{path}: not an ordinary file; name a picture file")
+        raise ImageError(f"{path}: this is not a regular file; name a picture file")
     if status.st_size == 0:
         raise ImageError(f"{path}: the file is empty; export or download the picture again")
 
@@ -166,7 +176,7 @@ def _arrays(image: Image.Image) -> tuple[Array, Array]:
     if not image.has_transparency_data:
         pixels = _unit(image.convert("RGB"))
         return pixels, np.zeros(pixels.shape[:3], np.float32)
-    # PIL converts premultiplied La only by way of LA.
+    # PIL can convert premultiplied La only through LA.
     rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     white = Image.new("RGBA", rgba.size, "white")
     pixels = _unit(Image.alpha_composite(white, rgba).convert("RGB"))
@@ -174,10 +184,10 @@ def _arrays(image: Image.Image) -> tuple[Array, Array]:
 
 
 def _deep_grey(image: Image.Image) -> Array:
-    """``(H, W)``, 0..1 of greyscale with more than 8 bits.
+    """Greyscale samples of more than 8 bits as ``(H, W)``, 0..1.
 
-    Integers count as 16-bit, which is what PNG, TIFF and PGM hold. Floats count as 0..1, or, if any is above
-    that, as 0..255, which is how PIL makes them from 8-bit samples.
+    Integers are taken as 16-bit, as in PNG, TIFF and PGM. Floats are taken as 0..1, or as 0..255 if any is
+    above 1, since PIL makes floats in 0..255 from 8-bit samples.
     """
     samples = np.asarray(image).astype(np.float32)
     if image.mode != "F":

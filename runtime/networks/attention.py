@@ -1,4 +1,4 @@
-"""Multi-head attention over (B, N, D) sequences, for any width and any batch."""
+"""Multi-head attention over (B, N, D) sequences of any width and batch size."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def merge_heads(x: mx.array) -> mx.array:
 def attend(
     q: mx.array, k: mx.array, v: mx.array, *, scale: float | None = None, mask: mx.array | str | None = None
 ) -> mx.array:
-    """Scaled dot-product attention in the inputs' dtype; MLX takes the softmax in float32.
+    """Scaled dot-product attention in the inputs' dtype; MLX computes the softmax in float32.
 
     Parameters
     ----------

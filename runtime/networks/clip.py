@@ -8,12 +8,12 @@ import mlx.core as mx
 from run_graph.runtime.networks.attention import self_attention
 from run_graph.runtime.networks.elementwise import Activation, activation
 
-# Checkpoints converted before transformers' pull request 24773 say that the end token is 2; it is not.
+# Checkpoints converted before transformers' pull request 24773 wrongly give 2 as the end token.
 LEGACY_END_TOKEN = 2
 
 
 def pooled(module: Any, config: Mapping[str, Any], ids: mx.array) -> mx.array:
-    """The hidden state at the end token, which has seen the whole prompt.
+    """The hidden state at the end token, which attends to the whole prompt.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def pooled(module: Any, config: Mapping[str, Any], ids: mx.array) -> mx.array:
     config
         The encoder's `config.json` (transformers format); `{}` means CLIP-L's own values.
     ids
-        Token ids (B, N), N at most the checkpoint's positions (77).
+        Token ids (B, N), N at most the number of positions in the checkpoint (77 for CLIP-L).
 
     Returns
     -------
@@ -45,8 +45,8 @@ def pooled(module: Any, config: Mapping[str, Any], ids: mx.array) -> mx.array:
 def end_positions(ids: mx.array, end_token: int) -> mx.array:
     """Position (B,) of the first end token in each row of ids (B, N).
 
-    With `LEGACY_END_TOKEN`, which is not the real one, it is the first occurrence of the highest id: CLIP's
-    end token is its vocabulary's last. Both rules are those of transformers' CLIPTextModel.
+    For `LEGACY_END_TOKEN`, which is not the real end token, it is the first occurrence of the highest id:
+    CLIP's end token is the last in its vocabulary. Both rules are from transformers' CLIPTextModel.
     """
     if end_token == LEGACY_END_TOKEN:
         return mx.argmax(ids, axis=-1)

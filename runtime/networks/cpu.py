@@ -1,10 +1,9 @@
-"""What takes the time of a step on the CPU, computed by numpy: matrix products, attention, GELU.
+"""The operations that dominate a step on the CPU, computed by numpy: matrix products, attention, GELU.
 
-MLX's CPU wheel for Linux brings the reference BLAS, which uses one core and hardly its vector unit: 2 to 6
-billion operations a second. numpy, which reads MLX's arrays in place, brings OpenBLAS, ten and more times
-as fast, and a vectorised tanh. What is computed here is computed at once, not lazily, and cannot be
-differentiated or compiled. Nothing here changes a result beyond rounding; on a GPU nothing here does
-anything.
+MLX's CPU wheel for Linux ships the reference BLAS, which uses one core and barely its vector unit: 2 to 6
+billion operations per second. numpy reads MLX's arrays in place and ships OpenBLAS, which is at least ten
+times as fast, and a vectorised tanh. These functions compute at once, not lazily, and cannot be
+differentiated or compiled. They change results only by rounding, and do nothing on a GPU.
 """
 
 import math
@@ -18,8 +17,9 @@ from mlx.utils import tree_map
 
 Array = npt.NDArray[np.float32]
 
-PIECE = 16384  # Numbers that an elementwise function takes at once, for the same reason as below.
-QUERIES = 256  # Rows of attention's logits held at once: they stay in the processor's cache.
+# Both sizes keep the working data in the processor's cache.
+PIECE = 16384  # Numbers that an elementwise function processes at a time.
+QUERIES = 256  # Rows of attention logits in memory at a time.
 
 
 def on_cpu() -> bool:
@@ -28,7 +28,7 @@ def on_cpu() -> bool:
 
 
 class HostLinear(nn.Linear):
-    """A linear layer that multiplies by numpy."""
+    """A linear layer that multiplies with numpy."""
 
     @classmethod
     def of(cls, layer: nn.Linear) -> "HostLinear":
@@ -49,33 +49,33 @@ class HostLinear(nn.Linear):
 
 
 def product(a: mx.array, b: mx.array) -> mx.array:
-    """a @ b, of any shapes that numpy's matmul takes."""
+    """a @ b, for any shapes that numpy's matmul accepts."""
     if not on_cpu() or not _in_float32(a, b):
         return a @ b
     return mx.array(np.asarray(a) @ np.asarray(b))
 
 
 def use_numpy_linears(module: Any) -> None:
-    """On the CPU, put a `HostLinear` in the place of every Linear layer inside `module`.
+    """On the CPU, replace every Linear layer inside `module` by a `HostLinear`.
 
-    Weights stay the very same arrays; layers of other kinds (quantised, adapted) are left alone.
+    The weights are the same arrays, not copies. Other kinds of layer (quantised, adapted) are left alone.
     """
     if not on_cpu():
         return
-    leaves = tree_map(_arranged, module.leaf_modules(), is_leaf=nn.Module.is_module)
+    leaves = tree_map(_numpy_linear, module.leaf_modules(), is_leaf=nn.Module.is_module)
     module.update_modules(leaves)
 
 
-def _arranged(layer: Any) -> Any:
+def _numpy_linear(layer: Any) -> Any:
     return HostLinear.of(layer) if type(layer) is nn.Linear else layer
 
 
 def attention(
     q: mx.array, k: mx.array, v: mx.array, scale: float, mask: mx.array | str | None
 ) -> mx.array | None:
-    """Attention as `attention.attend` describes it, (B, heads, N, d); None where MLX is to compute it.
+    """Attention as `attention.attend` describes it, (B, heads, N, d); None if MLX should compute it.
 
-    MLX computes on a GPU, in other precisions than float32, and under a causal mask.
+    MLX computes it on a GPU, in precisions other than float32, and with a causal mask.
     """
     if not on_cpu() or isinstance(mask, str) or not _in_float32(q, k, v):
         return None
@@ -104,7 +104,7 @@ def _softmax_product(logits: Array, values: Array) -> Array:
 
 
 def gelu_tanh(x: mx.array) -> mx.array | None:
-    """GELU's tanh approximation of x, of any shape; None where MLX is to compute it."""
+    """GELU's tanh approximation of x, of any shape; None if MLX should compute it."""
     if not on_cpu() or not _in_float32(x):
         return None
     values = np.asarray(x).reshape(-1)
@@ -130,8 +130,8 @@ def convolve(layer: Any, x: mx.array) -> mx.array:
         return convolved
     batch, height, width, channels = x.shape
     padded = np.pad(np.asarray(x), ((0, 0), (1, 1), (1, 1), (0, 0)))
-    # The three columns side by side, once; the three rows as three products. Unrolling all nine would
-    # need three times the memory and is no faster.
+    # Unroll the kernel's three columns; its three rows are three products. Unrolling all nine positions would
+    # take three times the memory and is not faster.
     columns = np.concatenate([padded[:, :, j : j + width] for j in range(3)], axis=-1)
     weight = np.ascontiguousarray(np.asarray(layer.weight).transpose(1, 2, 3, 0))
     weight = weight.reshape(3, 3 * channels, -1)

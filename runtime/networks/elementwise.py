@@ -1,7 +1,7 @@
 """Elementwise functions shared by the networks: activations and adaptive-norm arithmetic.
 
-On a GPU each is one fused kernel (`mx.compile`). On MLX's CPU backend it stays a chain of ordinary
-operations: compiling there runs a C++ compiler for about a second per function and saves no time.
+On a GPU each is one fused kernel (`mx.compile`). On MLX's CPU backend each remains a chain of ordinary
+operations: compiling there runs a C++ compiler for about a second per function and makes nothing faster.
 """
 
 import math
@@ -20,7 +20,7 @@ ArrayFunction = TypeVar("ArrayFunction", bound=Callable[..., mx.array])
 def fused(function: ArrayFunction, *, shapeless: bool = True) -> ArrayFunction:
     """Compile `function` where MLX's default device is a GPU.
 
-    `shapeless` compiles once for all shapes; functions that slice or reshape cannot be compiled so.
+    `shapeless` compiles once for all shapes; functions that slice or reshape need `shapeless=False`.
     """
     if mx.default_device().type == mx.DeviceType.gpu:
         return cast(ArrayFunction, mx.compile(function, shapeless=shapeless))
@@ -35,7 +35,7 @@ def gelu_tanh(x: mx.array) -> mx.array:
 
 @fused
 def _gelu_tanh(x: mx.array) -> mx.array:
-    # x * x * x: the general power function costs half as much time again.
+    # x * x * x, because the general power function takes half as long again.
     return 0.5 * x * (1 + mx.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
 
 
@@ -47,7 +47,7 @@ def gelu(x: mx.array) -> mx.array:
 
 @fused
 def quick_gelu(x: mx.array) -> mx.array:
-    """GELU's sigmoid approximation, as CLIP was trained with."""
+    """GELU's sigmoid approximation, with which CLIP was trained."""
     return x * mx.sigmoid(1.702 * x)
 
 
@@ -83,13 +83,13 @@ def activation(name: str) -> Activation:
     Raises
     ------
     CheckpointError
-        If the name is none of those that the networks of FLUX.1 + Redux use.
+        If the networks of FLUX.1 + Redux do not use an activation of that name.
     """
     try:
         return _ACTIVATIONS[name]
     except KeyError:
         known = ", ".join(_ACTIVATIONS)
         raise CheckpointError(
-            f"config.json asks for the activation {name!r}, which is none of {known}. "
-            "The checkpoint is of another kind of model, or its config.json is damaged."
+            f"config.json asks for the activation {name!r}, which is not one of {known}. "
+            "The checkpoint is for another kind of model, or its config.json is damaged."
         ) from None

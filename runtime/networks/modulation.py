@@ -1,8 +1,8 @@
-"""What a noise level says to every block of FLUX's transformer: shift, scale and gate vectors.
+"""Modulation of FLUX's transformer: the shift, scale and gate vectors of every block at a noise level.
 
-They depend on the noise level, the pooled prompt and the guidance, not on the picture, and the layers that
-make them hold a quarter of FLUX.1's weights. So they are computed for many steps at once, reading those
-weights once, and the blocks are handed vectors.
+The vectors depend on the noise level, the pooled prompt and the guidance, but not on the picture. The layers
+that compute them hold a quarter of FLUX.1's weights. The vectors are therefore computed for many steps at
+once, which reads those weights only once, and are then passed to the blocks.
 """
 
 import math
@@ -14,22 +14,22 @@ import numpy as np
 
 from run_graph.runtime.networks.elementwise import silu
 
-LEVELS_AT_ONCE = 16  # Noise levels in a portion: 34 MB for FLUX.1 in bfloat16.
+LEVELS_AT_ONCE = 16  # Noise levels computed together: 34 MB for FLUX.1 in bfloat16.
 FREQUENCIES = 128  # of the sinusoidal embedding of sigma and guidance
 
 
 class Modulation(NamedTuple):
-    """Vectors side by side, (B, 1, parts * width) each; for several noise levels, with an axis in front.
+    """Concatenated vectors, (B, 1, parts * width) each; with a leading axis if for several noise levels.
 
     Attributes
     ----------
     joint
-        For each joint block the image side's and the text side's: shift, scale, gate of the attention, then
-        of the feed-forward.
+        For each joint block, the vectors of the image side and of the text side. Each is shift, scale and
+        gate of the attention, then of the feed-forward: 6 parts.
     single
-        For each single block: shift, scale, gate.
+        For each single block, shift, scale and gate: 3 parts.
     out
-        Scale and shift before the last projection.
+        Scale and shift before the last projection: 2 parts.
     """
 
     joint: tuple[tuple[mx.array, mx.array], ...]
@@ -46,18 +46,18 @@ class Modulation(NamedTuple):
 
 
 class Modulations:
-    """The vectors of any noise level of a run, computed for several levels at once.
+    """The vectors for each noise level of a run, computed for several levels at once.
 
     Parameters
     ----------
     module
         mflux's `Transformer`.
     embedding
-        Of the pooled prompt and the guidance, (B, width).
+        Embedding of the pooled prompt and the guidance, (B, width).
     sigmas
-        The noise levels that the run visits. Levels in between cost a pass of their own.
+        The noise levels that the run visits. Any other level is computed separately.
     dtype
-        The model's.
+        The model's dtype.
     """
 
     def __init__(self, module: Any, embedding: mx.array, sigmas: Sequence[float], dtype: mx.Dtype) -> None:
@@ -66,23 +66,23 @@ class Modulations:
         self._sigmas = sigmas
         self._dtype = dtype
         self._indices = {sigma: index for index, sigma in enumerate(sigmas)}
-        self._first = -1  # index of the first level of the portion in memory
-        self._portion: Modulation | None = None
+        self._first = -1  # index of the first level of the chunk in memory
+        self._chunk: Modulation | None = None
 
     def at(self, sigma: float) -> Modulation:
         """The vectors at a noise level, 0 to 1.
 
-        Portions begin at multiples of `LEVELS_AT_ONCE`, wherever the run began: a run that resumes in the
-        middle gets the same bits.
+        Chunks begin at multiples of `LEVELS_AT_ONCE` wherever the run begins, so that a run resumed in the
+        middle computes exactly the same bits.
         """
         index = self._indices.get(sigma)
         if index is None:
             return self._computed([sigma]).at(0)
         first = index - index % LEVELS_AT_ONCE
-        if self._portion is None or first != self._first:
+        if self._chunk is None or first != self._first:
             self._first = first
-            self._portion = self._computed(self._sigmas[first : first + LEVELS_AT_ONCE])
-        return self._portion.at(index - first)
+            self._chunk = self._computed(self._sigmas[first : first + LEVELS_AT_ONCE])
+        return self._chunk.at(index - first)
 
     def _computed(self, sigmas: Sequence[float]) -> Modulation:
         noise = embed(self._module.time_text_embed.timestep_embedder, sinusoids(sigmas, self._dtype))
@@ -103,15 +103,15 @@ def modulate_blocks(module: Any, embedding: mx.array) -> Modulation:
 
 
 def embed(embedder: Any, x: mx.array) -> mx.array:
-    """One of mflux's two-layer embedders: of the noise level, the guidance or the pooled prompt."""
+    """Apply one of mflux's two-layer embedders (for noise level, guidance or pooled prompt) to x."""
     embedded: mx.array = embedder.linear_2(silu(embedder.linear_1(x)))
     return embedded
 
 
 def sinusoids(values: Sequence[float], dtype: mx.Dtype) -> mx.array:
     """Embed sigmas or guidances: cosines then sines of 1000 * value at 128 frequencies, (values, 256)."""
-    # An angle may be thousands of radians, where float32's rounding shows. The reference rounds the
-    # exponents, the frequencies and the angles to float32, so these are rounded there and only there.
+    # Angles can be thousands of radians, where float32's rounding matters. The reference rounds exponents,
+    # frequencies and angles to float32, so this code rounds at exactly those places.
     exponents = np.float32(-math.log(10_000)) * np.arange(FREQUENCIES, dtype=np.float32) / FREQUENCIES
     frequencies = np.exp(exponents.astype(np.float64)).astype(np.float32)
     scaled = (1000 * np.asarray(values, np.float64)).astype(np.float32)

@@ -1,7 +1,7 @@
 """Rotary position embedding (RoFormer, arXiv 2104.09864) over FLUX's three position axes.
 
-A token's position is (0, 0, 0) on the text side and (0, row, column) on the image side. Each axis turns
-its own share of a head's channels, in adjacent pairs: channels 2i and 2i + 1 are one complex number.
+A token's position is (0, 0, 0) on the text side and (0, row, column) on the image side. Each axis rotates
+its own part of a head's channels, in adjacent pairs: channels 2i and 2i + 1 form one complex number.
 """
 
 from collections.abc import Sequence
@@ -26,15 +26,15 @@ def positions(text_tokens: int, rows: int, columns: int) -> np.ndarray:
 def rotations(position: np.ndarray, axes: Sequence[int]) -> tuple[mx.array, mx.array]:
     """Cosine and sine of every pair's angle.
 
-    The angle of an axis's pair i is position / THETA ** (2 i / channels of the axis). It is computed in
-    float64, as the reference does, and once per picture: it depends on no step and no layer.
+    The angle of pair i of an axis is position / THETA ** (2 i / channels of the axis). As in the reference,
+    it is computed in float64. Once per picture is enough: it does not depend on the step or the layer.
 
     Parameters
     ----------
     position
         (N, len(axes)).
     axes
-        Channels of a head that belong to each axis, all even; their sum is the head's width d.
+        Number of a head's channels for each axis, all even; their sum is the head's width d.
 
     Returns
     -------
@@ -51,8 +51,8 @@ def rotations(position: np.ndarray, axes: Sequence[int]) -> tuple[mx.array, mx.a
 
 @partial(fused, shapeless=False)
 def rotate(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
-    """Turn queries or keys x (B, heads, N, d) by cos, sin (N, d / 2); float32 inside, x's dtype outside."""
+    """Rotate queries or keys x (B, heads, N, d) by cos, sin (N, d / 2), in float32; returns x's dtype."""
     pairs = x.astype(mx.float32).reshape(*x.shape[:-1], -1, 2)
     real, imaginary = pairs[..., 0], pairs[..., 1]
-    turned = mx.stack([real * cos - imaginary * sin, real * sin + imaginary * cos], axis=-1)
-    return turned.reshape(x.shape).astype(x.dtype)
+    rotated = mx.stack([real * cos - imaginary * sin, real * sin + imaginary * cos], axis=-1)
+    return rotated.reshape(x.shape).astype(x.dtype)

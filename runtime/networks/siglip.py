@@ -10,7 +10,7 @@ from run_graph.runtime.networks.elementwise import Activation, activation
 
 
 def image_size(config: Mapping[str, Any]) -> int:
-    """Width and height, in pixels, of the pictures that a checkpoint with this `config.json` takes."""
+    """Side, in pixels, of the square pictures that a checkpoint with this `config.json` takes."""
     return int(config.get("image_size", 384))
 
 
@@ -34,7 +34,7 @@ def encode(module: Any, config: Mapping[str, Any], pixels: mx.array) -> mx.array
     Raises
     ------
     ValueError
-        If the picture does not give as many patches as the checkpoint has positions.
+        If the number of patches differs from the number of positions in the checkpoint.
     """
     heads = int(config.get("num_attention_heads", 16))
     eps = float(config.get("layer_norm_eps", 1e-6))
@@ -46,15 +46,15 @@ def encode(module: Any, config: Mapping[str, Any], pixels: mx.array) -> mx.array
 
 
 def _embed(embeddings: Any, pixels: mx.array) -> mx.array:
-    """Cut into patches, project each, add its position's embedding: (B, S, S, 3) -> (B, m * m, D)."""
+    """Cut into patches, project each, add its position embedding: (B, S, S, 3) -> (B, m * m, D)."""
     convolution = embeddings.patch_embedding
     width, patch = convolution.weight.shape[:2]
     patches = mx.conv2d(pixels, convolution.weight, stride=patch).reshape(pixels.shape[0], -1, width)
     count, known = patches.shape[1], embeddings.position_embedding.weight.shape[0]
     if count != known:
         raise ValueError(
-            f"this SigLIP takes a picture of {known} patches of {patch} x {patch} pixels, "
-            f"but one of {pixels.shape[2]} x {pixels.shape[1]} pixels gives {count}"
+            f"this SigLIP takes pictures of {known} patches of {patch} x {patch} pixels, "
+            f"but a picture of {pixels.shape[2]} x {pixels.shape[1]} pixels gives {count}"
         )
     positions: mx.array = embeddings.position_embedding(mx.arange(count))
     embedded: mx.array = patches + convolution.bias + positions

@@ -12,7 +12,7 @@ from run_graph.runtime.networks.elementwise import gelu_tanh
 
 
 def encode(module: Any, config: Mapping[str, Any], ids: mx.array) -> mx.array:
-    """Hidden states of a prompt's tokens, the conditioning that FLUX reads.
+    """Hidden states of a prompt's tokens, which condition FLUX.
 
     Padding is attended to like any other token, as in the reference FLUX pipelines.
 
@@ -50,29 +50,29 @@ def _position_bias(module: Any, config: Mapping[str, Any], length: int) -> mx.ar
 
 
 def relative_buckets(distance: np.ndarray, buckets: int, farthest: int) -> np.ndarray:
-    """T5's bidirectional bucket of each signed token distance.
+    """T5's bidirectional bucket for each signed token distance.
 
-    Half the buckets are for keys after the query. Within a half, the nearest distances have a bucket each
-    and the rest share buckets of logarithmically growing width, up to `farthest`.
+    Half the buckets are for keys after the query. In each half, the shortest distances have a bucket each
+    and the others share buckets of logarithmically growing width, up to `farthest`.
 
     Parameters
     ----------
     distance
         Integers, key position minus query position.
     buckets
-        Number of buckets in all.
+        Total number of buckets.
     farthest
-        Distance from which all share the last bucket.
+        From this distance on, all distances share the last bucket.
 
     Returns
     -------
     np.ndarray
-        int32 bucket numbers, of distance's shape.
+        int32 bucket numbers, in the shape of `distance`.
     """
     half = buckets // 2
     exact = half // 2
     magnitude = np.abs(distance)
-    # In float32, and with these very operations, so that distances on a bucket's edge fall as in training.
+    # Use float32 and exactly these operations: distances at a bucket's edge must fall as in training.
     growth = np.log(np.maximum(magnitude, 1).astype(np.float32) / exact) / math.log(farthest / exact)
     shared = np.minimum(exact + (growth * (half - exact)).astype(np.int32), half - 1)
     bucket: np.ndarray = np.where(magnitude < exact, magnitude, shared) + half * (distance > 0)
@@ -84,7 +84,7 @@ def _attention(layer: Any, x: mx.array, bias: mx.array, eps: float) -> mx.array:
     normed = mx.fast.rms_norm(x, layer.layer_norm.weight, eps)
     heads = bias.shape[1]
     q, k, v = (split_heads(project(normed), heads) for project in (attention.q, attention.k, attention.v))
-    # T5 does not scale its logits: the factor is part of the trained weights.
+    # T5 does not scale its logits; the factor is part of the trained weights.
     update: mx.array = attention.o(attend(q, k, v, scale=1.0, mask=bias))
     return update
 

@@ -1,6 +1,6 @@
-"""How many tokens a side a Redux token grid is reduced to: the conventions, as plain integers.
+"""The side of the grid to which Redux's tokens are reduced: the conventions, as plain integers.
 
-Free of MLX, so that a node can declare and validate its parameters without loading a backend.
+Does not import MLX, so that a node can declare and validate its parameters without loading a backend.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 Mode = Literal["lowest", "low", "medium", "high", "highest"]
-"""How much of the reference picture is kept: fewer tokens leave more room to the prompt."""
+"""How much of the reference picture is kept: with fewer tokens the prompt has more influence."""
 
 Kernel = Literal["area", "bicubic", "nearest", "bilinear", "nearest-exact"]
 """How a token of the smaller grid is computed from the larger one."""
@@ -25,12 +25,12 @@ KERNELS: tuple[Kernel, ...] = get_args(Kernel)
 def grid_for_mode(mode: Mode, m: int) -> int:
     """Side of the reduced grid for a named mode: ``floor(m / factor)``, at least 1.
 
-    The rounding is that of ComfyUI's StyleModelApplySimple and of InvokeAI.
+    It rounds as ComfyUI's StyleModelApplySimple and InvokeAI do.
 
     Raises
     ------
     ValueError
-        If `mode` is none of `MODES`, or `m` is below 1.
+        If `mode` is not in `MODES`, or `m` is below 1.
     """
     if mode not in MODES:
         raise ValueError(f"mode {mode!r} is unknown; choose one of {', '.join(MODES)}")
@@ -40,8 +40,8 @@ def grid_for_mode(mode: Mode, m: int) -> int:
 def grid_for_factor(factor: float, m: int) -> int:
     """Side of the reduced grid for an explicit factor: ``round(m / factor)``, at least 1.
 
-    The rounding is ReduxAdvanced's: Python's, halves to even. It differs from `grid_for_mode`: on 27 x 27,
-    factor 2 gives 14 and mode ``high`` 13.
+    It rounds as ReduxAdvanced and Python's `round` do, halves to even. This differs from `grid_for_mode`: on
+    27 x 27, factor 2 gives 14 and mode ``high`` gives 13.
 
     Parameters
     ----------
@@ -70,11 +70,11 @@ def side_of(tokens: int) -> int:
     """
     side = math.isqrt(max(tokens, 0))
     if tokens < 1 or side * side != tokens:
-        raise ValueError(f"{tokens} tokens do not form a square grid; Redux tokens number 729 = 27 x 27")
+        raise ValueError(f"{tokens} tokens do not form a square grid; Redux gives 729 tokens = 27 x 27")
     return side
 
 
 def _side(m: int) -> int:
     if m < 1:
-        raise ValueError(f"a token grid has at least 1 token a side, not {m}")
+        raise ValueError(f"a token grid has at least 1 token per side, not {m}")
     return m

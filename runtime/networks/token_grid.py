@@ -2,7 +2,7 @@
 
 Each kernel equals ``torch.nn.functional.interpolate(size=(n, n), align_corners=False)`` without antialiasing.
 All five are linear and separable, so a kernel is one small (n, m) matrix applied along both axes.
-Row i of the matrix holds the weights with which the m old positions make new position i.
+Row i of the matrix holds the weights of the m old positions in new position i.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def resize_grid(tokens: mx.array, n: int, kernel: Kernel = "area") -> mx.array:
     tokens : mx.array
         ``(B, m * m, D)``, any floating dtype.
     n : int
-        New side, at least 1. Larger than m enlarges; equal to m returns `tokens` as they are.
+        New side, at least 1; may be larger than m. If it equals m, `tokens` are returned unchanged.
     kernel : str
         One of `runtime.networks.token_counts.KERNELS`.
 
@@ -66,7 +66,7 @@ def resize_matrix(m: int, n: int, kernel: Kernel) -> Array:
         If `m` or `n` is below 1 or `kernel` is unknown.
     """
     if n < 1 or m < 1:
-        raise ValueError(f"a token grid has at least 1 token a side; asked for {m} to {n}")
+        raise ValueError(f"a token grid has at least 1 token per side; asked to resize {m} to {n}")
     if kernel == "area":
         matrix = _area(m, n)
     elif kernel in ("nearest", "nearest-exact"):
@@ -94,7 +94,7 @@ def _area(m: int, n: int) -> Array:
 
 
 def _nearest(m: int, n: int, shift: float) -> Array:
-    """Copy old position floor((i + shift) m / n), the scale rounded to float32 first as torch does."""
+    """Copy old position floor((i + shift) m / n); as in torch, the scale is first rounded to float32."""
     scale = np.float32(m) / np.float32(n)
     position = (np.arange(n, dtype=np.float32) + np.float32(shift)) * scale
     taps = np.minimum(position.astype(np.int64), m - 1)
@@ -122,7 +122,7 @@ def _bicubic(m: int, n: int) -> Array:
 
 
 def _centres(m: int, n: int) -> npt.NDArray[np.floating]:
-    """Where the centres of n new positions lie on the axis of m old ones, in float32 as torch has them."""
+    """Centres of n new positions on the axis of m old ones, computed in float32 as torch does."""
     scale = np.float32(m) / np.float32(n)
     return scale * (np.arange(n, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
 

@@ -1,8 +1,8 @@
-"""FLUX.1's transformer: a forward pass over mflux's modules, for any width and any batch.
+"""FLUX.1's transformer: a forward pass over mflux's modules, for any width and batch size.
 
-mflux's classes fix FLUX's real width (3072, 24 heads of 128) in their arithmetic. Here they are only
-containers of (possibly quantised, possibly LoRA-adapted) layers: the head's width is read from the
-query norm, the number of heads from the projection, the position axes from the checkpoint's config.
+The forward passes of mflux's classes assume FLUX's real width (3072, 24 heads of 128). Here the classes are
+only containers of (possibly quantised, possibly LoRA-adapted) layers: the head width is read from the query
+norm, the number of heads from the projection, and the position axes from the checkpoint's config.
 
 The architecture is that of black-forest-labs/flux and diffusers' FluxTransformer2DModel: joint blocks
 keep separate weights for the text side and the image side and attend over both; single blocks see one
@@ -35,7 +35,7 @@ class Prepared:
     text
         Embedded text tokens (B, N, width).
     embedding
-        Embedding of the pooled prompt and the guidance (B, width); each step adds its noise level's.
+        Embedding of the pooled prompt and the guidance (B, width); each step adds that of its noise level.
     cos, sin
         Rotations of the sequence [text | image], (N + image tokens, head width / 2) float32.
     attention_bias
@@ -69,12 +69,12 @@ class FluxTransformer:
     def __init__(self, module: Any, config: Mapping[str, Any]) -> None:
         self.module = module
         self.axes: tuple[int, ...] = tuple(config.get("axes_dims_rope", DEFAULT_AXES))
-        # Of a norm's weight, since a linear layer may be wrapped in a LoRA's.
+        # Width and dtype come from a norm, because a linear layer may be wrapped in a LoRA layer.
         _check_axes(self.axes, module.transformer_blocks[0].attn.norm_q.weight.shape[0])
         self.dtype: mx.Dtype = module.transformer_blocks[0].attn.norm_q.weight.dtype
         embedder = module.time_text_embed.guidance_embedder
         self.guided: bool = embedder is not None and bool(config.get("guidance_embeds", True))
-        # A function of the module alone: in a reference cycle weights would stay until the collector runs.
+        # Bind the module, not self: a reference cycle would keep the weights until the collector runs.
         self._run = fused(partial(_run_blocks, module), shapeless=False)
 
     def prepare(
@@ -86,14 +86,14 @@ class FluxTransformer:
         width: int,
         attention_bias: mx.array | None = None,
     ) -> Prepared:
-        """Compute, once per picture, all that does not depend on the latents or the noise level.
+        """Compute, once per picture, everything that does not depend on the latents or the noise level.
 
         Parameters
         ----------
         tokens
-            T5's tokens, with Redux's appended: (B, N, text width).
+            T5's tokens followed by Redux's: (B, N, text width).
         pooled
-            CLIP's pooled prompt (B, pooled width).
+            CLIP's pooled prompt: (B, pooled width).
         guidance
             Guidance scale; ignored by checkpoints without a guidance embedder (schnell).
         height, width
@@ -115,20 +115,20 @@ class FluxTransformer:
         )
 
     def modulations(self, prepared: Prepared, sigmas: Sequence[float]) -> Modulations:
-        """What each of these noise levels (0 to 1) says to the blocks, computed as they are asked for."""
+        """The blocks' modulation at each of these noise levels (0 to 1), computed when needed."""
         return Modulations(self.module, prepared.embedding, sigmas, self.dtype)
 
     def velocity(self, latents: mx.array, sigma: float, prepared: Prepared) -> mx.array:
         """Velocity of packed latents (B, h * w, 64) at noise level `sigma` (0 to 1).
 
-        Returns (B, h * w, 64) in the model's dtype. For many steps, `modulations` and `step` cost less.
+        Returns (B, h * w, 64) in the model's dtype. For many steps, `modulations` and `step` are cheaper.
         """
         return self.step(latents, self.modulations(prepared, [sigma]).at(sigma), prepared)
 
     def step(self, latents: mx.array, modulation: Modulation, prepared: Prepared) -> mx.array:
-        """`velocity` at the noise level that the modulation was made of.
+        """`velocity` at the noise level of `modulation`.
 
-        Where `prepared` is of one prompt and `latents` a batch, all of it follows that prompt.
+        If `prepared` is for one prompt and `latents` is a batch, the whole batch follows that prompt.
         """
         return self.project(self.blocks(self.embed(latents), modulation, prepared), modulation)
 
@@ -138,24 +138,24 @@ class FluxTransformer:
         return tokens
 
     def blocks(self, image: mx.array, modulation: Modulation, prepared: Prepared) -> mx.array:
-        """Image tokens (B, h * w, width) through all blocks; on a GPU as one compiled function."""
+        """Run image tokens (B, h * w, width) through all blocks; on a GPU as one compiled function."""
         text = mx.broadcast_to(prepared.text, (image.shape[0], *prepared.text.shape[1:]))
         return self._run(image, text, modulation, prepared.cos, prepared.sin, prepared.attention_bias)
 
     def project(self, image: mx.array, modulation: Modulation) -> mx.array:
-        """Image tokens behind the blocks (B, h * w, width) as velocity (B, h * w, 64)."""
+        """The velocity (B, h * w, 64) from the image tokens after the blocks (B, h * w, width)."""
         scale, shift = mx.split(modulation.out, 2, axis=-1)
         velocity: mx.array = self.module.proj_out(modulate(_norm(image), shift, scale))
         return velocity
 
     def first_input(self, image: mx.array, modulation: Modulation) -> mx.array:
-        """What the first block's attention sees of the image tokens: (B, h * w, width)."""
+        """The first block's input to attention for the image tokens: (B, h * w, width)."""
         shift, scale, *_ = mx.split(modulation.joint[0][0], 6, axis=-1)
         return modulate(_norm(image), shift, scale)
 
 
-class _Turn(NamedTuple):
-    """Rotations of queries and keys, and what is added to their logits; see `Prepared`."""
+class _Position(NamedTuple):
+    """Rotations of queries and keys, and the bias on their logits; see `Prepared`."""
 
     cos: mx.array
     sin: mx.array
@@ -171,13 +171,13 @@ def _run_blocks(
     sin: mx.array,
     bias: mx.array | None,
 ) -> mx.array:
-    joint, single, _ = modulation  # A compiled function gets plain tuples.
-    turn = _Turn(cos, sin, bias)
+    joint, single, _ = modulation  # mx.compile passes named tuples as plain tuples.
+    position = _Position(cos, sin, bias)
     for block, (image_vectors, text_vectors) in zip(module.transformer_blocks, joint, strict=True):
-        text, image = _joint_block(block, text, image, text_vectors, image_vectors, turn)
+        text, image = _joint_block(block, text, image, text_vectors, image_vectors, position)
     sequence = mx.concatenate([text, image], axis=1)
     for block, vectors in zip(module.single_transformer_blocks, single, strict=True):
-        sequence = _single_block(block, sequence, vectors, turn)
+        sequence = _single_block(block, sequence, vectors, position)
     return sequence[:, text.shape[1] :]
 
 
@@ -185,7 +185,7 @@ def _check_axes(axes: tuple[int, ...], head_width: int) -> None:
     if sum(axes) != head_width:
         raise CheckpointError(
             f"The transformer's attention heads are {head_width} wide, but its position axes {axes} add up "
-            f"to {sum(axes)}. Set axes_dims_rope in transformer/config.json to those of the training."
+            f"to {sum(axes)}. Set axes_dims_rope in transformer/config.json to the values used in training."
         )
 
 
@@ -195,7 +195,7 @@ def _joint_block(
     image: mx.array,
     text_vectors: mx.array,
     image_vectors: mx.array,
-    turn: _Turn,
+    position: _Position,
 ) -> tuple[mx.array, mx.array]:
     shift, scale, gate, *image_ff = mx.split(image_vectors, 6, axis=-1)
     text_shift, text_scale, text_gate, *text_ff = mx.split(text_vectors, 6, axis=-1)
@@ -203,20 +203,22 @@ def _joint_block(
         block.attn,
         modulate(_norm(text), text_shift, text_scale),
         modulate(_norm(image), shift, scale),
-        turn,
+        position,
     )
     text = _feed_forward(block.ff_context, gated_add(text, text_gate, text_update), *text_ff)
     image = _feed_forward(block.ff, gated_add(image, gate, image_update), *image_ff)
     return text, image
 
 
-def _joint_attention(attn: Any, text: mx.array, image: mx.array, turn: _Turn) -> tuple[mx.array, mx.array]:
+def _joint_attention(
+    attn: Any, text: mx.array, image: mx.array, position: _Position
+) -> tuple[mx.array, mx.array]:
     of_text = _qkv(
         text, attn.add_q_proj, attn.add_k_proj, attn.add_v_proj, attn.norm_added_q, attn.norm_added_k
     )
     of_image = _qkv(image, attn.to_q, attn.to_k, attn.to_v, attn.norm_q, attn.norm_k)
     q, k, v = (mx.concatenate(list(both), axis=2) for both in zip(of_text, of_image, strict=True))
-    mixed = _turned_attention(q, k, v, turn)
+    mixed = _rotary_attention(q, k, v, position)
     length = text.shape[1]
     return attn.to_add_out(mixed[:, :length]), attn.to_out[0](mixed[:, length:])
 
@@ -225,12 +227,12 @@ def _feed_forward(ff: Any, x: mx.array, shift: mx.array, scale: mx.array, gate: 
     return gated_add(x, gate, ff.linear2(gelu_tanh(ff.linear1(modulate(_norm(x), shift, scale)))))
 
 
-def _single_block(block: Any, x: mx.array, vectors: mx.array, turn: _Turn) -> mx.array:
+def _single_block(block: Any, x: mx.array, vectors: mx.array, position: _Position) -> mx.array:
     attn = block.attn
     shift, scale, gate = mx.split(vectors, 3, axis=-1)
     normed = modulate(_norm(x), shift, scale)
     q, k, v = _qkv(normed, attn.to_q, attn.to_k, attn.to_v, attn.norm_q, attn.norm_k)
-    mixed = _turned_attention(q, k, v, turn)
+    mixed = _rotary_attention(q, k, v, position)
     update = block.proj_out(mx.concatenate([mixed, gelu_tanh(block.proj_mlp(normed))], axis=-1))
     return gated_add(x, gate, update)
 
@@ -238,7 +240,7 @@ def _single_block(block: Any, x: mx.array, vectors: mx.array, turn: _Turn) -> mx
 def _qkv(
     x: mx.array, to_q: Any, to_k: Any, to_v: Any, norm_q: Any, norm_k: Any
 ) -> tuple[mx.array, mx.array, mx.array]:
-    """Queries, keys, values (B, heads, N, head width) of x (B, N, width), the first two RMS-normed."""
+    """RMS-normed queries and keys, and values, of x (B, N, width): (B, heads, N, head width) each."""
     q, k, v = to_q(x), to_k(x), to_v(x)
     heads = q.shape[-1] // norm_q.weight.shape[0]
     q = mx.fast.rms_norm(split_heads(q, heads), norm_q.weight, NORM_EPS)
@@ -246,9 +248,9 @@ def _qkv(
     return q, k, split_heads(v, heads)
 
 
-def _turned_attention(q: mx.array, k: mx.array, v: mx.array, turn: _Turn) -> mx.array:
-    q, k = rotate(q, turn.cos, turn.sin), rotate(k, turn.cos, turn.sin)
-    return attend(q, k, v, mask=turn.bias)
+def _rotary_attention(q: mx.array, k: mx.array, v: mx.array, position: _Position) -> mx.array:
+    q, k = rotate(q, position.cos, position.sin), rotate(k, position.cos, position.sin)
+    return attend(q, k, v, mask=position.bias)
 
 
 def _norm(x: mx.array) -> mx.array:
@@ -256,7 +258,7 @@ def _norm(x: mx.array) -> mx.array:
 
 
 def conditioning_widths(module: Any) -> tuple[int, int]:
-    """How wide mflux's `Transformer` takes T5's tokens and CLIP's pooled prompt; told from its weights."""
+    """Widths of T5's tokens and CLIP's pooled prompt for mflux's `Transformer`, read from its weights."""
     return _inputs(module.context_embedder), _inputs(module.time_text_embed.text_embedder.linear_1)
 
 

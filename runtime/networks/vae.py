@@ -1,7 +1,7 @@
-"""FLUX.1's autoencoder: forward passes over mflux's modules, for any widths of the blocks.
+"""FLUX.1's autoencoder: forward passes over mflux's modules, for blocks of any width.
 
-Pictures and latents are channels-last, as MLX's convolutions are. The architecture is diffusers'
-AutoencoderKL: residual blocks in four resolutions around a middle with one attention layer.
+Pictures and latents are channels-last, as in MLX's convolutions. The architecture is diffusers'
+AutoencoderKL: residual blocks at four resolutions around a middle block with one attention layer.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ NORM_EPS = 1e-6
 
 @dataclass(frozen=True)
 class _Settings:
-    """What of `config.json` the forward passes need; FLUX.1's values where it is silent."""
+    """The values of `config.json` that the forward passes need; FLUX.1's where a value is missing."""
 
     groups: int
     layers: int
@@ -37,7 +37,7 @@ class _Settings:
 
 
 def decode(module: Any, config: Mapping[str, Any], latents: mx.array) -> mx.array:
-    """Latents to a picture.
+    """Decode latents to a picture.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def decode(module: Any, config: Mapping[str, Any], latents: mx.array) -> mx.arra
 
 
 def encode(module: Any, config: Mapping[str, Any], pixels: mx.array) -> mx.array:
-    """A picture to latents: the mean of the posterior, scaled and shifted as the transformer expects.
+    """Encode a picture to latents: the posterior mean, scaled and shifted as the transformer expects.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def encode(module: Any, config: Mapping[str, Any], pixels: mx.array) -> mx.array
         for resnet in block.resnets[: settings.layers]:
             hidden = _resnet(resnet, hidden, settings.groups)
         if block.get("downsamplers"):
-            # One row and column of padding at the far edge only: how the autoencoder was trained.
+            # The autoencoder was trained with one row and column of padding, at the far edges only.
             hidden = block.downsamplers[0].conv(mx.pad(hidden, [(0, 0), (0, 1), (0, 1), (0, 0)]))
     hidden = _middle(encoder.mid_block, hidden, settings.groups)
     hidden = _norm_silu(encoder.conv_norm_out.norm, hidden, settings.groups)

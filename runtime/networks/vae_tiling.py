@@ -1,9 +1,8 @@
-"""Decode a latent picture in overlapping tiles: less memory at once, nearly the same picture.
+"""Decode a latent picture in overlapping tiles: less peak memory, nearly the same picture.
 
-Tiles lie and blend as mflux's VAETiler has it, so that both programs give the same picture: tiles
-overlap by 64 pixels, over which the weight of one falls as the other's rises along half a cosine.
-A tile sees nothing beyond its border, and group norm and attention see the tile only; colours and
-contrast therefore differ slightly from those of the picture decoded whole.
+Tiles are placed and blended as in mflux's VAETiler, so that both programs give the same picture. They overlap
+by 64 pixels, across which one tile fades into the next along half a cosine. Convolutions, group norm and
+attention see only the tile, so colours and contrast differ slightly from a picture decoded whole.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from run_graph.runtime.networks.vae import decode
 
 Pixels = npt.NDArray[np.float32]
 
-SCALE = 8  # Pixels a side of one latent pixel.
+SCALE = 8  # Side of one latent pixel, in pixels.
 OVERLAP = 64  # Pixels that neighbouring tiles share.
 SMALLEST_TILE = 2 * OVERLAP
 
 
 class Span(NamedTuple):
-    """A tile's place along one axis, in latent pixels, `end` excluded."""
+    """A tile's range along one axis, in latent pixels; `end` is exclusive."""
 
     start: int
     end: int
@@ -38,16 +37,16 @@ def decode_tiled(
     tile_size: int,
     on_tile: Callable[[int, int], None] = lambda done, total: None,
 ) -> Pixels:
-    """Latents to a picture, one tile in memory at a time.
+    """Decode latents to a picture, with one tile in memory at a time.
 
     Parameters
     ----------
     module, config, latents
-        As for `vae.decode`: latents are (B, h, w, 16).
+        As for `vae.decode`; latents are (B, h, w, 16).
     tile_size
         Side of a tile in pixels: at least 128, a multiple of 16.
     on_tile
-        Called with the number of tiles done and of all tiles, after each tile.
+        Called after each tile with the number of tiles done and the total number of tiles.
 
     Returns
     -------
@@ -57,7 +56,7 @@ def decode_tiled(
     Raises
     ------
     ValueError
-        If the tile size is too small or does not divide.
+        If the tile size is below 128 or not a multiple of 16.
     """
     if tile_size < SMALLEST_TILE or tile_size % (2 * SCALE):
         raise ValueError(f"tile_size is {tile_size}; it must be a multiple of 16, at least {SMALLEST_TILE}")
@@ -75,7 +74,7 @@ def decode_tiled(
 
 
 def spans(length: int, tile: int) -> list[Span]:
-    """Where the tiles of `tile` latent pixels lie along an axis of `length`; the last may be shorter."""
+    """Tiles of `tile` latent pixels along an axis of `length` latent pixels; the last may be shorter."""
     overlap = OVERLAP // SCALE
     starts = range(0, max(length - overlap, 1), tile - overlap)
     return [Span(start, min(start + tile, length)) for start in starts]
@@ -90,7 +89,7 @@ def _pixels(span: Span) -> slice:
 
 
 def _weights(span: Span, length: int) -> Pixels:
-    """A tile's weight at each of its pixels along one axis; those of all tiles add up to 1."""
+    """A tile's weight at each of its pixels along one axis; the weights of all tiles add up to 1."""
     weights = np.ones(SCALE * (span.end - span.start), dtype=np.float32)
     rising = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, OVERLAP, dtype=np.float32))
     if span.start > 0:

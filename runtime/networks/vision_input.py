@@ -1,14 +1,14 @@
-"""Preparing a picture for SigLIP: to the network's square size, then to -1..1.
+"""Preparing a picture for SigLIP: resize it to the network's square size, then map it to -1..1.
 
-Three conventions for reaching the square are in use, and they give visibly different tokens:
+Three conventions for making a picture square are in use, and they give clearly different tokens:
 
-- ``crop`` (ComfyUI's CLIPVisionEncode): the shorter side is scaled to the size, the middle is cut out;
-- ``stretch`` (Hugging Face's SiglipImageProcessor with ``bicubic``, mflux with ``lanczos``): the picture is
-  squashed to the square;
-- ``pad`` (ReduxAdvanced's "keep aspect ratio"): the longer side is scaled to the size, the rest is black.
+- ``crop`` (ComfyUI's CLIPVisionEncode): scale the shorter side to the size and cut out the middle;
+- ``stretch`` (Hugging Face's SiglipImageProcessor with ``bicubic``, mflux with ``lanczos``): stretch the
+  picture to the square;
+- ``pad`` (ReduxAdvanced's "keep aspect ratio"): scale the longer side to the size and pad with black.
 
 ``crop`` and ``pad`` resize in floating point, as torch does; ``stretch`` resizes 8-bit samples, as PIL does.
-Both antialias. The samples are whole 8-bit steps afterwards in all three.
+Both antialias. In all three, the result is rounded to 8-bit values.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LAN
 def siglip_pixels(
     pixels: Array, size: int = 384, fit: Fit = "crop", resample: Resample = "bicubic"
 ) -> npt.NDArray[np.float32]:
-    """Bring pictures to SigLIP's size and range.
+    """Convert pictures to SigLIP's size and range.
 
     Parameters
     ----------
@@ -38,19 +38,19 @@ def siglip_pixels(
     size : int
         Side of the square in pixels: 384 for patch14-384, 512 for patch16-512.
     fit : {"crop", "stretch", "pad"}
-        How a picture that is not square becomes square; see the module's text.
+        How a picture that is not square becomes square; see the module docstring.
     resample : {"bicubic", "lanczos"}
         Bicubic with a = -0.5, or Lanczos with three lobes; both widened for antialiasing.
 
     Returns
     -------
     float32 array
-        ``(B, size, size, 3)``, -1..1: mean and standard deviation 0.5, as SigLIP was trained.
+        ``(B, size, size, 3)``, -1..1: normalised with mean 0.5 and standard deviation 0.5, as for training.
 
     Raises
     ------
     ValueError
-        If the shape, `size`, `fit` or `resample` is not one of those above.
+        If the shape, `size`, `fit` or `resample` is not as described above.
     """
     if pixels.ndim != 4 or pixels.shape[3] != 3 or 0 in pixels.shape:
         raise ValueError(f"pixels have shape (batch, height, width, 3), not {pixels.shape}")
@@ -76,7 +76,7 @@ def _crop(picture: Array, size: int, resample: Image.Resampling) -> Array:
     """The middle square of the picture scaled to ``(h, w)``.
 
     Only the part of the source under that square is resampled, so a very long picture costs no more memory
-    than a square one. The kernel still reads the pixels beyond the square's edge.
+    than a square one. The filter still reads the pixels beyond the edge of the square.
     """
     height, width = picture.shape[:2]
     scale = size / min(height, width)

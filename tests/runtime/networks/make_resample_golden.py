@@ -1,4 +1,4 @@
-"""Writes golden/resample.npz: what torch makes of two random token grids, for machines without torch.
+"""Writes golden/resample.npz, two random token grids resized by torch, for machines without torch.
 
 Run from the repository root, with torch installed: python tests/runtime/models/make_resample_golden.py
 """
@@ -17,7 +17,7 @@ CHANNELS = 2
 
 
 def sides_reached(m: int) -> list[int]:
-    """Every side that a mode, or a factor of 1.0 to 9.0 in steps of 0.1, leads to."""
+    """Every side that a mode gives, or a factor of 1.0 to 9.0 in steps of 0.1."""
     by_factor = {grid_for_factor(tenths / 10, m) for tenths in range(10, 91)}
     return sorted(by_factor | {grid_for_mode(mode, m) for mode in MODES})
 

@@ -1,4 +1,4 @@
-"""Arranging products for the CPU changes their speed alone."""
+"""The numpy operations for the CPU give the same results as MLX's."""
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -24,7 +24,7 @@ def test_convolution_equals_mlx(channels, outputs, on_cpu):
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_an_arranged_layer_keeps_its_weights_and_its_results(on_cpu, bias):
+def test_a_numpy_linear_keeps_its_weights_and_its_results(on_cpu, bias):
     mx.random.seed(0)
     module = nn.Sequential(nn.Linear(64, 128), nn.Linear(128, 64, bias=bias))
     x, weight = mx.random.normal((2, 3, 64)), module.layers[0].weight
@@ -35,7 +35,7 @@ def test_an_arranged_layer_keeps_its_weights_and_its_results(on_cpu, bias):
     np.testing.assert_allclose(np.array(module(x)), before, atol=1e-5)
 
 
-def test_an_arranged_layer_computes_in_half_precision_as_mlx_does(monkeypatch):
+def test_a_numpy_linear_computes_in_half_precision_as_mlx_does(monkeypatch):
     monkeypatch.setattr(cpu, "on_cpu", lambda: True)
     module = nn.Sequential(nn.Linear(64, 32))
     module.set_dtype(mx.bfloat16)
@@ -46,7 +46,7 @@ def test_an_arranged_layer_computes_in_half_precision_as_mlx_does(monkeypatch):
     assert mx.array_equal(module(x), before).item()
 
 
-def test_arranging_leaves_quantised_layers_alone(monkeypatch):
+def test_quantised_layers_are_not_replaced(monkeypatch):
     monkeypatch.setattr(cpu, "on_cpu", lambda: True)
     module = nn.Sequential(nn.Linear(64, 128))
     nn.quantize(module, bits=4)

@@ -32,8 +32,8 @@ def test_activations_follow_their_formulas(name, expected, tolerance):
     )
 
 
-def test_an_unknown_activation_is_named():
-    with pytest.raises(CheckpointError, match=r"activation 'swoosh', which is none of gelu, "):
+def test_an_unknown_activation_is_refused_by_name():
+    with pytest.raises(CheckpointError, match=r"activation 'swoosh', which is not one of gelu, "):
         elementwise.activation("swoosh")
 
 
@@ -48,7 +48,7 @@ def test_the_dtype_is_kept(dtype):
 
 
 def test_compiling_for_any_shape_changes_nothing():
-    """What `fused` does on a GPU, done here on whatever device there is."""
+    """Does what `fused` does on a GPU, but on any device."""
     modulate = mx.compile(elementwise.modulate, shapeless=True)
     for shape in [(1, 5, 8), (2, 3, 16)]:
         x = mx.random.normal(shape, key=mx.random.key(0))

@@ -9,7 +9,7 @@ from run_graph.runtime.networks.rope import positions, rotate, rotations
 AXES = (4, 6, 6)
 
 
-def test_text_stands_at_the_origin_and_the_image_is_row_major():
+def test_text_is_at_the_origin_and_the_image_is_row_major():
     expected = [[0, 0, 0]] * 2 + [[0, 0, 0], [0, 0, 1], [0, 0, 2], [0, 1, 0], [0, 1, 1], [0, 1, 2]]
     assert positions(2, rows=2, columns=3).tolist() == expected
 
@@ -22,14 +22,14 @@ def test_angles_follow_the_formula():
     np.testing.assert_allclose(np.array(sin)[0], np.sin(angles), atol=1e-7)
 
 
-def test_adjacent_channels_turn_together():
+def test_adjacent_channels_rotate_together():
     x = mx.array([[[[1.0, 0.0, 0.0, 1.0]]]])
     cos, sin = mx.array([[0.0, 0.6]]), mx.array([[1.0, 0.8]])
     np.testing.assert_allclose(np.array(rotate(x, cos, sin))[0, 0, 0], [0, 1, -0.8, 0.6], atol=1e-7)
 
 
 @pytest.mark.parametrize("shift", [1, 7])
-def test_logits_depend_on_distance_alone(shift):
+def test_logits_depend_only_on_distance(shift):
     q, k = mx.random.normal((2, 1, 1, 6, 16), key=mx.random.key(0))
     here = positions(0, rows=2, columns=3)
 
@@ -41,7 +41,7 @@ def test_logits_depend_on_distance_alone(shift):
     assert np.abs(logits(here) - logits(here * 2)).max() > 0.1
 
 
-def test_text_is_not_turned_and_the_dtype_is_kept():
+def test_text_is_not_rotated_and_the_dtype_is_kept():
     x = mx.random.normal((1, 2, 4, 16), key=mx.random.key(0)).astype(mx.bfloat16)
     turned = rotate(x, *rotations(positions(4, 0, 0), AXES))
     assert turned.dtype == mx.bfloat16

@@ -1,4 +1,4 @@
-"""How many tokens a mode or a factor leaves, at the rounding that each convention uses."""
+"""How many tokens a mode or a factor leaves, with the rounding of each convention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Token-grid resizing equals torch's interpolate: by golden arrays, by torch itself, by its properties."""
+"""Token-grid resizing equals torch's interpolate: compared with golden arrays and torch, and by properties."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_the_tokens_keep_their_dtype_and_lose_only_its_rounding(dtype: mx.Dtype)
     assert mx.array_equal(small, exact)
 
 
-def test_a_token_count_that_is_no_square_is_refused() -> None:
+def test_a_token_count_that_is_not_square_is_refused() -> None:
     with pytest.raises(ValueError, match="730 tokens do not form a square grid"):
         resize_grid(mx.zeros((1, 730, 4)), 9)
 

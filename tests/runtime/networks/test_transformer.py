@@ -1,4 +1,4 @@
-"""The transformer's behaviour that needs no reference: precision, batches, quantisation, guidance."""
+"""The transformer's behaviour that can be tested without a reference: precision, batches, quantisation."""
 
 import gc
 import weakref
@@ -59,7 +59,7 @@ def test_velocity_has_the_latents_shape_and_the_models_dtype(load):
     [(None, mx.bfloat16, 0.03), (8, mx.float32, 0.03), (4, mx.float32, 0.3)],
     ids=["bfloat16", "8-bit", "4-bit"],
 )
-def test_less_precision_stays_near_float32(quantize, dtype, tolerance, load):
+def test_lower_precision_stays_near_float32(quantize, dtype, tolerance, load):
     latents = initial_noise(0, WIDTH, HEIGHT)
     exact = velocity(load(), latents, *conditioning())
     rough = velocity(load(quantize, dtype), latents, *conditioning())
@@ -67,7 +67,7 @@ def test_less_precision_stays_near_float32(quantize, dtype, tolerance, load):
     assert 0 < error < tolerance
 
 
-def test_a_batch_equals_its_members_alone(load):
+def test_a_batch_equals_its_members_computed_alone(load):
     transformer = load()
     latents = mx.concatenate([initial_noise(seed, WIDTH, HEIGHT) for seed in (1, 2)])
     tokens, pooled = conditioning(batch=2)
@@ -83,8 +83,8 @@ def test_axes_that_do_not_fit_the_heads_are_refused(load):
         FluxTransformer(module, {})
 
 
-def test_adapted_layers_take_part(load):
-    """LoRA replaces a Linear by a module of its own: the pass must call layers, never read their weights."""
+def test_adapted_layers_are_called(load):
+    """LoRA replaces a Linear by another module, so the forward pass must call layers, not read weights."""
 
     class Doubled(nn.Module):
         def __init__(self, inner: nn.Module) -> None:
@@ -117,7 +117,7 @@ def test_modulations_are_the_same_wherever_a_run_begins(load):
             assert mx.array_equal(ours.single[0], theirs.single[0]).item()
 
 
-def test_modulations_of_a_level_in_between_are_computed(load):
+def test_modulations_of_a_level_outside_the_schedule_are_computed(load):
     transformer = load()
     prepared = transformer.prepare(*conditioning(), guidance=3.5, height=HEIGHT, width=WIDTH)
     between = transformer.modulations(prepared, [1.0, 0.5]).at(0.7)
@@ -126,7 +126,7 @@ def test_modulations_of_a_level_in_between_are_computed(load):
     assert not mx.allclose(between.out, transformer.modulations(prepared, [0.5]).at(0.5).out).item()
 
 
-def test_one_prompt_serves_a_batch(load):
+def test_one_prompt_is_used_for_a_whole_batch(load):
     transformer = load()
     latents = mx.concatenate([initial_noise(seed, WIDTH, HEIGHT) for seed in (1, 2)])
     tokens, pooled = conditioning()
@@ -137,7 +137,7 @@ def test_one_prompt_serves_a_batch(load):
 
 
 def test_the_blocks_can_be_compiled(load, monkeypatch):
-    """What happens on a GPU, as far as a CPU can tell: the function is traced, nothing is evaluated."""
+    """As far as a CPU can show what happens on a GPU: the function is traced and nothing is evaluated."""
     monkeypatch.setattr(cpu, "on_cpu", lambda: False)
     transformer = load()
     prepared = transformer.prepare(*conditioning(), guidance=3.5, height=HEIGHT, width=WIDTH)
@@ -147,7 +147,7 @@ def test_the_blocks_can_be_compiled(load, monkeypatch):
     assert transformer.blocks(image, modulation, prepared).shape == image.shape
 
 
-def test_weights_go_with_the_transformer_and_need_no_collector(load):
+def test_weights_are_freed_with_the_transformer_without_the_collector(load):
     gc.collect()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Decoding in tiles."""
+"""Decoding in tiles: the same as mflux's tiler, and less memory than decoding whole."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def noise(*shape: int) -> mx.array:
 
 
 def smooth(height: int, width: int) -> mx.array:
-    """Latents whose neighbours are alike, as a picture's are: unit normal noise, blurred."""
+    """Latents with similar neighbours, as in a picture: blurred unit normal noise."""
     latents = np.random.default_rng(0).standard_normal((1, height, width, 16), dtype=np.float32)
     for axis in (1, 2):
         latents = (latents + np.roll(latents, 1, axis) + np.roll(latents, -1, axis)) / np.sqrt(3)
@@ -56,7 +56,7 @@ def test_the_tiles_weights_add_up_to_one_everywhere(tile: int) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 24), (20, 47), (16, 70)])
-def test_the_picture_is_that_of_mfluxs_tiler(vae: LoadedComponent, height: int, width: int) -> None:
+def test_the_picture_equals_that_of_mfluxs_tiler(vae: LoadedComponent, height: int, width: int) -> None:
     latents = noise(1, height, width, 16)
 
     def decode_channels_first(tile: mx.array) -> mx.array:
@@ -73,7 +73,7 @@ def test_the_picture_is_that_of_mfluxs_tiler(vae: LoadedComponent, height: int, 
     np.testing.assert_allclose(ours, np.array(theirs).transpose(0, 2, 3, 1), atol=1e-5)
 
 
-def test_one_tile_that_holds_all_is_the_picture_decoded_whole(vae: LoadedComponent) -> None:
+def test_one_tile_that_covers_everything_equals_the_picture_decoded_whole(vae: LoadedComponent) -> None:
     latents = noise(2, 16, 12, 16)
     whole = np.array(decode(vae.module, vae.config, latents))
     np.testing.assert_allclose(decode_tiled(vae.module, vae.config, latents, 128), whole, atol=1e-5)
@@ -90,7 +90,7 @@ def test_smooth_latents_decode_nearly_as_they_do_whole(
     assert error < 0.06 * whole.var()
 
 
-def test_tiles_need_less_memory_at_once(vae: LoadedComponent) -> None:
+def test_tiles_need_less_peak_memory(vae: LoadedComponent) -> None:
     latents = noise(1, 40, 40, 16)
     mx.eval(latents)
 
@@ -113,6 +113,6 @@ def test_progress_counts_the_tiles(vae: LoadedComponent) -> None:
 
 
 @pytest.mark.parametrize("tile_size", [64, 112, 136])
-def test_a_tile_size_that_cannot_be_is_refused(vae: LoadedComponent, tile_size: int) -> None:
+def test_an_impossible_tile_size_is_refused(vae: LoadedComponent, tile_size: int) -> None:
     with pytest.raises(ValueError, match="multiple of 16, at least 128"):
         decode_tiled(vae.module, vae.config, noise(1, 16, 16, 16), tile_size)

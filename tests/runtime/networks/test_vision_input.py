@@ -1,4 +1,4 @@
-"""SigLIP's input equals that of each program whose convention it follows."""
+"""SigLIP's input equals that of the programs whose conventions it follows."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from PIL import Image
 from run_graph.runtime.networks import vision_input
 from run_graph.runtime.networks.vision_input import siglip_pixels
 
-ONE_STEP = 2 / 255  # of the 8-bit scale, in the -1..1 range
+ONE_STEP = 2 / 255  # one 8-bit level, in the -1..1 range
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """A ``(1, H, W, 3)`` picture of whole 8-bit steps: gradients under noise."""
+    """A ``(1, H, W, 3)`` picture of exact 8-bit values: gradients with noise."""
     rng = np.random.default_rng(seed)
     y, x = np.linspace(0, 1, height)[:, None, None], np.linspace(0, 1, width)[None, :, None]
     smooth = 0.5 + 0.4 * np.sin(7 * x + np.array([0, 5, 9]) * y)
@@ -27,7 +27,7 @@ def as_pil(pixels: np.ndarray) -> Image.Image:
 
 @pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
 @pytest.mark.parametrize(("height", "width"), [(60, 90), (90, 60), (384, 384), (500, 31), (1, 700)])
-def test_the_result_is_square_and_of_whole_8_bit_steps_in_minus_one_to_one(
+def test_the_result_is_square_and_has_8_bit_values_in_minus_one_to_one(
     fit: str, height: int, width: int
 ) -> None:
     got = siglip_pixels(picture(height, width), fit=fit)
@@ -57,18 +57,18 @@ def test_crop_before_rounding_equals_torchs_antialiased_bicubic_as_comfyui_uses_
 
     rounded = (np.round(np.clip(want * 255, 0, 255)) / 255 - 0.5) / 0.5
     difference = np.abs(siglip_pixels(pixels)[0] - rounded)
-    assert (difference > 1e-6).mean() < 1e-3, "only values at the middle between two steps may differ"
+    assert (difference > 1e-6).mean() < 1e-3, "only values halfway between two 8-bit levels may differ"
     assert difference.max() <= ONE_STEP + 1e-6
 
 
 def test_crop_takes_the_middle_and_leaves_a_picture_of_the_right_size_alone() -> None:
-    pixels = picture(384, 401)  # 17 too many: 8 go on the left, 9 on the right
+    pixels = picture(384, 401)  # 17 columns too many: 8 are cut on the left, 9 on the right
     np.testing.assert_allclose(siglip_pixels(pixels)[0], pixels[0, :, 8:392] * 2 - 1, atol=1e-6)
 
 
 def test_crop_of_a_very_long_picture_costs_no_more_than_its_middle() -> None:
     strip = np.tile(np.linspace(0, 1, 100_000, dtype=np.float32)[None, None, :, None], (1, 2, 1, 3))
-    got = siglip_pixels(strip)  # scaled whole it would be 19,200,000 x 384
+    got = siglip_pixels(strip)  # scaled as a whole it would be 19,200,000 x 384
     np.testing.assert_allclose(got, 0, atol=ONE_STEP)
 
 
@@ -101,7 +101,7 @@ def test_pad_keeps_at_least_one_line_of_a_very_long_picture() -> None:
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
-def test_overshoot_of_the_kernel_is_clipped(fit: str) -> None:
+def test_overshoot_of_the_filter_is_clipped(fit: str) -> None:
     checks = np.indices((40, 40)).sum(axis=0) // 5 % 2
     got = siglip_pixels(np.repeat(checks[None, :, :, None], 3, axis=3).astype(np.float32), fit=fit)
     assert got.min() == -1
