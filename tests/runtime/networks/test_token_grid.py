@@ -1,4 +1,4 @@
-"""Token-grid resizing equals torch's interpolate: compared with golden arrays and torch, and by properties."""
+"""Token-grid resizing equals torch's interpolate: against golden arrays, against torch, and by properties."""
 
 from __future__ import annotations
 
