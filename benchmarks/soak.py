@@ -1,6 +1,6 @@
-"""Random graphs under random failures, cancellations and damage to the cache, against a plain evaluator.
+"""Random graphs with random failures, cancellations and cache damage, checked by a plain evaluator.
 
-Not a comparison but a trial: it fails if a result is wrong, or if memory or file handles grow.
+This is a stress test, not a comparison: it fails if a result is wrong, or if memory or open files grow.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ ATTEMPTS = 4
 
 _TEXT = """\
 Random graphs of up to 14 nodes with arrays, each run four times in a session on one shared cache folder:
-nodes fail, runs are cancelled at a random event, and files of the cache are cut short, altered by a bit,
-exchanged or removed between runs. Every run that comes to its end must give what a plain recursive evaluator
-gives, to the bit. Then one graph after another is run; live values, MLX's memory and open files are counted.
+nodes fail, runs are cancelled at a random event, and between runs files of the cache are truncated, changed
+by one bit, swapped or removed. Every run that completes must give exactly the bits that a plain recursive
+evaluator gives. Then one graph after another is run; live values, MLX's memory and open files are counted.
 """
 
 _failing: set[int] = set()
@@ -68,7 +68,7 @@ class Mix(Node):
 
 
 class Floor(Node):
-    """Gives the same for many inputs, so that what follows need not run again."""
+    """Gives the same output for many inputs, so that the nodes after it need not run again."""
 
     a: Mask
     step: int
@@ -78,27 +78,27 @@ class Floor(Node):
 
 
 class Fragile(Node):
-    """Fails as long as its ticket is drawn."""
+    """Fails while its ticket is in the set of failing tickets."""
 
     a: Mask
     ticket: int
 
     def run(self, ctx: Context) -> Made:
         if self.ticket in _failing:
-            raise RuntimeError("as drawn")
+            raise RuntimeError("a failing ticket")
         return Made(mask=self.a)
 
 
 class Walk(Node):
-    """Goes on where it was broken off."""
+    """Resumes where it was interrupted."""
 
     a: Mask
     steps: int
 
     def run(self, ctx: Context) -> Made:
-        half = ctx.resume_state() or {"done": 0, "values": mx.array(self.a.values)}
-        values = half["values"]
-        for step in range(half["done"], self.steps):
+        state = ctx.resume_state() or {"done": 0, "values": mx.array(self.a.values)}
+        values = state["values"]
+        for step in range(state["done"], self.steps):
             values = values * 2 - step
             mx.eval(values)
             ctx.save_state(done=step + 1, values=values)
@@ -146,12 +146,12 @@ def measure(quick: bool) -> Section:
 
 
 def soak(folder: Path, graphs: int, seed: int = 0) -> dict[str, int]:
-    """Run random graphs under random trouble; what happened how often."""
+    """Run random graphs with random faults; return how often each outcome occurred."""
     draw = random.Random(seed)
     counts = Counter[str]({"graphs": graphs})
-    told: list[str] = []
+    warnings: list[str] = []
     for _ in range(graphs):
-        disk = DiskCache(BlobStore(folder, draw.choice([30_000, 10**9])), told.append, least_seconds=0)
+        disk = DiskCache(BlobStore(folder, draw.choice([30_000, 10**9])), warnings.append, least_seconds=0)
         caches: list[ResultCache] = [disk, TieredCache(MemoryCache(), disk)]
         session = Session(REGISTRY, draw.choice(caches))
         workflow = random_graph(draw)
@@ -165,12 +165,12 @@ def soak(folder: Path, graphs: int, seed: int = 0) -> dict[str, int]:
             if draw.random() < 0.3:
                 workflow = changed(workflow, draw)
             counts[attempt_run(session, workflow, None if last else draw.randrange(1, 40), counts)] += 1
-    counts["damages reported"] = len(told)
+    counts["damages reported"] = len(warnings)
     return dict(counts)
 
 
 def attempt_run(session: Session, workflow: Workflow, cancel_at: int | None, counts: Counter[str]) -> str:
-    """Run once; a run that is not broken off must be right. How it ended."""
+    """Run once and return how the run ended; a run that completes must be right."""
     token, events = CancelToken(), 0
 
     def listen(event: Event) -> None:
@@ -185,7 +185,7 @@ def attempt_run(session: Session, workflow: Workflow, cancel_at: int | None, cou
     try:
         result = session.run(workflow, environment=environment, on_event=listen, token=token)
     except NodeFailed:
-        assert _failing, "a node failed that was not drawn"
+        assert _failing, "a node failed although no ticket was failing"
         return "runs with a failure"
     except Cancelled:
         return "runs cancelled"
@@ -193,11 +193,11 @@ def attempt_run(session: Session, workflow: Workflow, cancel_at: int | None, cou
     for node_id, outputs in result.by_node.items():
         expected = evaluated(workflow, node_id, known)
         assert vars(outputs)["total"] == expected, f"{node_id}: {outputs} is not {expected}"
-    return "runs right to the bit"
+    return "runs with bit-identical results"
 
 
 def random_graph(draw: random.Random) -> Workflow:
-    """Nodes fed by earlier ones, and a sum of each that nobody reads."""
+    """Nodes that read earlier nodes, and a Sum of each node that no other node reads."""
     nodes = {"n0": NodeSpec("Ramp", {"slope": draw.randint(-3, 3)})}
     for number in range(1, draw.randint(2, MOST_NODES)):
         link = Link(draw.choice(list(nodes)), 0)
@@ -216,13 +216,13 @@ def random_graph(draw: random.Random) -> Workflow:
 
 
 def changed(workflow: Workflow, draw: random.Random) -> Workflow:
-    """Another slope for one of the ramps."""
+    """The workflow with a new random slope for one of its ramps."""
     ramps = [node_id for node_id, spec in workflow.nodes.items() if spec.class_type == "Ramp"]
     return workflow.with_input(draw.choice(ramps), "slope", draw.randint(-3, 3))
 
 
 def evaluated(workflow: Workflow, node_id: str, known: dict[str, Any]) -> Any:
-    """What a node gives, computed in the plainest way."""
+    """A node's result, computed by plain recursion."""
     if node_id not in known:
         spec = workflow.nodes[node_id]
         given = {
@@ -250,7 +250,7 @@ _PLAIN: dict[str, Any] = {
 
 
 def damage(folder: Path, draw: random.Random) -> int:
-    """Cut, alter or exchange up to three files of the cache; how many."""
+    """Truncate, change, swap or remove up to three files of the cache; return how many."""
     paths = sorted(path for path in folder.glob("*/*") if path.is_file())
     chosen = draw.sample(paths, min(len(paths), draw.randint(0, 3)))
     others = [path.read_bytes() for path in chosen]
@@ -270,31 +270,31 @@ def damage(folder: Path, draw: random.Random) -> int:
 
 
 def share(folder: Path, runs: int, seed: int) -> dict[str, int]:
-    """Run graphs that other processes run too, on the cache that they use; nothing may look damaged."""
-    draw, told = random.Random(seed), list[str]()
+    """Run the same graphs as other processes on a shared cache; nothing may be reported as damaged."""
+    draw, warnings = random.Random(seed), list[str]()
     _failing.clear()
     counts = Counter[str]()
     for number in range(runs):
-        cache = DiskCache(BlobStore(folder, 60_000), told.append, least_seconds=0)
+        cache = DiskCache(BlobStore(folder, 60_000), warnings.append, least_seconds=0)
         graph = random_graph(random.Random(draw.randrange(20)))
         counts[attempt_run(Session(REGISTRY, cache), graph, None, counts)] += 1
-        assert not told, f"in run {number}: {told}"
+        assert not warnings, f"in run {number}: {warnings}"
     return dict(counts)
 
 
 def leak(folder: Path, runs: int) -> dict[str, int]:
-    """Run graph after graph; how much is left of them."""
-    draw, told = random.Random(1), list[str]()
+    """Run one graph after another and measure what they leave in memory and open files."""
+    draw, warnings = random.Random(1), list[str]()
     _failing.clear()
-    session = Session(REGISTRY, DiskCache(BlobStore(folder, 10**6), told.append, least_seconds=0))
+    session = Session(REGISTRY, DiskCache(BlobStore(folder, 10**6), warnings.append, least_seconds=0))
     counts, marks = Counter[str](), list[tuple[int, int, int]]()
     for number in range(runs):
         attempt_run(session, random_graph(draw), draw.choice([None, 5, 9]), counts)
         if number in (runs // 10, runs - 1):
             marks.append(_alive())
     grown = [later - earlier for earlier, later in zip(*marks, strict=True)]
-    assert max(grown) <= 0, f"live values, bytes of MLX, open files: {marks[0]}, then {marks[1]}"
-    names = ("more live values", "more bytes of MLX", "more open files")
+    assert max(grown) <= 0, f"live values, MLX bytes, open files: {marks[0]}, then {marks[1]}"
+    names = ("more live values", "more MLX bytes", "more open files")
     return {"runs counted for leaks": runs, **dict(zip(names, grown, strict=True))}
 
 

@@ -105,7 +105,7 @@ def batch(maker: PictureMaker) -> tuple[Pictures, Tensor, Tensor, Tensor]:
 
 
 def _subject(random: np.random.Generator) -> Subject:
-    """A random subject; more than a third of them line drawings, which differ only in shape."""
+    """A random subject; half are line drawings, which differ only in shape."""
     chosen = _SUBJECTS[random.integers(len(_SUBJECTS))]
     while chosen.style != "line" and random.random() < 0.5:
         chosen = _SUBJECTS[random.integers(len(_SUBJECTS))]
