@@ -69,7 +69,7 @@ def verdict(judge: Judge, pictures: Pictures) -> Verdict:
 
 
 def labels_of(chosen: Sequence[Subject]) -> dict[str, Tensor]:
-    """The right answers for subjects: indices (n,) by attribute."""
+    """The correct answers for subjects: indices (n,) by attribute."""
     return {
         name: torch.tensor([values.index(getattr(subject, name)) for subject in chosen])
         for name, values in ATTRIBUTES.items()
@@ -85,7 +85,7 @@ def accuracy(judge: Judge, pictures: Pictures, wanted: Sequence[Subject]) -> dic
     }
 
 
-def spoil(pixels: Tensor) -> Tensor:
+def degrade(pixels: Tensor) -> Tensor:
     """Blur, noise, a shift of up to 4 pixels and a change of brightness, random for each picture."""
     count = len(pixels)
     blurred = F.avg_pool2d(F.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
@@ -114,7 +114,7 @@ def main() -> None:
     labels = labels_of(subjects())
     for step in run.loop():
         rows = torch.randint(len(pictures), (BATCH,))
-        logits = judge(spoil(pictures[rows]))
+        logits = judge(degrade(pictures[rows]))
         losses = {name: F.cross_entropy(logits[name], labels[name][rows]) for name in ATTRIBUTES}
         run.update(torch.stack(list(losses.values())).sum())
         if step % 50 == 0:

@@ -41,7 +41,7 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool) -> None:
         If the file exists and `overwrite` is false, or the system refuses the write.
     """
     target = Path(os.path.realpath(path)) if overwrite else Path(path)
-    with refusals_explained(target, len(data)), temporary_file(target.parent, data) as temporary:
+    with explain_os_errors(target, len(data)), temporary_file(target.parent, data) as temporary:
         if overwrite:
             os.replace(temporary, target)
         elif not publish(temporary, target):
@@ -90,7 +90,7 @@ def flush_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def refusals_explained(target: Path, size: int) -> Iterator[None]:
+def explain_os_errors(target: Path, size: int) -> Iterator[None]:
     """Turn an OSError into a SaveError that says what to do."""
     try:
         yield

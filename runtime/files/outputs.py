@@ -6,7 +6,7 @@ import glob
 import os
 from pathlib import Path
 
-from run_graph.runtime.files.atomic import SaveError, flush_folder, publish, refusals_explained
+from run_graph.runtime.files.atomic import SaveError, explain_os_errors, flush_folder, publish
 from run_graph.runtime.files.temporary import temporary_file
 
 
@@ -47,7 +47,7 @@ def save_numbered(folder: Path, prefix: str, suffix: str, data: bytes) -> Path:
     """
     parent, name = _split_prefix(folder, prefix)
     with (
-        refusals_explained(parent / f"{name}_*{suffix}", len(data)),
+        explain_os_errors(parent / f"{name}_*{suffix}", len(data)),
         temporary_file(parent, data) as temporary,
     ):
         counter = _next_counter(parent, name)
