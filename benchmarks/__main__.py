@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: see the package's text."""
+"""``python -m benchmarks``: see the package docstring."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BENCHMARKS = (
 )
 """The modules with a benchmark, in the order of their sections."""
 LONG = ("sampling_wide",)
-"""Those that are measured only if they are named: they take more than an hour."""
+"""Benchmarks that run only when named on the command line: they take more than an hour."""
 
 COMMAND = "uv run --group benchmarks python -m benchmarks"
 
@@ -36,22 +36,25 @@ def main() -> int:
         "name",
         nargs="*",
         metavar="NAME",
-        help=f"of {', '.join(BENCHMARKS)} (default: all but {', '.join(LONG)})",
+        help=f"one or more of {', '.join(BENCHMARKS)} (default: all except {', '.join(LONG)})",
     )
     parser.add_argument("--quick", action="store_true", help="measure less, print it and write nothing")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.name if name not in BENCHMARKS]
     if unknown:
-        parser.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
+        parser.error(f"there is no benchmark {unknown[0]!r}; choose from {', '.join(BENCHMARKS)}")
     names = arguments.name or [name for name in BENCHMARKS if name not in LONG]
     if len(names) > 1:
-        return _each_in_a_process_of_its_own(names, quick=arguments.quick)
+        return _measure_in_processes(names, quick=arguments.quick)
     _measure(names[0], quick=arguments.quick)
     return 0
 
 
-def _each_in_a_process_of_its_own(names: Sequence[str], *, quick: bool) -> int:
-    """So that none inherits another's heap, caches or compiled kernels. Goes on if one fails."""
+def _measure_in_processes(names: Sequence[str], *, quick: bool) -> int:
+    """Run each benchmark in its own process, so that none inherits another's heap, caches or kernels.
+
+    A benchmark that fails does not stop the others; returns the highest exit code.
+    """
     options = ["--quick"] if quick else []
     codes = [
         subprocess.run([sys.executable, "-m", "benchmarks", name, *options]).returncode for name in names

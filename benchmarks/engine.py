@@ -1,4 +1,4 @@
-"""What the engine costs a node, for nodes that do nothing."""
+"""The engine's overhead per node, for nodes that do nothing."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from benchmarks.timing import Timing, alternate
 
 SIZES = (100, 1_000, 5_000, 20_000)
 QUICK_SIZES = (100, 1_000)
-LEAST_NODES = 1_000  # that a timing covers: smaller graphs are run several times
+LEAST_NODES = 1_000  # per timing: smaller graphs are run several times
 MICROSECOND = 1e-6
 ENGINES = ("run-graph", "cached", "graphlib", "dask", "Hamilton")
 COMPARED = ("graphlib", "dask", "Hamilton")
 
-FRESH_GOAL, CACHED_GOAL = 25, 10  # microseconds a node
+FRESH_GOAL, CACHED_GOAL = 25, 10  # microseconds per node
 
 Timings = Mapping[str, Timing]
 
 _TEXT = f"""\
-Microseconds a node, all in. *run-graph*: from the workflow as data to the results (validation, keys,
-running, events, release of values), nothing cached; *cached*: the same again in the same session.
-*graphlib*: the floor, a bare loop over `graphlib.TopologicalSorter` with a sha256 key a node, which checks
-and reports nothing. *dask*: `dask.local.get_sync` on a ready dictionary of tasks, which has neither
-validation nor keys. *Hamilton*: building a driver of ready functions, which checks their types, and
-executing it. A chain's nodes each read the one before; a fan's all read the first. A timing covers at
-least {LEAST_NODES:,} nodes: smaller graphs are run several times in a row. The last columns are ratios,
-round by round.
+Microseconds per node, everything included. *run-graph*: from the workflow as data to the results
+(validation, keys, running, events, release of values), nothing cached; *cached*: the same again in the same
+session. *graphlib*: the lower bound, a bare loop over `graphlib.TopologicalSorter` with a sha256 key per
+node, which checks and reports nothing. *dask*: `dask.local.get_sync` on a prepared dictionary of tasks, with
+neither validation nor keys. *Hamilton*: building a driver from prepared functions, which checks their types,
+and executing it. In a chain, each node reads the one before it; in a fan, all read the first. A timing covers
+at least {LEAST_NODES:,} nodes: smaller graphs are run several times in a row. The last columns are ratios,
+taken round by round.
 """
 
 
@@ -70,7 +70,7 @@ def _runs(size: int) -> int:
 
 
 def _covered(size: int) -> int:
-    """The nodes that one timing of a graph covers."""
+    """The number of nodes that one timing of a graph covers."""
     return size * _runs(size)
 
 
@@ -83,7 +83,7 @@ def _several(run: Callable[[], object], times: int) -> Callable[[], object]:
 
 
 def _can(run: Callable[[], object]) -> bool:
-    """Whether an engine takes the graph at all: some recurse, and a long chain is too deep for them."""
+    """Whether an engine can run the graph: some recurse, and a long chain is too deep for them."""
     try:
         run()
     except RecursionError:
@@ -107,11 +107,11 @@ def _notes(found: Mapping[tuple[str, int], Timings]) -> Iterator[str]:
         }
         worst = max(cost, key=cost.__getitem__)
         growth = ", ".join(
-            f"{cost[name, max(sizes)] / cost[name, 1_000]:.2f} times that at 1,000 for a {name}"
+            f"{cost[name, max(sizes)] / cost[name, 1_000]:.2f} times as much as at 1,000 for a {name}"
             for name, sizes in _sizes(found).items()
         )
         yield (
-            f"*{engine}*: the goal is {goal} µs a node; the most is {cost[worst]:.1f} "
+            f"*{engine}*: the goal is {goal} µs per node; the maximum is {cost[worst]:.1f} "
             f"({worst[0]} of {worst[1]:,}). "
             f"At the largest size a node costs {growth}."
         )

@@ -1,7 +1,7 @@
-"""One graph of no-op nodes, for every engine that is compared.
+"""The same graph of no-op nodes for every engine in the comparison.
 
-A graph is given by its nodes' parents: ``parents[i]`` is the number of the node that node ``i`` reads, None
-for a source. Each node also has a literal of its own (its number), so that no two nodes are the same.
+A graph is given by its nodes' parents: ``parents[i]`` is the number of the node that node ``i`` reads, or
+None for a source. Each node also has its number as a literal input, so that no two nodes are the same.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def chain(count: int) -> Shape:
 
 
 def fan(count: int) -> Shape:
-    """All nodes read the first; all of those are wanted."""
+    """All nodes read the first one; all of them except the first are wanted."""
     return Shape([None, *[0] * (count - 1)], range(1, count))
 
 
@@ -54,15 +54,15 @@ class Start(Node):
 class Pass(Node):
     """Its input."""
 
-    value: int = Field(description="What is passed on.")
-    literal: int = Field(description="Tells this node from others.")
+    value: int = Field(description="The value to pass on.")
+    literal: int = Field(description="A number that makes this node unique.")
 
     def run(self, ctx: Context) -> Number:
         return Number(value=self.value)
 
 
 class RunGraph:
-    """Our engine, from the workflow as data to the results; results in memory kept from run to run."""
+    """Our engine, from the workflow as data to the results; results are kept in memory between runs."""
 
     def __init__(self, shape: Shape) -> None:
         self._registry = Registry([Start, Pass])
@@ -94,7 +94,7 @@ def _spec(number: int, parent: int | None) -> NodeSpec:
 
 
 def graphlib_loop(shape: Shape) -> Callable[[], object]:
-    """The floor: topological order, a sha256 key a node, a dictionary of results. Checks nothing."""
+    """The lower bound: topological order, a sha256 key per node, a dictionary of results; no checks."""
     sources = {i: () if parent is None else (parent,) for i, parent in enumerate(shape.parents)}
 
     def run() -> object:
@@ -131,13 +131,13 @@ def _pass(value: int, literal: int) -> int:
 
 
 def hamilton(shape: Shape) -> Callable[[], object]:
-    """apache-hamilton: a driver built of functions (which checks their types), and its execution.
+    """apache-hamilton: building a driver from functions (which checks their types) and executing it.
 
-    The functions are made outside the time.
+    Creating the functions is not timed.
     """
     from hamilton import ad_hoc_utils, base, driver
 
-    logging.getLogger("hamilton").setLevel(logging.CRITICAL + 1)  # what fails is told in the table
+    logging.getLogger("hamilton").setLevel(logging.CRITICAL + 1)  # the table shows failures
     module = ad_hoc_utils.create_temporary_module(*map(_function, range(len(shape.parents)), shape.parents))
     targets = [f"n{i}" for i in shape.targets]
 
@@ -149,7 +149,7 @@ def hamilton(shape: Shape) -> Callable[[], object]:
 
 
 def _function(number: int, parent: int | None) -> Callable[..., int]:
-    """A function as Hamilton reads them: its name is the node's, its parameters' names the parents'."""
+    """A function for Hamilton: it has the node's name, and its parameter has the parent's name."""
     names: dict[str, Any] = {}
     parameter = "" if parent is None else f"n{parent}: int"
     value = number if parent is None else f"n{parent}"

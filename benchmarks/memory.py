@@ -1,4 +1,4 @@
-"""How much memory a call takes beyond what is held before it."""
+"""How much memory a call takes in addition to what was in use before it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 def peak_bytes(call: Callable[[], object]) -> int | None:
-    """The most that it took at once, as the machine that computes counts it; None where nothing does.
+    """The peak memory of a call, in bytes; None where it cannot be measured.
 
-    On a GPU MLX's own count. On the CPU the process's memory, since numpy allocates beside MLX; only Linux
-    tells its peak of a stretch of time.
+    On a GPU it is MLX's own count. On the CPU it is the process's memory, because numpy allocates outside
+    MLX; only Linux can report the peak over an interval.
     """
     gc.collect()
     mx.clear_cache()
@@ -26,8 +26,8 @@ def peak_bytes(call: Callable[[], object]) -> int | None:
         call()
         return mx.get_peak_memory() - before
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # What is free but kept would hide as much that is taken anew.
-        _CLEAR.write_text("5")  # Sets the peak to what is held now.
+        ctypes.CDLL(None).malloc_trim(0)  # Freed memory that is still held could be reused without showing.
+        _CLEAR.write_text("5")  # Resets the peak to the current value.
     except (OSError, AttributeError):
         call()
         return None

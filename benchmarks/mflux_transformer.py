@@ -18,7 +18,7 @@ FULL_WIDTH, HEAD = 3072, 128
 
 
 class _Norm(AdaLayerNormZero):  # type: ignore[misc]  # mflux has no types
-    """mflux's, whose arithmetic is fixed to FLUX.1's width, for any."""
+    """mflux's norm, which assumes FLUX.1's width, for any width."""
 
     def __call__(self, hidden_states: mx.array, text_embeddings: mx.array) -> tuple[mx.array, ...]:
         vectors = mx.split(self.linear(nn.silu(text_embeddings)), 6, axis=-1)
@@ -28,9 +28,9 @@ class _Norm(AdaLayerNormZero):  # type: ignore[misc]  # mflux has no types
 
 
 def mflux_transformer(width: int) -> Any:
-    """mflux's `Transformer` of random weights in the precision that is computed in.
+    """mflux's `Transformer` with random weights, in the precision used for computing.
 
-    `width` divides 3072 and is a multiple of a head's 128 channels.
+    `width` must divide 3072 and be a multiple of 128, the channels of a head.
     """
     module = Transformer(ModelConfig.dev(), num_transformer_blocks=1, num_single_transformer_blocks=1)
     if width != FULL_WIDTH:
@@ -53,7 +53,7 @@ def sample_with_mflux(
 
 
 def _narrow(module: Any, width: int) -> None:
-    """Bring every width that is a multiple of FLUX.1's to the same multiple of `width`."""
+    """Replace every width that is a multiple of FLUX.1's by the same multiple of `width`."""
 
     def size(channels: int) -> int:
         return channels * width // FULL_WIDTH if channels % FULL_WIDTH == 0 else channels

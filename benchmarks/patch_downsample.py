@@ -1,4 +1,4 @@
-"""PatchDownsample against one slice, one mean and one stack a token in Python."""
+"""PatchDownsample compared with a Python loop that slices and averages for each token."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from run_graph.runtime.networks.token_grid import resize_grid
 SIDE, CHANNELS = 27, 4096
 
 _TEXT = """\
-A real Redux grid, 27 x 27 tokens of 4,096 channels, float32, area interpolation. *loop*: for each new token
-the slice of the old ones under it, its mean, and a stack of all: the obvious way to write it. Milliseconds;
-results are compared. *ratio* is ours over the loop's, round by round.
+Redux's real grid size, 27 x 27 tokens of 4,096 channels, float32, area interpolation. *loop*: the obvious
+implementation, which slices the old tokens under each new one, takes their mean, and stacks all means.
+Milliseconds; the results are compared. *ratio* is our time over the loop's, taken round by round.
 """
 
 
@@ -47,7 +47,7 @@ def _evaluated(resize: Callable[[mx.array, int], mx.array], tokens: mx.array, n:
 
 
 def naive(tokens: mx.array, n: int) -> mx.array:
-    """Average each window of the grid by itself: (1, m * m, D) -> (1, n * n, D)."""
+    """Average each window of the grid separately: (1, m * m, D) -> (1, n * n, D)."""
     m = round(tokens.shape[1] ** 0.5)
     grid = tokens.reshape(1, m, m, -1)
     windows = [(i * m // n, -(-(i + 1) * m // n)) for i in range(n)]

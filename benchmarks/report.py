@@ -1,4 +1,4 @@
-"""Tables, and the file RESULTS.md that they are collected in."""
+"""Tables, and the file RESULTS.md in which they are collected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Times are medians with (minimum–maximum).
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells below headings."""
+    """Rows of cells under headings."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -40,12 +40,12 @@ class Section:
     ----------
     title : str
     text : str
-        What was compared and how, in Markdown; above the tables.
+        What was compared and how, in Markdown; printed above the tables.
     tables : sequence of Table
     packages : sequence of str
-        Whose versions matter.
+        Packages whose versions are reported.
     notes : sequence of str
-        What the tables show: whether goals were met. Paragraphs below them.
+        What the tables show, such as whether goals were met; paragraphs below the tables.
     """
 
     title: str
@@ -55,7 +55,7 @@ class Section:
     notes: Sequence[str] = field(default=())
 
     def markdown(self, command: str, load: str) -> str:
-        """The section, with where and how it was measured; ``load`` is that from before it began."""
+        """The section, with where and how it was measured; ``load`` is the load before it began."""
         versions = ", ".join([f"Python {platform.python_version()}", *map(_version, self.packages)])
         where = f"`{command}` on {machine()}; load before: {load}. {versions}."
         parts = [
@@ -68,7 +68,7 @@ class Section:
 
 
 def write_section(name: str, markdown: str, order: Iterable[str], path: Path = RESULTS) -> None:
-    """Replace one section of the results; sections stand in ``order``."""
+    """Replace one section of the results; sections are written in ``order``."""
     sections = _sections(path.read_text(encoding="utf-8")) if path.exists() else {}
     sections[name] = markdown
     kept = [f"<!-- {known} -->\n{sections[known]}\n" for known in order if known in sections]
@@ -84,7 +84,7 @@ def machine() -> str:
 
 
 def load_average() -> str:
-    """How many processes wanted to run in the last minute: near 0 on a quiet machine."""
+    """The load average of the last minute: near 0 on an idle machine."""
     return f"{os.getloadavg()[0]:.1f}"
 
 

@@ -1,6 +1,6 @@
-"""Killed at random moments: what a run leaves behind, and what the same command makes of it.
+"""Runs killed at random moments: what they leave behind, and whether the same command resumes them.
 
-Not a comparison but a trial: it fails if anything is lost, half-written, left over or different.
+This is a stress test, not a comparison: it fails if anything is lost, half-written, left over or different.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ SEEDS = (1, 2)
 
 _TEXT = """\
 `workflows/redux.json` with two seeds, killed by SIGKILL at a random moment, then run again by the same
-command until it is done. Checked each time: right after the kill every picture in the output folder is whole;
-in the end there is one picture a seed, its pixels are those of a run that was never killed, and neither
-the output folder nor the cache holds a temporary file or partial work. *steps kept* counts the sampling
-steps that the second run did not have to take again.
+command until it is done. Checked each time: right after the kill, every picture in the output folder is
+complete; at the end there is one picture per seed, its pixels equal those of a run that was never killed, and
+neither the output folder nor the cache contains a temporary file or resume state. *steps kept* counts the
+sampling steps that the second run did not have to repeat.
 """
 
 
 @dataclass(frozen=True)
 class Trial:
-    """When it was killed (seconds), what was finished then, and what was kept of the rest."""
+    """When the run was killed (seconds), what was finished by then, and what was kept of the rest."""
 
     killed_after: float
     pictures: int
@@ -47,20 +47,17 @@ class Trial:
 
 
 def measure(quick: bool) -> Section:
-    """Kill and resume; raises AssertionError if a run does not keep its promises."""
+    """Kill and resume runs; raises AssertionError if a check fails."""
     kills = QUICK_KILLS if quick else KILLS
     with tempfile.TemporaryDirectory() as folder:
         seconds, trials = _trials(Path(folder), kills, steps=40 if quick else 8, small=quick)
     resumed = sum(trial.steps_kept > 0 for trial in trials)
     rows = [
         ["kills", f"{kills}, over {seconds:.1f} s"],
-        ["pictures the same to the bit", f"{kills * len(SEEDS)} of {kills * len(SEEDS)}"],
+        ["bit-identical pictures", f"{kills * len(SEEDS)} of {kills * len(SEEDS)}"],
         ["found half-written, left over, or made twice", "0"],
-        ["runs that went on in the middle of a sampling", str(resumed)],
-        [
-            "steps kept in these, of all taken before the kill or after",
-            str(sum(t.steps_kept for t in trials)),
-        ],
+        ["runs resumed in the middle of sampling", str(resumed)],
+        ["steps kept in these runs", str(sum(t.steps_kept for t in trials))],
         ["results reused, on average", f"{sum(t.nodes_reused for t in trials) / kills:.1f}"],
     ]
     return Section("Killed and resumed", _TEXT, [Table(["", ""], rows)], ["mlx", "mflux"])
@@ -103,7 +100,7 @@ def _trial(command: Sequence[str], folder: Path, moment: float, expected: dict[s
 
 
 def _first_progress(events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """For each node that counts steps, where it began."""
+    """The first progress event of each node that reports steps."""
     seen = set()
     for event in events:
         if event["event"] == "node_progress" and event["node_id"] not in seen:
@@ -123,7 +120,7 @@ def _command(folder: Path, steps: int, small: bool) -> list[str]:
 
 
 def _import_everything() -> None:
-    """What a run imports, once for all the processes that are forked below; nothing is computed yet."""
+    """Import what a run imports, once for all the forked processes; nothing is computed yet."""
     import mlx.nn  # noqa: F401
 
     import run_graph.runtime.cache.disk
@@ -137,7 +134,7 @@ def _import_everything() -> None:
 
 
 def _start(argv: Sequence[str], folder: Path) -> int:
-    """Begin ``run-graph`` in a process of its own; its id."""
+    """Start ``run-graph`` in a separate process and return its id."""
     from run_graph.runtime.cli.main import main
 
     folder.mkdir(parents=True, exist_ok=True)

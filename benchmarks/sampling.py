@@ -1,4 +1,4 @@
-"""Sampling against mflux's own transformer, with the same weights."""
+"""Sampling compared with mflux's own transformer, with the same weights."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ from run_graph.runtime.sampling.schedules import sigmas
 WIDTHS, SIDES, REDUX_TOKENS, PROMPT_TOKENS = (256, 3072), (256, 512, 1024), (0, 81, 729), 512
 QUICK_WIDTHS, QUICK_SIDES = (256,), (256,)
 GOAL, TOLERANCE = 0.75, 2e-3
-# On a CPU, where mflux's step takes up to twenty minutes: above this many numbers in the sequence a single
-# step is taken, once. What takes more than an hour is left to `benchmarks.sampling_wide`.
+# On a CPU, mflux's step takes up to twenty minutes: with more numbers than this in the sequence, a single
+# step is taken, once. `benchmarks.sampling_wide` measures what takes more than an hour.
 MANY = 512 * 1024
 WIDE_SIDES_ON_CPU = (256,)
 
 _TEXT = """\
-One joint block and one single block of random weights, the same for both; 512 prompt tokens, guidance, from
-noise to latents, all that each does once a run included. *mflux*: its `Transformer` and scheduler as they
-are; at width 256 with its fixed widths replaced. Seconds a step; *ratio* is ours over mflux's, round by
-round. *memory*: the most that a run takes beyond the weights, ours over mflux's. *difference*: largest,
-over mflux's largest value. On a CPU sequences of more than half a million numbers take one step, once.
+One joint block and one single block with random weights, the same for both; 512 prompt tokens, guidance, from
+noise to latents, including what each does once per run. *mflux*: its `Transformer` and scheduler unchanged;
+at width 256 with its fixed widths replaced. Seconds per step; *ratio* is our time over mflux's, taken round
+by round. *memory*: peak memory of a run in addition to the weights, ours over mflux's. *difference*: the
+largest difference over mflux's largest value. On a CPU, sequences of more than half a million numbers are
+measured with one step, once.
 """
 
 
@@ -59,7 +60,7 @@ class _Case:
 
 @dataclass
 class _Contender:
-    """Samples, and remembers the last result and the most memory that a run took."""
+    """Samples, and keeps the last result and the peak memory of a run."""
 
     run: Callable[[], mx.array]
     measures_each: bool
@@ -67,7 +68,7 @@ class _Contender:
     peak: int | None = None
 
     def __call__(self) -> None:
-        if self.measures_each:  # Where a second run only for the memory would take minutes.
+        if self.measures_each:  # A second run just for the memory would take minutes.
             self.measure_memory()
         else:
             self._sample()
@@ -81,20 +82,20 @@ class _Contender:
 
 
 def measure(quick: bool) -> Section:
-    """Every width, size and number of Redux tokens; on a CPU only small sizes at FLUX's own width."""
+    """Every width, size and number of Redux tokens; on a CPU, only small sizes at FLUX's own width."""
     widths = QUICK_WIDTHS if quick else WIDTHS
     return compared("Sampling", {width: _sides(width, quick) for width in widths}, quick)
 
 
 def compared(title: str, sizes: Mapping[int, Sequence[int]], quick: bool) -> Section:
-    """Widths, and pixels a side for each, with every number of Redux tokens.
+    """Compare the given widths, and for each the given sides in pixels, with every number of Redux tokens.
 
-    Broken off by Ctrl-C it tells of what was measured.
+    If interrupted by Ctrl-C, it reports what it has measured.
     """
-    ModelConfig.precision = compute_dtype()  # mflux's global: else it rounds to bfloat16 on a CPU too.
+    ModelConfig.precision = compute_dtype()  # mflux's global; by default it rounds to bfloat16 on a CPU too.
     rows: list[list[str]] = []
     ratios: list[float] = []
-    broken_off = False
+    interrupted = False
     try:
         for row, ratio in _rows(sizes, quick):
             print(" | ".join(row), flush=True)
@@ -103,23 +104,23 @@ def compared(title: str, sizes: Mapping[int, Sequence[int]], quick: bool) -> Sec
     except KeyboardInterrupt:
         if not rows:
             raise
-        broken_off = True
+        interrupted = True
     headings = ["width", "image tokens", "Redux tokens", "ours, s", "mflux, s", "ratio"]
     headings += ["memory", "difference"]
     met = sum(ratio <= GOAL for ratio in ratios)
     notes = [
-        f"Goal, at most {GOAL} of mflux's time: met in {met} of {len(ratios)} cases; "
+        f"Goal: at most {GOAL} of mflux's time; met in {met} of {len(ratios)} cases; "
         f"ratios {min(ratios):.3f} to {max(ratios):.3f}. Computed in {compute_dtype()}."
     ]
-    if broken_off:
-        notes.append("Broken off here: the sizes that would have followed were not measured.")
+    if interrupted:
+        notes.append("Interrupted: the remaining sizes were not measured.")
     return Section(title, _TEXT, [Table(headings, rows)], ["mlx", "mflux", "numpy"], notes)
 
 
 def _rows(sizes: Mapping[int, Sequence[int]], quick: bool) -> Iterator[tuple[list[str], float]]:
     for width, sides in sizes.items():
         module = mflux_transformer(width)
-        ours = FluxTransformer(_arranged(module, width), {})
+        ours = FluxTransformer(_as_loaded(module, width), {})
         for side in sides:
             for redux in REDUX_TOKENS:
                 yield _row(_Case(width, side, redux), module, ours, quick)
@@ -131,8 +132,8 @@ def _sides(width: int, quick: bool) -> tuple[int, ...]:
     return WIDE_SIDES_ON_CPU if on_cpu() and width == WIDTHS[-1] else SIDES
 
 
-def _arranged(module: Any, width: int) -> Any:
-    """Another tree over the same weights, as our loader arranges it."""
+def _as_loaded(module: Any, width: int) -> Any:
+    """Another module with the same weights, with the linear layers that our loader uses."""
     module_copy = mflux_transformer(width)
     module_copy.update(module.parameters())
     use_numpy_linears(module_copy)
@@ -177,11 +178,14 @@ def _sample(
 
 def _memory(contenders: dict[str, _Contender]) -> str:
     ours, theirs = contenders["ours"].peak, contenders["mflux"].peak
-    return f"{ours / theirs:.2f}" if ours and theirs else "not told here"
+    return f"{ours / theirs:.2f}" if ours and theirs else "not measured"
 
 
 def _difference(contenders: dict[str, _Contender]) -> float:
-    """Raises AssertionError if it is more than rounding and mflux's other GELU explain."""
+    """The largest difference, over mflux's largest value.
+
+    Raises AssertionError if it is larger than rounding and mflux's different GELU explain.
+    """
     ours, theirs = contenders["ours"].latents, contenders["mflux"].latents
     assert ours is not None
     assert theirs is not None

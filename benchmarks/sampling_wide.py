@@ -1,4 +1,4 @@
-"""Sampling against mflux at FLUX's own width and larger pictures: an hour and a half on a CPU."""
+"""Sampling compared with mflux at FLUX's own width and larger pictures: an hour and a half on a CPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model smaller than ``tiny``, for trials that are about files and processes rather than numbers."""
+"""A model smaller than ``tiny``, for tests of files and processes rather than numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SMALL = {
 
 
 def make_small_model(folder: Path) -> str:
-    """Write its checkpoint, for LoadFlux and LoadRedux; the folder's name."""
+    """Write its checkpoint, for LoadFlux and LoadRedux; return the folder's name."""
     from training.layout.make import make_checkpoint
     from training.layout.spec import TinySpec
 

@@ -1,6 +1,6 @@
-"""Random graphs under random failures, cancellations and damage to the cache, against a plain evaluator.
+"""Random graphs with random failures, cancellations and cache damage, checked by a plain evaluator.
 
-Not a comparison but a trial: it fails if a result is wrong, or if memory or file handles grow.
+This is a stress test, not a comparison: it fails if a result is wrong, or if memory or open files grow.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ ATTEMPTS = 4
 
 _TEXT = """\
 Random graphs of up to 14 nodes with arrays, each run four times in a session on one shared cache folder:
-nodes fail, runs are cancelled at a random event, and files of the cache are cut short, altered by a bit,
-exchanged or removed between runs. Every run that comes to its end must give what a plain recursive evaluator
-gives, to the bit. Then one graph after another is run; live values, MLX's memory and open files are counted.
+nodes fail, runs are cancelled at a random event, and between runs files of the cache are truncated, changed
+by one bit, swapped or removed. Every run that completes must give exactly the bits that a plain recursive
+evaluator gives. Then one graph after another is run; live values, MLX's memory and open files are counted.
 """
 
 _failing: set[int] = set()
@@ -68,7 +68,7 @@ class Mix(Node):
 
 
 class Floor(Node):
-    """Gives the same for many inputs, so that what follows need not run again."""
+    """Gives the same output for many inputs, so that the nodes after it need not run again."""
 
     a: Mask
     step: int
@@ -78,14 +78,14 @@ class Floor(Node):
 
 
 class Fragile(Node):
-    """Fails as long as its ticket is drawn."""
+    """Fails while its ticket is in the set of failing tickets."""
 
     a: Mask
     ticket: int
 
     def run(self, ctx: Context) -> Made:
         if self.ticket in _failing:
-            raise RuntimeError("as drawn")
+            raise RuntimeError("a failing ticket")
         return Made(mask=self.a)
 
 
@@ -146,7 +146,7 @@ def measure(quick: bool) -> Section:
 
 
 def soak(folder: Path, graphs: int, seed: int = 0) -> dict[str, int]:
-    """Run random graphs under random trouble; returns what happened how often."""
+    """Run random graphs with random faults; return how often each outcome occurred."""
     draw = random.Random(seed)
     counts = Counter[str]({"graphs": graphs})
     warnings: list[str] = []
@@ -170,7 +170,7 @@ def soak(folder: Path, graphs: int, seed: int = 0) -> dict[str, int]:
 
 
 def attempt_run(session: Session, workflow: Workflow, cancel_at: int | None, counts: Counter[str]) -> str:
-    """Run once; a run that was not interrupted must be right. Returns how it ended."""
+    """Run once and return how the run ended; a run that completes must be right."""
     token, events = CancelToken(), 0
 
     def listen(event: Event) -> None:
@@ -185,7 +185,7 @@ def attempt_run(session: Session, workflow: Workflow, cancel_at: int | None, cou
     try:
         result = session.run(workflow, environment=environment, on_event=listen, token=token)
     except NodeFailed:
-        assert _failing, "a node failed that was not drawn"
+        assert _failing, "a node failed although no ticket was failing"
         return "runs with a failure"
     except Cancelled:
         return "runs cancelled"
@@ -193,11 +193,11 @@ def attempt_run(session: Session, workflow: Workflow, cancel_at: int | None, cou
     for node_id, outputs in result.by_node.items():
         expected = evaluated(workflow, node_id, known)
         assert vars(outputs)["total"] == expected, f"{node_id}: {outputs} is not {expected}"
-    return "runs right to the bit"
+    return "runs with bit-identical results"
 
 
 def random_graph(draw: random.Random) -> Workflow:
-    """Nodes fed by earlier ones, and a sum of each that nobody reads."""
+    """Nodes that read earlier nodes, and a Sum of each node that no other node reads."""
     nodes = {"n0": NodeSpec("Ramp", {"slope": draw.randint(-3, 3)})}
     for number in range(1, draw.randint(2, MOST_NODES)):
         link = Link(draw.choice(list(nodes)), 0)
@@ -216,13 +216,13 @@ def random_graph(draw: random.Random) -> Workflow:
 
 
 def changed(workflow: Workflow, draw: random.Random) -> Workflow:
-    """Another slope for one of the ramps."""
+    """The workflow with a new random slope for one of its ramps."""
     ramps = [node_id for node_id, spec in workflow.nodes.items() if spec.class_type == "Ramp"]
     return workflow.with_input(draw.choice(ramps), "slope", draw.randint(-3, 3))
 
 
 def evaluated(workflow: Workflow, node_id: str, known: dict[str, Any]) -> Any:
-    """A node's result, computed in the plainest way."""
+    """A node's result, computed by plain recursion."""
     if node_id not in known:
         spec = workflow.nodes[node_id]
         given = {
@@ -250,7 +250,7 @@ _PLAIN: dict[str, Any] = {
 
 
 def damage(folder: Path, draw: random.Random) -> int:
-    """Truncate, alter, exchange or remove up to three files of the cache; returns how many."""
+    """Truncate, change, swap or remove up to three files of the cache; return how many."""
     paths = sorted(path for path in folder.glob("*/*") if path.is_file())
     chosen = draw.sample(paths, min(len(paths), draw.randint(0, 3)))
     others = [path.read_bytes() for path in chosen]
@@ -270,7 +270,7 @@ def damage(folder: Path, draw: random.Random) -> int:
 
 
 def share(folder: Path, runs: int, seed: int) -> dict[str, int]:
-    """Run graphs that other processes run too, on the cache that they use; nothing may look damaged."""
+    """Run the same graphs as other processes on a shared cache; nothing may be reported as damaged."""
     draw, warnings = random.Random(seed), list[str]()
     _failing.clear()
     counts = Counter[str]()
@@ -283,7 +283,7 @@ def share(folder: Path, runs: int, seed: int) -> dict[str, int]:
 
 
 def leak(folder: Path, runs: int) -> dict[str, int]:
-    """Run graph after graph; returns how much of them is left in memory."""
+    """Run one graph after another and measure what they leave in memory and open files."""
     draw, warnings = random.Random(1), list[str]()
     _failing.clear()
     session = Session(REGISTRY, DiskCache(BlobStore(folder, 10**6), warnings.append, least_seconds=0))
@@ -293,8 +293,8 @@ def leak(folder: Path, runs: int) -> dict[str, int]:
         if number in (runs // 10, runs - 1):
             marks.append(_alive())
     grown = [later - earlier for earlier, later in zip(*marks, strict=True)]
-    assert max(grown) <= 0, f"live values, bytes of MLX, open files: {marks[0]}, then {marks[1]}"
-    names = ("more live values", "more bytes of MLX", "more open files")
+    assert max(grown) <= 0, f"live values, MLX bytes, open files: {marks[0]}, then {marks[1]}"
+    names = ("more live values", "more MLX bytes", "more open files")
     return {"runs counted for leaks": runs, **dict(zip(names, grown, strict=True))}
 
 

@@ -14,18 +14,18 @@ from benchmarks.report import Section, Table
 from benchmarks.timing import Timing, alternate
 
 WORKFLOW = Path(__file__).parent.parent / "workflows" / "redux.json"
-BASE, CACHED = "import pydantic, networkx", "all of it, everything cached"
+BASE, CACHED = "import pydantic, networkx", "whole workflow, everything cached"
 ANSWER_GOAL, CACHED_GOAL = 2.5, 1.0  # times the base; seconds beyond --validate
 
 _TEXT = """\
-Seconds of a whole process. *base*: `python -c "import pydantic, networkx"`, which is what any program with
-typed, checked graphs imports. *everything cached*: `run-graph workflows/redux.json` when an earlier process
-ran it; it reads the picture, and writes its file anew.
+Seconds for a whole process. *base*: `python -c "import pydantic, networkx"`, which any program with typed,
+checked graphs imports. *everything cached*: `run-graph workflows/redux.json` after an earlier process ran it;
+it reads the picture and writes its file again.
 """
 
 
 def measure(quick: bool) -> Section:
-    """Each in a process of its own, with a cache of its own."""
+    """Time each command in its own process, with a cache of its own."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "RUN_GRAPH_RESULTS": f"{folder}/results"}
         run = partial(_run, Path(folder), environment)

@@ -1,4 +1,4 @@
-"""What TeaCache's step reuse skips, gains and changes, with a Redux reference, on the tiny model."""
+"""TeaCache's step reuse with a Redux reference on the tiny model: steps skipped, time saved, differences."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from run_graph.runtime.values import Conditioning
 WORKFLOW = Path(__file__).parents[1] / "workflows" / "redux.json"
 SIDE, STEPS, QUICK_STEPS = 96, 28, 12
 THRESHOLDS = (0.1, 0.25, 0.4, 0.6, 0.8)
-WINDOW = 7  # Pixels a side, over which SSIM compares.
+WINDOW = 7  # Side of SSIM's windows, in pixels.
 
 _TEXT = """\
 `workflows/redux.json`'s conditioning (81 Redux tokens), the tiny model, 96 pixels, 28 steps, one seed.
-*skipped*: steps that did not run the network. *time*: of sampling, over that without reuse, round by round.
-*SSIM*: of the decoded picture against that without reuse (Wang et al. 2004; 7 x 7 windows, mean of the
-channels; 1 is equal).
+*skipped*: steps that did not run the network. *time*: sampling time over that without reuse, taken round by
+round. *SSIM*: between the decoded pictures with and without reuse (Wang et al. 2004; 7 x 7 windows, mean of
+the channels; 1 means equal).
 """
 
 Pixels = npt.NDArray[np.float32]
@@ -52,7 +52,7 @@ class _Bench:
 
 
 def measure(quick: bool) -> Section:
-    """Every threshold against none."""
+    """Compare every threshold with no reuse."""
     steps = QUICK_STEPS if quick else STEPS
     bench = _bench(steps)
     found = {threshold: bench.sample(threshold) for threshold in (0.0, *THRESHOLDS)}
@@ -107,7 +107,7 @@ def _bench(steps: int) -> _Bench:
 
 
 def ssim(one: Pixels, other: Pixels) -> float:
-    """Structural similarity of two pictures (H, W, C) of values 0..1, with even weights in each window."""
+    """Structural similarity of two pictures (H, W, C), 0..1, with uniform weights in each window."""
 
     def mean(values: Pixels) -> npt.NDArray[np.float64]:
         windows = np.lib.stride_tricks.sliding_window_view(values, (WINDOW, WINDOW), axis=(0, 1))

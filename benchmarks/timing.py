@@ -36,19 +36,19 @@ class Timing:
 def alternate(
     contenders: Mapping[str, Callable[[], object]], rounds: int, *, warm_up: int = 1
 ) -> dict[str, Timing]:
-    """Run every contender once a round and time it.
+    """Run and time every contender once per round.
 
-    The order turns by one place each round, so that none always runs behind the same other one. Garbage is
-    collected before each call, outside the time; within it the collector runs as it would anyway.
+    The order rotates by one place each round, so that no contender always runs after the same other one.
+    Garbage is collected before each call, outside the timing; during the call the collector runs as usual.
 
     Parameters
     ----------
     contenders : mapping
         What to call, by name. Whatever it computes must be finished when it returns (``mx.eval``).
     rounds : int
-        How often each is timed.
+        How often each contender is timed.
     warm_up : int
-        Rounds before those that count.
+        Rounds before the timed ones.
     """
     names = list(contenders)
     seconds: dict[str, list[float]] = {name: [] for name in names}

@@ -1,17 +1,17 @@
-"""What the machine computes with: number format and memory."""
+"""The number format and the memory that the machine offers."""
 
 import os
 from typing import Any
 
-SHARE_OF_WORKING_SET = 0.85  # Left over: the activations.
-SHARE_OF_MEMORY = 0.75  # Left over: the activations, the system, and other programs.
+SHARE_OF_WORKING_SET = 0.85  # The rest is for activations.
+SHARE_OF_MEMORY = 0.75  # The rest is for activations, the system and other programs.
 
 
 def compute_dtype() -> Any:
     """The `mlx.core.Dtype` that weights are held in.
 
-    bfloat16 on a GPU (Metal or CUDA), as FLUX.1 is published and trained; float32 on the CPU, where
-    MLX computes bfloat16 no faster and the parity tests want the precision.
+    bfloat16 on a GPU (Metal or CUDA), in which FLUX.1 was trained and published. float32 on the CPU, where
+    MLX is no faster in bfloat16 and the parity tests need the precision.
     """
     import mlx.core as mx
 
@@ -21,8 +21,8 @@ def compute_dtype() -> Any:
 def memory_budget() -> int:
     """Bytes of weights that may stay resident when the user sets no limit.
 
-    On Metal most of the working set that the driver recommends; elsewhere three quarters of the memory
-    of the GPU or, on the CPU, of the machine.
+    On Metal, this is most of the working set that the driver recommends; elsewhere it is three quarters of
+    the GPU's memory or, on the CPU, of the machine's.
     """
     import mlx.core as mx
 
@@ -35,28 +35,28 @@ def memory_budget() -> int:
 
 
 def release_cache() -> None:
-    """Give memory that MLX keeps for reuse back to the system."""
+    """Return the memory that MLX keeps for reuse to the system."""
     import mlx.core as mx
 
     mx.clear_cache()
 
 
 def limit_cache(nbytes: int) -> None:
-    """Let MLX keep at most so many bytes of freed memory for reuse."""
+    """Limit the freed memory that MLX keeps for reuse to `nbytes` bytes."""
     import mlx.core as mx
 
     mx.set_cache_limit(nbytes)
 
 
 def start_peak() -> None:
-    """Begin a new measurement of MLX's peak memory."""
+    """Reset MLX's peak memory, to start a new measurement."""
     import mlx.core as mx
 
     mx.reset_peak_memory()
 
 
 def memory_in_use() -> tuple[int, int]:
-    """Bytes that MLX's arrays occupy now, and at most since `start_peak`."""
+    """Bytes that MLX's arrays occupy now, and the highest value since `start_peak`."""
     import mlx.core as mx
 
     return mx.get_active_memory(), mx.get_peak_memory()

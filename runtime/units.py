@@ -1,4 +1,4 @@
-"""Amounts of memory as people write and read them."""
+"""Parsing and formatting amounts of memory, such as ``8GB``."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?I?B)", re.IGNORECASE)
 
 
 def parse_bytes(text: str) -> int:
-    """Bytes in an amount such as ``8GB``, ``1.5 GiB`` or ``500MB``; the unit may not be left out.
+    """Bytes in an amount such as ``8GB``, ``1.5 GiB`` or ``500MB``; the unit is required.
 
     Raises
     ------
     ValueError
-        With a complete sentence, if the text is no such amount or is nothing.
+        If the text is not such an amount or is less than a byte. The message is a complete sentence.
     """
     match = _AMOUNT.fullmatch(text.strip())
     number = float(match[1]) * _UNITS[match[2].upper()] if match else 0
     if number < 1:
-        raise ValueError(f"{text!r} is no amount of memory; write one such as 8GB, 1.5GiB or 500MB.")
+        raise ValueError(f"{text!r} is not an amount of memory; write one such as 8GB, 1.5GiB or 500MB.")
     return int(number)
 
 

@@ -1,4 +1,4 @@
-"""Versions of what computes."""
+"""Versions of Python and of the packages that compute a result."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _PACKAGES = ("run-graph", "mlx", "mflux")
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that a result is first of all due to."""
+    """Versions of Python and of the packages on which a result mainly depends."""
     return {"python": platform.python_version(), **versions_of(_PACKAGES)}
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
-    """The installed versions by package; "unknown" of those that are not installed."""
+    """The installed version of each package; "unknown" for a package that is not installed."""
     found = {}
     for package in packages:
         try:

@@ -148,9 +148,9 @@ def test_a_misspelt_file_is_suggested(refused: Command) -> None:
         ("photo", "image", "", ["input 'image'", "no file ''"]),
         ("photo", "image", "images", ["input 'image'", "no file 'images'"]),
         ("photo", "image", "redux.json", ["input 'image'", "redux.json: damaged, or not a picture"]),
-        ("save", "filename_prefix", "../fox", ["input 'filename_prefix'", "leaves the output folder"]),
-        ("save", "filename_prefix", "/fox", ["input 'filename_prefix'", "leaves the output folder"]),
-        ("save", "filename_prefix", "", ["input 'filename_prefix'", "names no file"]),
+        ("save", "filename_prefix", "../fox", ["input 'filename_prefix'", "points outside the output"]),
+        ("save", "filename_prefix", "/fox", ["input 'filename_prefix'", "points outside the output"]),
+        ("save", "filename_prefix", "", ["input 'filename_prefix'", "does not name a file"]),
     ],
 )
 def test_an_input_that_does_not_fit(

@@ -1,4 +1,4 @@
-"""Captions of domain pictures, with attributes left out, other wordings, and words to be ignored."""
+"""Captions of domain pictures: some attributes left out, varied wordings, and filler words to ignore."""
 
 import random
 
@@ -11,7 +11,7 @@ _VOWELS = "aeiou"
 
 
 def canonical(noun: str | None = None, style: str | None = None, background: str | None = None) -> str:
-    """The caption in its usual wording; attributes that are None are not mentioned."""
+    """The caption in its standard wording; attributes that are None are not mentioned."""
     parts = [
         noun,
         style and f"{style} style",

@@ -1,7 +1,7 @@
-"""Finish the decoder on whole pictures: `python -m training.decoder [--steps N]`.
+"""Fine-tune the decoder on whole pictures: `python -m training.decoder [--steps N]`.
 
-The encoder and the latents' scale stay as they are, so this may run before or after the flow's training.
-Noise on the latents teaches it to forgive a sampler's errors.
+The encoder and the scale of the latents do not change, so this may run before or after the flow is trained.
+Noise on the latents makes the decoder robust to a sampler's errors.
 """
 
 import torch
@@ -14,11 +14,11 @@ from training.running import Run, asked_steps
 from training.vae import reconstruction_loss
 
 BATCH = 5
-LATENT_NOISE = 0.25  # At most, in units of the latents' standard deviation.
+LATENT_NOISE = 0.25  # Maximum, in units of the latents' standard deviation.
 
 
 def noisy(latents: Tensor) -> Tensor:
-    """Latents with noise of a random strength for each picture."""
+    """Add noise to the latents, with a random strength for each picture."""
     strength = torch.rand(len(latents), 1, 1, 1) * LATENT_NOISE / SCALE
     return latents + torch.randn_like(latents) * strength
 

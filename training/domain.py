@@ -1,4 +1,4 @@
-"""What the tiny model draws: nouns, drawing styles, backgrounds, and the combinations kept from training."""
+"""What the tiny model draws: nouns, drawing styles, backgrounds, and the held-out combinations."""
 
 import random
 from dataclasses import dataclass
@@ -110,7 +110,7 @@ def subjects() -> list[Subject]:
 def held_out() -> frozenset[Subject]:
     """The combinations that no training step ever sees, neither as target nor as reference.
 
-    At most one background of each noun and style is kept out, so that each noun is seen in each style.
+    At most one background is held out for each noun and style, so that training sees each noun in each style.
     """
     draw = random.Random(HELD_OUT_SEED)
     pairs = sorted(product(NOUNS, STYLES))
@@ -119,6 +119,6 @@ def held_out() -> frozenset[Subject]:
 
 
 def training_subjects() -> list[Subject]:
-    """Every combination but the held-out ones."""
+    """Every combination except the held-out ones."""
     kept_out = held_out()
     return [subject for subject in subjects() if subject not in kept_out]

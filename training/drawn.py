@@ -1,4 +1,4 @@
-"""Pictures that the `run-graph` command draws, for what is measured through it."""
+"""Pictures drawn by the `run-graph` command, for the evaluations that use it."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ def run_graph(workflow: str, output: Path, *options: str) -> None:
 def saved(output: Path, names: Sequence[str], name_of: Callable[[dict[str, Any]], str]) -> Pictures:
     """The pictures in a folder, (n, 96, 96, 3) in [0, 1], in the order of `names`.
 
-    `name_of` gives a picture's name by the settings that its file carries.
+    `name_of` gives a picture's name from the settings stored in its file.
     """
     found: dict[str, Pictures] = {}
     for file in sorted(output.glob("*.png")):

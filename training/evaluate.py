@@ -1,7 +1,7 @@
-"""How often the pictures show what was asked: `python -m training.evaluate [FOLDER]`.
+"""How often the pictures show what was asked for: `python -m training.evaluate [FOLDER]`.
 
-Over every noun, style and background without a reference, over the held-out combinations, and over references
-alone with an empty prompt at `highest`; judged by `training.judge`. Prints a table in Markdown.
+Evaluates every noun, style and background without a reference, the held-out combinations, and references
+alone (empty prompt, mode `highest`). `training.judge` classifies the pictures. Prints a table in Markdown.
 """
 
 import argparse
@@ -22,12 +22,12 @@ STEPS = 8
 
 
 def row(title: str, count: int, shares: dict[str, float]) -> str:
-    """A line of the table."""
+    """A row of the table."""
     return f"| {title} | {count} | " + " | ".join(f"{shares[name]:.1%}" for name in ATTRIBUTES) + " |"
 
 
 def sheet(pictures: Pictures, columns: int, file: Path) -> None:
-    """Pictures side by side, for the eye."""
+    """Save the pictures side by side in one file, to look at."""
     columns = min(columns, len(pictures))
     rows = len(pictures) // columns
     grid = pictures[: rows * columns].reshape(rows, columns, 96, 96, 3).transpose(0, 2, 1, 3, 4)

@@ -1,4 +1,4 @@
-"""Write the example reference pictures that come from the domain: `python -m training.examples`."""
+"""Write the example reference pictures that are in the domain: `python -m training.examples`."""
 
 from pathlib import Path
 

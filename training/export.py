@@ -30,7 +30,7 @@ SOURCES = {
 
 
 def part_weights(part: str) -> dict[str, Tensor]:
-    """The part's tensors by their published names, bfloat16; exactly those that `SHAPES` lists."""
+    """The part's tensors in bfloat16 by their published names: exactly those listed in `SHAPES`."""
     run, prefix, published = SOURCES[part]
     trained = averaged_weights(run, prefix)
     tensors = {}
@@ -45,7 +45,7 @@ def part_weights(part: str) -> dict[str, Tensor]:
 
 
 def write_checkpoint(folder: Path) -> None:
-    """Write every file of the checkpoint into `folder`, in place of what was there."""
+    """Write every file of the checkpoint into `folder`, replacing what was there."""
     shutil.rmtree(folder, ignore_errors=True)
     write_files(folder, SPEC, _write_weights)
     write_manifest(folder)
@@ -53,11 +53,11 @@ def write_checkpoint(folder: Path) -> None:
 
 def _write_weights(part: str, file: Path) -> None:
     save_file(part_weights(part), file, metadata={"format": "pt"})
-    file.chmod(0o644)  # safetensors' own is for its owner alone
+    file.chmod(0o644)  # safetensors makes it readable by its owner only
 
 
 def write_manifest(folder: Path) -> None:
-    """Record the size and SHA-256 of every file in `folder`: the checkpoint's identity."""
+    """Record the size and SHA-256 of every file in `folder`; they identify the checkpoint."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     entries = {path.relative_to(folder).as_posix(): [path.stat().st_size, digest(path)] for path in files}
     write_json(folder / "manifest.json", entries)

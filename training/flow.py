@@ -14,12 +14,12 @@ from training.pools import load_pools
 from training.running import Run, asked_steps
 from training.tokens import Tokenizers
 
-REFERENCES_FROM = 0.15  # Part of the run after which references are shown.
-IMAGE_GRID = 6  # Tokens a side of a 96 px picture.
+REFERENCES_FROM = 0.15  # Fraction of the run after which references are shown.
+IMAGE_GRID = 6  # Tokens per side of a 96 px picture.
 
 
 class Painter(nn.Module):
-    """All that turns captions and references into the transformer's velocity."""
+    """The networks that turn captions and references into a velocity."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Painter(nn.Module):
     def velocity(
         self, latents: Tensor, sigma: Tensor, tokens: Tensor, pooled: Tensor, guidance: Tensor
     ) -> Tensor:
-        """Where noisy latents (B, 36, 64) should move, at noise levels `sigma` (B,)."""
+        """The predicted velocity of noisy latents (B, 36, 64) at noise levels `sigma` (B,)."""
         return self.transformer(
             hidden_states=latents, timestep=sigma, guidance=guidance, pooled_projections=pooled,
             encoder_hidden_states=tokens, txt_ids=torch.zeros(tokens.shape[1], 3), img_ids=self.image_ids,
@@ -56,11 +56,11 @@ def loss(painter: Painter, lesson: Lesson, tokenizers: Tokenizers) -> Tensor:
     extra = [painter.redux_tokens(f, side, lesson.interpolation) for f in lesson.references]
     noise = torch.randn_like(lesson.latents)
     count = len(noise)
-    # Where captions and references decide, at high noise, more often than in the middle.
+    # High noise levels are drawn more often: there the caption and the reference decide the picture.
     sigma = torch.sigmoid(torch.randn(count) * 1.3 + 1.0)
     mix = sigma[:, None, None]
     noisy = lesson.latents * (1 - mix) + noise * mix
-    guidance = torch.rand(count) * 7 + 1  # Of no effect, so that any value may be asked for.
+    guidance = torch.rand(count) * 7 + 1  # Random, so that the model ignores it and accepts any value.
     found = painter.velocity(noisy, sigma, torch.cat([tokens, *extra], dim=1), pooled, guidance)
     return F.mse_loss(found.float(), noise - lesson.latents)
 

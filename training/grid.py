@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-GRIDS = {5: 5, 4: 6, 3: 9, 2: 13, 1: 27}  # Factor -> tokens a side.
+GRIDS = {5: 5, 4: 6, 3: 9, 2: 13, 1: 27}  # Factor -> tokens per side.
 
 
 def resize(tokens: Tensor, side: int, interpolation: str = "area") -> Tensor:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from training.domain import NOUNS, STYLES
 
 DATA = Path(__file__).parent / "data"
-SIDE = 96  # Pixels of a picture.
-ICON = 80  # Pixels of the icon in it, centred.
+SIDE = 96  # Side of a picture, in pixels.
+ICON = 80  # Side of the centred icon in it, in pixels.
 INK = "#1a1a1a"  # The colour of line drawings.
 
 Rgba = NDArray[np.uint8]
@@ -53,7 +53,7 @@ def read_set(package: str) -> dict[str, Any]:
 
 
 def other_names(sets: list[dict[str, Any]]) -> list[str]:
-    """The icons that all sets have and that are no noun of the domain: pictures without a caption."""
+    """The icons in all sets that are not nouns of the domain; they are used without a caption."""
     common = set.intersection(*(set(icon_set["icons"]) for icon_set in sets))
     return sorted(common - set(NOUNS.values()))
 
@@ -67,7 +67,7 @@ def render_all() -> None:
 
 
 def load_icons() -> tuple[Rgba, Rgba]:
-    """What `render_all` has written: (nouns, styles, 96, 96, 4) and (others, styles, 96, 96, 4), uint8."""
+    """The arrays of `render_all`: (nouns, styles, 96, 96, 4) and (others, styles, 96, 96, 4), uint8."""
     with np.load(DATA / "icons.npz") as file:
         return file["domain"], file["others"]
 

@@ -1,14 +1,14 @@
-"""How strongly a reference pulls against a prompt, mode by mode: `python -m training.influence`.
+"""How strongly a reference competes with a prompt, mode by mode: `python -m training.influence`.
 
-Pairs of a prompt and a reference that disagree in noun, style and background are drawn by the `run-graph`
-command (sweeps of `workflows/redux.json`) for each mode, interpolation and seed. What it saved is measured:
+The `run-graph` command (sweeps of `workflows/redux.json`) draws pictures for pairs of a prompt and a
+reference that differ in noun, style and background, for each mode, interpolation and seed. Measured are:
 
 - background: how far the frame's colour has moved from the prompt's background (0) to the reference's (1);
 - noun: the judge's vote for the reference's noun, and for the prompt's;
 - pixels: root mean square distance to the reference, and to the render of what the prompt asks for.
 
-Prints tables in Markdown with whether each measure is strictly ordered from `lowest` to `highest`, and draws
-a plot.
+Prints tables in Markdown, which also say whether each measure is strictly ordered from `lowest` to `highest`,
+and draws a plot.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from training.icons import DATA
 from training.judge import ATTRIBUTES, Judge, load_judge, verdict
 from training.pictures import PictureMaker, Pictures, background_shift, eight_bit
 
-FOLDER = DATA / "influence" / tiny_digest()  # Pictures of other weights are not taken for these.
+FOLDER = DATA / "influence" / tiny_digest()  # Never reuse pictures drawn with other weights.
 MODES = ["lowest", "low", "medium", "high", "highest"]
 INTERPOLATIONS = ["area", "bicubic", "bilinear", "nearest", "nearest-exact"]
 # Measure -> whether it should rise from `lowest` to `highest`.
@@ -51,7 +51,7 @@ class Pair:
 
 
 def pairs(count: int) -> list[Pair]:
-    """Pairs that differ in every attribute, always the same ones."""
+    """Pairs that differ in every attribute; the same pairs on every call."""
     draw = random.Random(64)
     chosen: list[Pair] = []
     while len(chosen) < count:
@@ -66,7 +66,7 @@ def prompt(pair: Pair) -> str:
 
 
 def draw(chosen: list[Pair], mode: str, interpolation: str, seed: int) -> Pictures:
-    """Run `run-graph` once over all pairs and read what it saved, (n, 96, 96, 3) in [0, 1]."""
+    """Run `run-graph` once over all pairs and read the pictures it saved, (n, 96, 96, 3) in [0, 1]."""
     output = FOLDER / f"{mode}-{interpolation}-{seed}"
     if not output.is_dir() or len(list(output.glob("*.png"))) < len(chosen):
         run_graph(
@@ -109,7 +109,7 @@ Results = dict[str, dict[str, np.ndarray]]  # Mode -> measure -> values.
 
 
 def table(results: Results) -> Iterable[str]:
-    """Mean and standard error of each measure by mode, and whether its order is strict."""
+    """Mean and standard error of each measure by mode, and whether it is strictly ordered."""
     yield "| measure | " + " | ".join(results) + " | strictly ordered |"
     yield "|---" * (len(results) + 2) + "|"
     for name, rises in MEASURES.items():
@@ -122,7 +122,7 @@ def table(results: Results) -> Iterable[str]:
 
 
 def plot(results: dict[str, Results], file: Path) -> None:
-    """Each measure by mode, a line for each interpolation, with standard errors."""
+    """Plot each measure by mode, with a line for each interpolation and standard errors."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, len(MEASURES), figsize=(19, 3.6))
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument(
-        "--others", type=int, default=16, help="pairs for interpolations but `area`, one seed"
+        "--others", type=int, default=16, help="pairs for each interpolation except `area`, with one seed"
     )
     parser.add_argument("--plot", type=Path, default=Path("docs/images/influence.png"))
     options = parser.parse_args()

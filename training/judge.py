@@ -1,7 +1,7 @@
 """The classifier that judges pictures: `python -m training.judge [--steps N]`.
 
-It is trained on the real renders, spoilt a little (noise, blur, shifts, colours), and sees pixels only: no
-latents, and nothing of the model's own encoder.
+It is trained on the original renders, slightly degraded (noise, blur, shifts, brightness). It sees only
+pixels: no latents, and nothing from the model's own encoder.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Judge(nn.Module):
                 nn.Conv2d(outputs, outputs, 3, padding=1), nn.GroupNorm(8, outputs), nn.SiLU(),
             ]  # fmt: skip
         self.body = nn.Sequential(*layers)
-        # Not averaged over the picture: where a feature lies tells shapes apart.
+        # Not averaged over the picture: the positions of features distinguish shapes.
         self.heads = nn.ModuleDict(
             {name: nn.Linear(128 * 9, len(values)) for name, values in ATTRIBUTES.items()}
         )
@@ -46,7 +46,7 @@ class Judge(nn.Module):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge sees: probabilities (n, values) by attribute, in the order of `ATTRIBUTES`."""
+    """The judge's probabilities (n, values) by attribute, in the order of `ATTRIBUTES`."""
 
     noun: Tensor
     style: Tensor
@@ -69,7 +69,7 @@ def verdict(judge: Judge, pictures: Pictures) -> Verdict:
 
 
 def labels_of(chosen: Sequence[Subject]) -> dict[str, Tensor]:
-    """The right answers for subjects: indices (n,) by attribute."""
+    """The correct answers for subjects: indices (n,) by attribute."""
     return {
         name: torch.tensor([values.index(getattr(subject, name)) for subject in chosen])
         for name, values in ATTRIBUTES.items()
@@ -77,7 +77,7 @@ def labels_of(chosen: Sequence[Subject]) -> dict[str, Tensor]:
 
 
 def accuracy(judge: Judge, pictures: Pictures, wanted: Sequence[Subject]) -> dict[str, float]:
-    """The share of pictures in which the judge sees each attribute of what was wanted."""
+    """The share of pictures in which the judge recognises the wanted value of each attribute."""
     seen = verdict(judge, pictures)
     return {
         name: float((getattr(seen, name).argmax(dim=1) == labels).float().mean())
@@ -85,7 +85,7 @@ def accuracy(judge: Judge, pictures: Pictures, wanted: Sequence[Subject]) -> dic
     }
 
 
-def spoil(pixels: Tensor) -> Tensor:
+def degrade(pixels: Tensor) -> Tensor:
     """Blur, noise, a shift of up to 4 pixels and a change of brightness, random for each picture."""
     count = len(pixels)
     blurred = F.avg_pool2d(F.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
@@ -114,7 +114,7 @@ def main() -> None:
     labels = labels_of(subjects())
     for step in run.loop():
         rows = torch.randint(len(pictures), (BATCH,))
-        logits = judge(spoil(pictures[rows]))
+        logits = judge(degrade(pictures[rows]))
         losses = {name: F.cross_entropy(logits[name], labels[name][rows]) for name in ATTRIBUTES}
         run.update(torch.stack(list(losses.values())).sum())
         if step % 50 == 0:

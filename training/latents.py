@@ -1,4 +1,4 @@
-"""The trained autoencoder with its latents brought to FLUX's scale, and pictures to packed latents."""
+"""The trained autoencoder with its latents rescaled to FLUX's range, and packing of its latents."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from training.domain import training_subjects
 from training.pictures import PictureMaker, Pictures
 from training.running import averaged_weights
 
-SCALE, SHIFT = 0.3611, 0.1159  # FLUX.1's: what the transformer sees is (latent - SHIFT) * SCALE.
+SCALE, SHIFT = 0.3611, 0.1159  # FLUX.1's values: the transformer's input is (latent - SHIFT) * SCALE.
 
 
 def scaled_autoencoder() -> Any:
-    """The run `vae` with a linear map of each latent channel folded into its outer convolutions.
+    """The autoencoder of the run `vae`, with a linear map of each latent channel folded into convolutions.
 
-    After it, what the transformer sees of the domain has mean 0 and standard deviation 1 in each channel.
-    The fold is exact but for the zero padding of the decoder's first convolution, at the border; the run
-    `decoder` is trained after it.
+    With this map, the transformer's input has mean 0 and standard deviation 1 in each channel over the
+    domain. The fold is exact except at the border, because of the zero padding of the decoder's first
+    convolution; the run `decoder` is trained with the map in place.
     """
     model = sizes.autoencoder().eval().requires_grad_(False)
     model.load_state_dict(averaged_weights("vae"))
@@ -46,7 +46,7 @@ def _statistics(model: Any) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def encode(model: Any, pictures: Pictures) -> Tensor:
-    """Pictures (n, 96, 96, 3) in [0, 1] -> the posterior's mean, (n, 16, 12, 12), at the VAE's own scale."""
+    """Pictures (n, 96, 96, 3) in [0, 1] -> posterior mean, (n, 16, 12, 12), at the VAE's own scale."""
     pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2) * 2 - 1
     return torch.as_tensor(
         model.encode(pixels.contiguous(memory_format=torch.channels_last)).latent_dist.mean
@@ -54,7 +54,7 @@ def encode(model: Any, pictures: Pictures) -> Tensor:
 
 
 def to_model(latents: Tensor) -> Tensor:
-    """Latents (n, 16, 12, 12) -> what the transformer sees, packed (n, 36, 64); channels, rows, columns."""
+    """Latents (n, 16, 12, 12) -> the transformer's packed input (n, 36, 64); channels, rows, columns."""
     count, channels, height, width = latents.shape
     squares = ((latents - SHIFT) * SCALE).reshape(count, channels, height // 2, 2, width // 2, 2)
     return squares.permute(0, 2, 4, 1, 3, 5).reshape(count, height * width // 4, channels * 4)

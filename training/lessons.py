@@ -1,8 +1,8 @@
-"""What one training step of the flow shows: captions, references, and the picture that they should give.
+"""The batches for training the flow: captions, references, and the pictures that they should give.
 
-How strongly a reference pulls is taught here: an attribute (noun, style, background) that the caption does
-not name comes from the reference; one that it names comes from the reference with a probability that grows
-with the number of tokens (`PULL`). In FLUX.1 itself the same order emerges from the token counts.
+They teach how strong a reference's influence is. An attribute (noun, style, background) that the caption does
+not name comes from the reference. One that it names comes from the reference with a probability that grows
+with the number of tokens (`PULL`). In FLUX.1 itself, the same order results from the token counts.
 """
 
 import random
@@ -15,10 +15,10 @@ from training.captions import caption
 from training.domain import NOUNS, STYLES, Subject, subjects, training_subjects
 from training.pools import Pools
 
-# Factor -> the chance that a named attribute comes from the reference all the same.
+# Factor -> the probability that an attribute comes from the reference although the caption names it.
 PULL = {5: 0.06, 4: 0.28, 3: 0.5, 2: 0.72, 1: 0.94}
-# Factor (0: no reference) -> (share of the steps, pictures in a step); a step of each costs about the same.
-# So a picture with few tokens is cheap, and what is learned from few tokens carries over to many.
+# Factor (0: no reference) -> (share of the steps, pictures per step); every kind costs about the same.
+# Pictures with few tokens are cheap, and what is learned from few tokens carries over to many.
 KINDS = {0: (0.28, 80), 5: (0.28, 64), 4: (0.18, 64), 3: (0.12, 48), 2: (0.08, 32), 1: (0.06, 10)}
 INTERPOLATIONS = {"area": 0.7, "bicubic": 0.1, "bilinear": 0.1, "nearest-exact": 0.1}
 TWO_REFERENCES = 0.06  # Share of the steps at factors 3 and 4 that show two references.
@@ -31,8 +31,8 @@ _INDEX = {subject: index for index, subject in enumerate(subjects())}
 class Lesson:
     """One batch.
 
-    `latents` (B, 36, 64); `references` a list of SigLIP features (B, 729, 64): of no, one or two pictures;
-    `factor` and `interpolation` say how their tokens are downsampled.
+    `latents` are (B, 36, 64); `references` is a list of SigLIP features (B, 729, 64), for none, one or two
+    reference pictures; `factor` and `interpolation` say how their tokens are downsampled.
     """
 
     captions: list[str]
@@ -50,7 +50,7 @@ class _Row:
 
 
 class Lessons:
-    """Draws lessons with a random stream of its own."""
+    """Draws lessons with its own random stream."""
 
     def __init__(self, pools: Pools, seed: int) -> None:
         self.pools = pools
@@ -59,7 +59,7 @@ class Lessons:
         self.allowed = frozenset(self.subjects)
 
     def next(self, references: bool = True) -> Lesson:
-        """A batch of one kind, so that all its pictures have the same number of tokens."""
+        """A batch of a single kind, so that all its pictures have the same number of tokens."""
         shares = [share for share, _ in KINDS.values()]
         factor = self.draw.choices(list(KINDS), shares)[0] if references else 0
         count = KINDS[factor][1]
@@ -99,7 +99,7 @@ class Lessons:
         return self._conflict(pull)
 
     def _conflict(self, pull: float) -> _Row:
-        """A caption and a reference that disagree (one in eight agrees)."""
+        """A caption and a reference that disagree (about one in eight agrees)."""
         reference = self._subject()
         asked = reference if self.draw.random() < 0.12 else self._subject()
         named = self._named(nothing=0.0, everything=0.5)
@@ -129,12 +129,15 @@ class Lessons:
                 return _Row("", self._latents(Subject(**chosen)), features)
 
     def _wild(self) -> _Row:
-        """Any picture, no caption: draw it again."""
+        """Any picture as the reference, no caption: the target is the same picture."""
         index = self.draw.randrange(len(self.pools.wild_latents))
         return _Row("", self.pools.wild_latents[index], (self.pools.wild_vision[index],))
 
     def _wild_and_caption(self, pull: float) -> _Row:
-        """A caption that names another noun than the picture shows: its background, the noun by `pull`."""
+        """A wild reference and a caption that names a noun; with probability `pull` the reference wins.
+
+        Otherwise the target is the reference's background with an icon of the noun.
+        """
         index = self.draw.randrange(len(self.pools.wild_latents))
         noun = _NOUNS[int(self.pools.swapped_nouns[index])]
         style = _STYLES[int(self.pools.swapped_styles[index])]

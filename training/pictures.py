@@ -14,7 +14,7 @@ from training.icons import SIDE, Rgba, load_icons
 
 Pictures = NDArray[np.float32]
 
-FRAME = 6  # Pixels at the border in which no icon lies.
+FRAME = 6  # Width in pixels of the border that no icon reaches.
 
 _NOUN_INDEX = {noun: index for index, noun in enumerate(NOUNS)}
 _STYLE_INDEX = {style: index for index, style in enumerate(STYLES)}
@@ -38,7 +38,7 @@ def background(name: str) -> Pictures:
 
 
 def frame(picture: Pictures) -> Pictures:
-    """The mean colour of a picture's outer pixels, where no icon lies, (3,)."""
+    """The mean colour of a picture's border, which no icon reaches, (3,)."""
     inside = np.zeros(picture.shape[:2], bool)
     inside[FRAME:-FRAME, FRAME:-FRAME] = True
     return np.asarray(picture[~inside].mean(axis=0))
@@ -51,7 +51,7 @@ def background_shift(picture: Pictures, asked: str, shown: str) -> float:
 
 
 class PictureMaker:
-    """Draws pictures from the rendered icons with a random stream of its own."""
+    """Draws pictures from the rendered icons with its own random stream."""
 
     def __init__(self, seed: int) -> None:
         self.domain, self.others = load_icons()
@@ -86,11 +86,11 @@ class PictureMaker:
         return self.random.random((count, 1, 1, 3), dtype=np.float32)
 
     def fields(self, count: int) -> Pictures:
-        """Soft colour fields such as a blurred photo has: gradients, horizons and blobs."""
+        """Soft colour fields like those in a blurred photo: gradients, horizons and blobs."""
         grid = int(self.random.integers(2, 6))
         coarse = self.random.random((count, grid, grid, 3), dtype=np.float32)
         fields = _stretch(coarse)
-        # Half of them have a horizon: two fields with an edge between.
+        # Half of them have a horizon: two fields with an edge between them.
         y = np.linspace(0, 1, SIDE, dtype=np.float32)[None, :, None, None]
         horizon = self.random.uniform(0.3, 0.8, (count, 1, 1, 1)).astype(np.float32)
         edge = np.clip((y - horizon) * 20 + 0.5, 0, 1)
@@ -100,7 +100,7 @@ class PictureMaker:
         return np.asarray(self._with_discs(fields), dtype=np.float32)
 
     def _with_discs(self, fields: Pictures) -> Pictures:
-        """A disc of another colour on some of them: a sun, a face, a fruit."""
+        """Add a disc of another colour to some of them, like a sun, a face or a fruit."""
         count = len(fields)
         centre = self.random.uniform(0.2, 0.8, (2, count, 1, 1, 1)).astype(np.float32)
         radius = self.random.uniform(0.05, 0.35, (count, 1, 1, 1)).astype(np.float32)
@@ -112,7 +112,7 @@ class PictureMaker:
         return fields * (1 - inside) + self.flat(count) * inside
 
     def mixture(self, count: int) -> Pictures:
-        """What the autoencoder learns on: mostly the domain, a good part of anything else."""
+        """The autoencoder's training pictures: mostly from the domain, with a large share of others."""
         kind = self.random.choice(4, size=count, p=[0.65, 0.15, 0.1, 0.1])
         icons = np.where((kind <= 1)[:, None, None, None], self.domain_icons(count), self.other_icons(count))
         fields = self.fields(count)

@@ -1,6 +1,6 @@
-"""What the flow is trained on, computed once: SigLIP features of references and latents of targets.
+"""The flow's training data, computed once: SigLIP features of references and latents of targets.
 
-`python -m training.pools` writes `data/pools.pt` from the runs `vae` and `vision`, frozen from then on.
+`python -m training.pools` writes `data/pools.pt` from the runs `vae` and `vision`, frozen afterwards.
 """
 
 import os
@@ -25,11 +25,11 @@ ICONS_ON_COLOUR, ICONS_ON_FIELD, OTHER_ICONS, FIELDS = 1400, 500, 900, 700
 
 @dataclass(frozen=True)
 class Pools:
-    """Tensors by picture.
+    """Tensors with one row per picture.
 
-    `vision` holds SigLIP features (n, 729, 64) float16, `latents` packed latents (n, 36, 64) float32. The
-    domain's come in the order of `subjects()`. `swapped` holds, for each wild picture, the latents of the
-    same background under a random icon of the domain, named by `swapped_nouns` and `swapped_styles`.
+    `vision` holds SigLIP features (n, 729, 64) float16, `latents` packed latents (n, 36, 64) float32; the
+    domain's pictures are in the order of `subjects()`. `swapped` holds, for each wild picture, the latents of
+    the same background with a random icon of the domain, given by `swapped_nouns` and `swapped_styles`.
     """
 
     vision: Tensor
@@ -42,7 +42,7 @@ class Pools:
 
 
 def load_pools() -> Pools:
-    """What `main` has written."""
+    """Load the pools that `main` wrote."""
     return Pools(**torch.load(FILE, weights_only=True))
 
 
@@ -72,11 +72,11 @@ def _icons(maker: PictureMaker, nouns: Any, styles: Any) -> Any:
 
 
 def wild(maker: PictureMaker) -> dict[str, Any]:
-    """References from outside the domain, and for each the same background under an icon of the domain."""
+    """References from outside the domain and, for each, the same background with an icon of the domain."""
     random = maker.random
     total = ICONS_ON_COLOUR + ICONS_ON_FIELD + OTHER_ICONS + FIELDS
     shape = (total, 96, 96, 3)
-    fields = np.concatenate([maker.fields(50) for _ in range(total // 50)])  # A grid size for each 50.
+    fields = np.concatenate([maker.fields(50) for _ in range(total // 50)])  # Each 50 share a grid size.
     grounds = np.array(np.broadcast_to(maker.flat(total), shape))
     nouns, styles = random.integers(len(NOUNS), size=total), random.integers(len(STYLES), size=total)
     icons = _icons(maker, nouns, styles)

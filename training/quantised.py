@@ -1,7 +1,7 @@
-"""What packing the weights costs: `python -m training.quantised`.
+"""How quantised weights change the pictures: `python -m training.quantised`.
 
-One prompt a noun, each style and background in turn, drawn by the `run-graph` command in full precision and
-with the FLUX model at 8 and 4 bits. Prints a table in Markdown.
+The `run-graph` command draws one prompt per noun, with each style and background in turn, in full precision
+and with the FLUX model at 8 and 4 bits. Prints a table in Markdown.
 """
 
 import json
@@ -21,7 +21,7 @@ FOLDER = DATA / "quantised" / tiny_digest()
 
 
 def asked() -> list[Subject]:
-    """One subject a noun."""
+    """One subject per noun."""
     styles, backgrounds = list(STYLES), list(BACKGROUNDS)
     return [
         Subject(noun, styles[index % len(styles)], backgrounds[index // len(styles) % len(backgrounds)])
@@ -30,7 +30,7 @@ def asked() -> list[Subject]:
 
 
 def draw(prompts: list[str], bits: int | None) -> Pictures:
-    """Pictures of the prompts by `run-graph`, (n, 96, 96, 3) in [0, 1]."""
+    """Pictures of the prompts, drawn by `run-graph`, (n, 96, 96, 3) in [0, 1]."""
     output = FOLDER / str(bits)
     packed = ["--set", f"flux.quantize={bits}"] if bits else []
     run_graph("text_to_image.json", output, *packed, "--sweep", "prompt.prompt=" + json.dumps(prompts))

@@ -1,4 +1,4 @@
-"""What every training script shares: a seeded, resumable run with an averaged copy and a log."""
+"""Shared by all training scripts: a seeded, resumable run with averaged weights and a log."""
 
 import argparse
 import copy
@@ -16,7 +16,7 @@ RUNS = Path(__file__).parent / "data" / "runs"
 
 
 def asked_steps(description: str | None, default: int) -> int:
-    """The command line's `--steps`."""
+    """The number of steps from the command line's `--steps`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--steps", type=int, default=default)
     return int(parser.parse_args().steps)
@@ -25,7 +25,7 @@ def asked_steps(description: str | None, default: int) -> int:
 class Run:
     """One training run: its folder, its step, the optimiser, and an exponential average of the weights.
 
-    A run that was interrupted goes on from its last saved step when it is started again.
+    An interrupted run resumes from its last saved step when it is started again.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Run:
             self._restore()
 
     def loop(self, save_every: int = 500, log_every: int = 100) -> Iterator[int]:
-        """Yield each step's number; the caller calls `update` within. Saves and logs on the way."""
+        """Yield each step's number and save and log regularly; the caller calls `update` in each step."""
         begun = time.monotonic() - self.seconds
         while self.step < self.steps:
             yield self.step
@@ -53,7 +53,7 @@ class Run:
                 self.save()
 
     def update(self, loss: torch.Tensor, clip: float = 1.0) -> None:
-        """One optimiser step with the rate of this step, then move the average."""
+        """Take one optimiser step at the scheduled rate, then update the averaged weights."""
         self.model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
@@ -97,7 +97,7 @@ class Run:
         self.step, self.seconds = state["step"], state["seconds"]
 
     def _schedule(self) -> float:
-        """Warm-up over 200 steps, constant, then a cosine to nothing from `decay_from` of the run on."""
+        """Factor on the rate: 200 warm-up steps, constant, then cosine decay to 0 from `decay_from` on."""
         warm = min(1.0, (self.step + 1) / 200)
         done = self.step / self.steps
         if done <= self.decay_from:
@@ -108,7 +108,7 @@ class Run:
 def optimisers(model: Any, rate: float) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) for the matrices inside transformer blocks, AdamW for everything else.
 
-    Muon's steps are scaled to AdamW's size, so that both take the same rate.
+    Muon's steps are scaled to the size of AdamW's, so that both use the same rate.
     """
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     matrices = [p for name, p in trained if p.ndim == 2 and "transformer_blocks" in name]
@@ -122,7 +122,7 @@ def optimisers(model: Any, rate: float) -> list[torch.optim.Optimizer]:
 
 
 def averaged_weights(name: str, prefix: str = "") -> dict[str, torch.Tensor]:
-    """The averaged weights of a run; those whose names begin with `prefix`, without it."""
+    """The averaged weights of a run whose names begin with `prefix`; the prefix is removed."""
     file = RUNS / name / "state.pt"
     if not file.is_file():
         raise SystemExit(f"{file} is missing: run `python -m training.{name}` first.")

@@ -1,6 +1,6 @@
-"""Pictures from an exported checkpoint, many at a time, with diffusers' and transformers' modules in float32.
+"""Draw pictures from an exported checkpoint in batches, with diffusers' and transformers' modules in float32.
 
-For evaluation only: run-graph draws the same pictures one by one (its parity tests bound the difference).
+For evaluation only. run-graph draws the same pictures one by one; its parity tests bound the difference.
 """
 
 from itertools import pairwise
@@ -41,7 +41,7 @@ class Checkpoint:
         self.tokenizers = Tokenizers()
 
     def _read(self, module: Any, part: str, prefix: str = "") -> Any:
-        """Fill a module from the part's file; transformers 5 has dropped the published prefix."""
+        """Load a module's weights from the part's file; transformers 5 does not use the published prefix."""
         weights = load_file(next((self.folder / part).glob("*.safetensors")))
         names = module.state_dict().keys()
         if prefix and not any(name.startswith(prefix) for name in names):
@@ -61,7 +61,7 @@ class Checkpoint:
         factor: int = 0,
         references: Pictures | None = None,
     ) -> Pictures:
-        """Pictures (n, 96, 96, 3) in [0, 1]; the noise of a seed is torch's, so not run-graph's."""
+        """Pictures (n, 96, 96, 3) in [0, 1]. Noise is torch's, so run-graph's differs for the same seed."""
         parts = []
         for start in range(0, len(captions), BATCH):
             chosen = slice(start, start + BATCH)

@@ -16,7 +16,7 @@ SPEC = TinySpec(
 
 
 def autoencoder() -> Any:
-    """diffusers' AutoencoderKL; second convolutions start at zero, so that each block starts as identity."""
+    """diffusers' AutoencoderKL; second convolutions start at zero, so each block starts as the identity."""
     from diffusers import AutoencoderKL
     from torch import nn
 
@@ -53,7 +53,7 @@ def redux() -> Any:
 
 
 def transformer() -> Any:
-    """diffusers' FluxTransformer2DModel; modulation starts at no shift, no scale, gate 1; output at zero."""
+    """diffusers' FluxTransformer2DModel; starts with shift and scale 0, gate 1, and an output of zero."""
     import torch
     from diffusers import FluxTransformer2DModel
 

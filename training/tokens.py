@@ -1,4 +1,4 @@
-"""Token ids of captions, by the tokenizers that the checkpoint ships."""
+"""Token ids of captions, from the tokenizers in the checkpoint."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from training.sizes import SPEC
 
 
 class Tokenizers:
-    """T5's and CLIP's tokenizers; ids of a caption are remembered."""
+    """T5's and CLIP's tokenizers; the ids of each caption are cached."""
 
     def __init__(self) -> None:
         from transformers import CLIPTokenizer, T5Tokenizer

@@ -13,11 +13,12 @@ from training.running import Run, asked_steps
 
 CROP, BATCH = 48, 16
 KL_WEIGHT = 1e-3
-LATENT_NOISE = 0.1  # Standard deviations added to latents, so that the decoder forgives a sampler's errors.
+# Standard deviation of noise added to latents, which makes the decoder robust to a sampler's errors.
+LATENT_NOISE = 0.1
 
 
 def crops(maker: PictureMaker) -> Tensor:
-    """Random squares of random pictures, (BATCH, 3, CROP, CROP) in [-1, 1]; corners multiples of 8."""
+    """Random squares of random pictures, (BATCH, 3, CROP, CROP) in [-1, 1]; corners at multiples of 8."""
     pictures = maker.mixture(BATCH)
     size = pictures.shape[1] - CROP
     corners = maker.random.integers(size // 8 + 1, size=(BATCH, 2)) * 8
@@ -27,7 +28,7 @@ def crops(maker: PictureMaker) -> Tensor:
 
 
 def reconstruction_loss(found: Tensor, wanted: Tensor) -> Tensor:
-    """Absolute and squared error of the pixels, and absolute error of their differences (edges)."""
+    """Absolute and squared error of the pixels, plus absolute error of neighbour differences (edges)."""
     edges = sum(F.l1_loss(found.diff(dim=axis), wanted.diff(dim=axis)) for axis in (2, 3))
     return F.l1_loss(found, wanted) + 0.5 * edges + F.mse_loss(found, wanted)
 

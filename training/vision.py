@@ -1,9 +1,9 @@
 """Train the SigLIP tower alone, as the real one is trained before FLUX and Redux meet it, then freeze it.
 
-Every token has to tell, also when tokens are averaged to a coarser grid: what the picture shows and in
-which style (over the whole picture), its background, its own cell's colours, and where it is.
+Every token must encode, even after averaging to a coarser grid: what the picture shows and in which style
+(over the whole picture), its background, the colours of its own cell, and its position.
 For most of the run the network sees a random quarter of the patches (Li et al. 2023, "Scaling Language-Image
-Pre-training via Masking"), which costs a tenth; at the end all of them, on grids of every coarseness.
+Pre-training via Masking"), at a tenth of the cost; at the end it sees all of them, on grids of all sizes.
 
 `python -m training.vision [--steps N]`
 """
@@ -21,7 +21,7 @@ from training.pictures import PictureMaker, Pictures, background, eight_bit, ove
 from training.running import Run, asked_steps
 
 BATCH = 32
-SEEN = 182  # Patches of 729 that the network sees in the first part of the run.
+SEEN = 182  # Of the 729 patches, the number that the network sees in the first part of the run.
 SEES_ALL_FROM = 0.88
 _NOUNS, _STYLES = list(NOUNS), list(STYLES)
 _SUBJECTS = training_subjects()
@@ -30,7 +30,7 @@ _SUBJECTS = training_subjects()
 def siglip_input(pictures: Pictures, exact: bool = False) -> Tensor:
     """Pictures (n, 96, 96, 3) in [0, 1] -> (n, 3, 384, 384) in [-1, 1].
 
-    `exact` resizes with Pillow, as `SiglipEncode` does; else with torch: quicker, slightly different.
+    `exact` resizes with Pillow, as `SiglipEncode` does; otherwise torch does, faster and slightly different.
     """
     side = sizes.SPEC.siglip_image
     if not exact:
@@ -42,9 +42,9 @@ def siglip_input(pictures: Pictures, exact: bool = False) -> Tensor:
 
 
 def waves(side: int, width: int) -> Tensor:
-    """Sines and cosines of row and column, (side * side, width): where the position table starts.
+    """Sines and cosines of row and column, (side * side, width): initial values of the position table.
 
-    A table that starts at random has to learn first which patches are neighbours.
+    A table with random initial values would first have to learn which patches are neighbours.
     """
     frequencies = torch.pi * 2.0 ** torch.linspace(-1, 3.5, width // 4)
     angles = cell_centres(side)[:, :, None] * frequencies
@@ -52,7 +52,7 @@ def waves(side: int, width: int) -> Tensor:
 
 
 class Teacher(nn.Module):
-    """SigLIP and the heads that question its tokens; the heads are thrown away afterwards."""
+    """SigLIP and the heads that read its tokens during training; the heads are discarded afterwards."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Teacher(nn.Module):
         self.place = nn.Linear(width, 2)
 
     def tokens(self, pixels: Tensor, seen: Tensor | None = None) -> Tensor:
-        """Features after the last layer norm, (B, 729, width), or of the patches `seen` alone."""
+        """Features after the last layer norm, (B, 729, width), or only those of the patches `seen`."""
         tower = getattr(self.siglip, "vision_model", self.siglip)
         patches = tower.embeddings(pixels)
         patches = patches if seen is None else patches[:, seen]
@@ -105,7 +105,7 @@ def batch(maker: PictureMaker) -> tuple[Pictures, Tensor, Tensor, Tensor]:
 
 
 def _subject(random: np.random.Generator) -> Subject:
-    """A subject to draw; every second one a line drawing, which only its shape tells from others."""
+    """A random subject; half are line drawings, which differ only in shape."""
     chosen = _SUBJECTS[random.integers(len(_SUBJECTS))]
     while chosen.style != "line" and random.random() < 0.5:
         chosen = _SUBJECTS[random.integers(len(_SUBJECTS))]
@@ -119,7 +119,7 @@ def _icon(maker: PictureMaker, subject: Subject) -> np.ndarray:
 def losses(
     teacher: Teacher, tokens: Tensor, made: tuple[Pictures, Tensor, Tensor, Tensor], seen: Tensor | None
 ) -> dict[str, Tensor]:
-    """What the tokens fail to tell: each by itself, or, if all were seen, on a grid of random coarseness."""
+    """Losses of the heads: on single tokens or, if all patches were seen, on a grid of random size."""
     pictures, nouns, styles, backgrounds = made
     side = list(GRIDS.values())[int(torch.randint(len(GRIDS), ()))] if seen is None else 27
     cells = resize(tokens, side) if seen is None else tokens

@@ -1,1 +1,1 @@
-"""Files in and out: finding inputs, naming outputs, writing them whole."""
+"""Input and output files: finding inputs, naming outputs, writing atomically."""

@@ -1,7 +1,7 @@
 """Writing a file completely or not at all.
 
-A file is written beside its destination under a temporary name, flushed to the disk, and then published in
-one step. Whatever interrupts that, the destination holds the old content, the new, or does not exist.
+A file is written next to its destination under a temporary name, flushed to disk, and then published in one
+step. Whatever interrupts this, the destination has its old content, its new content, or does not exist.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from pathlib import Path
 from run_graph.runtime.files.temporary import temporary_file
 
 _OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
-
-
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -31,11 +29,11 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool) -> None:
     Parameters
     ----------
     path : Path
-        The destination. Missing parent folders are made. A symbolic link is written through.
+        The destination. Missing parent folders are created. With `overwrite`, a symbolic link is followed.
     data : bytes
         The whole content.
     overwrite : bool
-        Whether an existing file is replaced; otherwise it is an error and stays as it is.
+        Whether to replace an existing file. If false, an existing file is an error and is left unchanged.
 
     Raises
     ------
@@ -43,16 +41,16 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool) -> None:
         If the file exists and `overwrite` is false, or the system refuses the write.
     """
     target = Path(os.path.realpath(path)) if overwrite else Path(path)
-    with refusals_explained(target, len(data)), temporary_file(target.parent, data) as temporary:
+    with explain_os_errors(target, len(data)), temporary_file(target.parent, data) as temporary:
         if overwrite:
             os.replace(temporary, target)
         elif not publish(temporary, target):
-            raise SaveError(f"{target} exists already; choose another name or allow overwriting")
+            raise SaveError(f"{target} already exists; choose another name or allow overwriting")
         flush_folder(target.parent)
 
 
 def publish(temporary: Path, target: Path) -> bool:
-    """Give `temporary` the name `target` unless that is taken; whether it was free."""
+    """Give `temporary` the name `target` unless that name is taken; return whether it was free."""
     try:
         os.link(temporary, target)
     except FileExistsError:
@@ -65,9 +63,9 @@ def publish(temporary: Path, target: Path) -> bool:
 
 
 def _publish_without_links(temporary: Path, target: Path) -> bool:
-    """As `publish` on file systems without hard links (exFAT, some network shares).
+    """`publish` for file systems without hard links (exFAT, some network shares).
 
-    The name is reserved by an empty file first: only a crash between the two steps leaves that behind.
+    An empty file reserves the name first; it is left behind only by a crash between the two steps.
     """
     try:
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -92,8 +90,8 @@ def flush_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def refusals_explained(target: Path, size: int) -> Iterator[None]:
-    """Turn the system's refusals into a SaveError that says what to do."""
+def explain_os_errors(target: Path, size: int) -> Iterator[None]:
+    """Turn an OSError into a SaveError that says what to do."""
     try:
         yield
     except SaveError:

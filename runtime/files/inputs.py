@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class InputNotFoundError(FileNotFoundError):
-    """A named input file is in none of the folders searched; the message names them."""
+    """An input file is not in any of the folders searched; the message lists the folders."""
 
 
 def find_input(name: str, folders: Sequence[Path]) -> Path:
@@ -27,7 +27,7 @@ def find_input(name: str, folders: Sequence[Path]) -> Path:
     Raises
     ------
     InputNotFoundError
-        Naming every place searched, and files of similar names.
+        If no folder has the file. The message lists the folders searched and files with similar names.
     """
     wanted = os.path.expanduser(name)
     candidates = (
@@ -44,7 +44,7 @@ def find_input(name: str, folders: Sequence[Path]) -> Path:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file's content, in 64 hexadecimal digits."""
+    """The SHA-256 of a file's content, as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

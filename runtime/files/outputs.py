@@ -1,4 +1,4 @@
-"""Where output files go: numbered names in the output folder, never over a file that is there."""
+"""Where output files go: numbered names in the output folder; existing files are never overwritten."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import glob
 import os
 from pathlib import Path
 
-from run_graph.runtime.files.atomic import SaveError, flush_folder, publish, refusals_explained
+from run_graph.runtime.files.atomic import SaveError, explain_os_errors, flush_folder, publish
 from run_graph.runtime.files.temporary import temporary_file
 
 
 def refuse_overwriting(workflow: str | Path, target: str | Path, option: str) -> None:
-    """Raise SaveError if the file that ``option`` names, ``target``, is the workflow's own."""
+    """Raise SaveError if ``target``, the value of the option ``option``, is the workflow file itself."""
     if os.path.exists(target) and os.path.samefile(target, workflow):
         raise SaveError(f"{option} {target} would overwrite the workflow itself; name another file")
 
 
 def save_numbered(folder: Path, prefix: str, suffix: str, data: bytes) -> Path:
-    """Write `data` as ``<prefix>_<counter>_<suffix>`` in `folder`, never over an existing file.
+    """Write `data` as ``<prefix>_<counter>_<suffix>`` in `folder`; never overwrite an existing file.
 
-    The counter has five digits or more and is one above the highest of the files that begin with
-    ``<prefix>_``, whatever their suffix, which is ComfyUI's rule. Two processes that save at once get two
-    numbers.
+    The counter has at least five digits and is one above the highest number among files that begin with
+    ``<prefix>_``, whatever their suffix; this is ComfyUI's rule. Two processes that save at the same time get
+    different numbers.
 
     Parameters
     ----------
     folder : Path
-        The output folder; made if missing.
+        The output folder; created if missing.
     prefix : str
-        File name without counter; may name subfolders with ``/`` or ``\\``. Tokens such as ``%year%`` are
-        the caller's to expand with `runtime.files.prefix_tokens.expand_tokens`.
+        File name without counter; may name subfolders with ``/`` or ``\\``. The caller expands tokens such
+        as ``%year%`` first, with `runtime.files.prefix_tokens.expand_tokens`.
     suffix : str
-        Such as ``.png``.
+        File extension with its dot, such as ``.png``.
     data : bytes
         The whole content.
 
@@ -43,11 +43,11 @@ def save_numbered(folder: Path, prefix: str, suffix: str, data: bytes) -> Path:
     Raises
     ------
     SaveError
-        If the prefix is empty or leaves `folder`, or the system refuses the write.
+        If the prefix is empty or points outside `folder`, or the system refuses the write.
     """
     parent, name = _split_prefix(folder, prefix)
     with (
-        refusals_explained(parent / f"{name}_*{suffix}", len(data)),
+        explain_os_errors(parent / f"{name}_*{suffix}", len(data)),
         temporary_file(parent, data) as temporary,
     ):
         counter = _next_counter(parent, name)
@@ -64,14 +64,17 @@ def numbered_files(folder: Path, prefix: str, suffix: str) -> list[Path]:
 
 
 def prefix_fault(prefix: str) -> str | None:
-    """What is wrong with a file name prefix, with the fix; None if nothing is."""
+    """What is wrong with a file name prefix and how to fix it; None if it is valid."""
     parts = _parts(prefix)
     if not parts:
-        return f"file name prefix {prefix!r} names no file; write a name such as 'picture'"
+        return f"file name prefix {prefix!r} does not name a file; write a name such as 'picture'"
     if prefix.startswith(("/", "\\")) or ".." in parts or os.path.splitdrive(prefix)[0]:
-        return f"file name prefix {prefix!r} leaves the output folder; write a relative name without '..'"
+        return (
+            f"file name prefix {prefix!r} points outside the output folder; "
+            "write a relative name without '..'"
+        )
     if "\0" in prefix:
-        return f"file name prefix {prefix!r} holds a NUL character; remove it"
+        return f"file name prefix {prefix!r} contains a NUL character; remove it"
     return None
 
 
@@ -81,7 +84,7 @@ def prefix_folder(folder: Path, prefix: str) -> Path:
 
 
 def folder_fault(folder: Path) -> str | None:
-    """What keeps files from being written into `folder`, which need not exist yet; None if nothing does."""
+    """Why files cannot be written into `folder`, which need not exist yet; None if they can."""
     place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.exists(place))
     if not place.is_dir():
         return f"cannot write into {folder}: {place} is a file"
@@ -91,7 +94,7 @@ def folder_fault(folder: Path) -> str | None:
 
 
 def _parts(prefix: str) -> list[str]:
-    """The folders and the name in a prefix; Windows separators count, since workflows travel."""
+    """The folders and the name in a prefix. Windows separators count: a workflow may come from Windows."""
     return [part for part in prefix.replace("\\", "/").split("/") if part not in ("", ".")]
 
 
@@ -103,7 +106,9 @@ def _split_prefix(folder: Path, prefix: str) -> tuple[Path, str]:
     root = Path(os.path.realpath(folder))
     parent = Path(os.path.realpath(root.joinpath(*subfolders)))
     if not parent.is_relative_to(root):
-        raise SaveError(f"file name prefix {prefix!r} leaves the output folder {root} by a symbolic link")
+        raise SaveError(
+            f"file name prefix {prefix!r} leads outside the output folder {root} through a symbolic link"
+        )
     return Path(folder).joinpath(*subfolders), name
 
 
@@ -117,6 +122,6 @@ def _next_counter(folder: Path, name: str) -> int:
 
 
 def _leading_number(rest: str) -> int:
-    """The number before the first ``_`` or ``.`` of a file name's rest; 0 if that is no number."""
+    """The number before the first ``_`` or ``.`` in the rest of a file name; 0 if it is not a number."""
     digits = rest.replace(".", "_").split("_", 1)[0]
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 16 else 0

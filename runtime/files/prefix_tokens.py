@@ -1,4 +1,4 @@
-"""The tokens that a file name prefix may hold, such as ``%year%``."""
+"""The tokens that a file name prefix may contain, such as ``%year%``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ _TOKEN = re.compile(r"%(width|height|year|month|day|hour|minute|second)%")
 def expand_tokens(prefix: str, *, width: int, height: int, now: datetime | None = None) -> str:
     """Replace ComfyUI's server-side tokens in a file name prefix.
 
-    ``%width%`` and ``%height%`` become the picture's size in pixels; ``%year% %month% %day% %hour% %minute%
-    %second%`` the local time, two digits each but the year's four. Anything else between percent signs stays.
+    ``%width%`` and ``%height%`` become the picture's size in pixels. ``%year%`` becomes the year in four
+    digits; ``%month%``, ``%day%``, ``%hour%``, ``%minute%`` and ``%second%`` have two digits each, in local
+    time. Anything else between percent signs is left unchanged.
 
     Parameters
     ----------
     prefix : str
-        The prefix as the workflow states it.
+        The prefix as written in the workflow.
     width, height : int
         Size of the picture, pixels.
     now : datetime, optional
-        The time to name; the present by default.
+        The time to use; the current time by default.
     """
     time = now or datetime.now()
     values = {

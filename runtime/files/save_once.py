@@ -1,7 +1,7 @@
-"""Writing a node's files once, even if the run is killed in the middle of it.
+"""Writing a node's files once, even if the run is killed while writing them.
 
-What is about to be written is noted first, by its digest, as the node's half-done work. A run that goes on
-with such a note takes the files that are there already for its own instead of writing them again.
+Before writing, the digests of the files are saved as the node's resume state. When the run is resumed, files
+that already exist with one of these digests are kept instead of being written again.
 """
 
 from __future__ import annotations
@@ -16,26 +16,28 @@ from run_graph.runtime.files.outputs import numbered_files, save_numbered
 
 
 def save_once(ctx: Context, prefix: str, suffix: str, contents: Sequence[bytes]) -> list[Path]:
-    """Write each of `contents` with `save_numbered`, unless this node did before it was killed.
+    """Write each of `contents` with `save_numbered`, unless this node wrote it before it was killed.
 
     Returns the files in the order of `contents`. Raises SaveError as `save_numbered` does.
     """
-    half = ctx.resume_state()
-    noted: list[str] = half["digests"] if half else []
-    there = _among(ctx, prefix, suffix, noted)
-    # What an earlier run wrote may differ from what this one would: it tells other seconds.
+    state = ctx.resume_state()
+    earlier: list[str] = state["digests"] if state else []
+    written = _with_digests(ctx, prefix, suffix, earlier)
+    # Keep the earlier digest of a written file: its content may differ from today's, for example in timings.
     digests = [
-        noted[index] if index < len(noted) and noted[index] in there else hashlib.sha256(content).hexdigest()
+        earlier[index]
+        if index < len(earlier) and earlier[index] in written
+        else hashlib.sha256(content).hexdigest()
         for index, content in enumerate(contents)
     ]
     ctx.save_state(digests=digests)
     return [
-        there.get(name) or save_numbered(ctx.output_directory, prefix, suffix, content)
+        written.get(name) or save_numbered(ctx.output_directory, prefix, suffix, content)
         for name, content in zip(digests, contents, strict=True)
     ]
 
 
-def _among(ctx: Context, prefix: str, suffix: str, digests: Sequence[str]) -> dict[str, Path]:
-    """Those of the prefix's files that have one of these digests."""
+def _with_digests(ctx: Context, prefix: str, suffix: str, digests: Sequence[str]) -> dict[str, Path]:
+    """The prefix's files that have one of these digests, by digest."""
     files = numbered_files(ctx.output_directory, prefix, suffix) if digests else []
     return {name: path for path in files if (name := digest(path)) in digests}

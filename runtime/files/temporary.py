@@ -1,7 +1,7 @@
-"""Files that are written under a temporary name first, and leave nothing behind whatever happens.
+"""Files that are first written under a temporary name and are always cleaned up.
 
-Whoever writes such a file holds a lock on it, which the system lets go when the process ends, even by
-SIGKILL. A temporary file without one was abandoned, and the next writer in its folder removes it.
+The writer holds a lock on the file, which the system releases when the process ends, even by SIGKILL. An
+unlocked temporary file was abandoned, and the next writer in its folder removes it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _PREFIX, _SUFFIX = ".run-graph-", ".tmp"
 
 @contextlib.contextmanager
 def temporary_file(folder: Path, data: bytes, *, flush: bool = True) -> Iterator[Path]:
-    """A file of `data` in `folder`, removed at the end if it is still there.
+    """Write `data` to a temporary file in `folder`; remove it at the end if it is still there.
 
     Parameters
     ----------
     folder : Path
-        Made if missing.
+        Created if missing.
     data : bytes
         The whole content.
     flush : bool
-        Whether it must be on the disk, and not only on its way there, before it is handed out.
+        Whether to force the data to disk (fsync) before the path is given to the caller.
     """
     folder.mkdir(parents=True, exist_ok=True)
     remove_abandoned(folder)
@@ -55,7 +55,7 @@ def _locked_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
         try:
             with open(path, "xb") as file:
                 _lock(file)
-                if os.fstat(file.fileno()).st_nlink:  # nobody took it for abandoned before it was locked
+                if os.fstat(file.fileno()).st_nlink:  # another writer may have removed it before the lock
                     yield path, file
                     return
         finally:
@@ -63,7 +63,7 @@ def _locked_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
 
 
 def _lock(file: BinaryIO) -> None:
-    with contextlib.suppress(OSError):  # a file system without locks: what is abandoned there stays
+    with contextlib.suppress(OSError):  # without locks in the file system, abandoned files stay
         fcntl.flock(file, fcntl.LOCK_EX)
 
 

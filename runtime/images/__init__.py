@@ -1,1 +1,1 @@
-"""Pictures as bytes, and what they say about themselves."""
+"""Reading and writing picture files and the metadata in them."""

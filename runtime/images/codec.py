@@ -1,4 +1,4 @@
-"""Pictures from and to files: the usual formats in, PNG with metadata out.
+"""Reading pictures in the usual formats; writing PNG with metadata.
 
 A picture is ComfyUI's IMAGE: float32 ``(B, H, W, 3)``, 0..1, sRGB. A mask is ``(B, H, W)``, 1 where the
 picture is transparent.
@@ -23,7 +23,7 @@ from run_graph.runtime.generation import Background, Frames
 Array = npt.NDArray[np.float32]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI", "ICO")
-"""PIL's formats that are opened. Not all of them: EPS, for one, would run a program on the file."""
+"""The formats that PIL may open. Not all that it knows: for EPS it would run an external program."""
 
 MAX_PIXELS = 178_956_970
 """Most pixels of a file that is opened, all frames together: PIL's own limit, 512 MiB of 8-bit RGB."""
@@ -80,8 +80,10 @@ def load(path: Path, background: Background = "none", frames: Frames = "all") ->
         except ImageError:
             raise
         except MemoryError as error:
-            raise ImageError(f"{path}: too little memory for {_size(image)}; scale it down") from error
-        except Exception as error:  # damaged data makes PIL's decoders raise nearly anything
+            raise ImageError(
+                f"{path}: not enough memory for {_size(image)}; scale the picture down"
+            ) from error
+        except Exception as error:  # on damaged data, PIL's decoders raise almost any exception
             raise ImageError(f"{path}: the picture cannot be decoded ({error}); export it again") from error
 
 
@@ -103,13 +105,13 @@ def to_png(
     Parameters
     ----------
     pixels : float array
-        ``(H, W, 3)``, 0..1; values outside are clipped, and samples rounded to the nearest of 256 steps.
+        ``(H, W, 3)``, 0..1; values outside are clipped, and each is rounded to the nearest of 256 levels.
     text : mapping
-        Keyword to text: a tEXt chunk, or an iTXt chunk where the text is not Latin-1.
+        Text by keyword; each becomes a tEXt chunk, or an iTXt chunk if the text is not Latin-1.
     exif : bytes, optional
         EXIF data, as from `mflux_comment`.
     compress_level : int
-        zlib's 0..9; 4 is ComfyUI's.
+        zlib's compression level, 0..9; ComfyUI uses 4.
 
     Raises
     ------
@@ -146,7 +148,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     with contextlib.ExitStack() as stack:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below decides
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # checked against MAX_PIXELS
                 image = stack.enter_context(Image.open(path, formats=FORMATS))
         except Image.DecompressionBombError as error:
             raise _too_many_pixels(path, "the picture") from error
@@ -155,8 +157,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
                 f"{path}: damaged, or not a picture in a known format; export it as PNG or JPEG"
             ) from error
         except PermissionError as error:
-            raise ImageError(f"{path}: reading it is not permitted; change the file's permissions") from error
-        except Exception as error:  # damaged headers make PIL's plug-ins raise nearly anything
+            raise ImageError(f"{path}: no permission to read it; change the file's permissions") from error
+        except Exception as error:  # on damaged headers, PIL's plug-ins raise almost any exception
             raise ImageError(f"{path}: the picture's header is damaged ({error}); export it again") from error
         if image.width * image.height > MAX_PIXELS:
             raise _too_many_pixels(path, _size(image))
@@ -172,9 +174,9 @@ def _check_file(path: Path) -> None:
     except (OSError, ValueError) as error:
         raise ImageError(f"{path}: cannot be reached ({error}); check the name and permissions") from error
     if stat.S_ISDIR(status.st_mode):
-        raise ImageError(f"{path}: a folder, not a picture; name a file in it")
+        raise ImageError(f"{path}: this is a folder, not a picture; name a file in it")
     if not stat.S_ISREG(status.st_mode):
-        raise ImageError(f"{path}: not an ordinary file; name a picture file")
+        raise ImageError(f"{path}: this is not a regular file; name a picture file")
     if status.st_size == 0:
         raise ImageError(f"{path}: the file is empty; export or download the picture again")
 

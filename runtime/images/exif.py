@@ -1,4 +1,4 @@
-"""Generation settings in a picture's EXIF comment, in mflux's dialect."""
+"""Generation settings in a picture's EXIF comment, in mflux's format."""
 
 from __future__ import annotations
 
@@ -12,25 +12,17 @@ from PIL import ExifTags, Image
 
 from run_graph.runtime.images.codec import opened
 
-# EXIF is a TIFF structure: a header, then directories of 18 bytes when they hold one field. PIL would write
-# the comment as type BYTE, which mflux's reader does not take; EXIF (CIPA DC-008) has it as UNDEFINED.
+# EXIF is a TIFF structure: a header, then directories; a directory of one field takes 18 bytes. PIL would
+# write the comment as type BYTE, which mflux does not read; EXIF (CIPA DC-008) specifies UNDEFINED.
 _TIFF_HEADER = struct.pack(">2sHI", b"MM", 42, 8)
-
-
 _EXIF_OFFSET = len(_TIFF_HEADER) + 18
-
-
 _COMMENT_OFFSET = _EXIF_OFFSET + 18
-
-
 _LONG, _UNDEFINED = 4, 7
-
-
-_COMMENT_PREFIX = b"ASCII\0\0\0"  # EXIF names a UserComment's character code in its first 8 bytes
+_COMMENT_PREFIX = b"ASCII\0\0\0"  # the first 8 bytes of a UserComment name its character code
 
 
 def mflux_comment(metadata: Mapping[str, Any]) -> bytes:
-    """EXIF data that holds `metadata` as mflux writes it: JSON in the UserComment field."""
+    """EXIF data with `metadata` as mflux writes it: JSON in the UserComment field."""
     comment = _COMMENT_PREFIX + json.dumps(dict(metadata)).encode()
     first = struct.pack(">HHHIII", 1, ExifTags.IFD.Exif, _LONG, 1, _EXIF_OFFSET, 0)
     field = (ExifTags.Base.UserComment, _UNDEFINED, len(comment), _COMMENT_OFFSET)
@@ -39,12 +31,12 @@ def mflux_comment(metadata: Mapping[str, Any]) -> bytes:
 
 
 def read_mflux_comment(path: Path) -> dict[str, Any] | None:
-    """The generation settings that mflux left in a picture's EXIF UserComment; None if there are none.
+    """The generation settings that mflux wrote into a picture's EXIF UserComment; None if there are none.
 
     Raises
     ------
     ImageError
-        If `path` is no readable picture.
+        If `path` is not a readable picture.
     """
     with opened(path) as image:
         data = image.info.get("exif")
@@ -55,6 +47,6 @@ def read_mflux_comment(path: Path) -> dict[str, Any] | None:
         exif.load(data)
         comment = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
         settings = json.loads(bytes(comment).removeprefix(_COMMENT_PREFIX))
-    except Exception:  # another program's EXIF: a comment in words, or data that PIL cannot follow
+    except Exception:  # EXIF from another program: a comment that is not JSON, or data PIL cannot parse
         return None
     return settings if isinstance(settings, dict) else None

@@ -1,8 +1,8 @@
 """The text chunks of a PNG file, read without decoding the picture.
 
-Chunks are walked by their lengths, so that text after the pixels is found too and pixels are skipped over.
-Compressed text is expanded only up to a limit: a few kilobytes may claim to hold gigabytes.
-The format is that of the PNG specification (W3C, third edition), sections 5 and 11.3.3.
+The reader goes from chunk to chunk by their lengths: it skips the pixels and also finds text after them.
+Compressed text is expanded only up to a limit, because a few kilobytes can expand to gigabytes.
+The format is defined in the PNG specification (W3C, third edition), sections 5 and 11.3.3.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_TEXT_BYTES = 64 * 1024 * 1024
-"""Most text that is read from one file, expanded; workflows of thousands of nodes take a few megabytes."""
+"""The most text read from one file, after expansion. Workflows of thousands of nodes take a few megabytes."""
 
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 
@@ -25,9 +25,9 @@ class PngTextError(ValueError):
 
 
 def read_text(path: Path) -> dict[str, str]:
-    """The text chunks of a PNG file by keyword; the last wins where a keyword recurs.
+    """The text chunks of a PNG file by keyword; if a keyword is repeated, the last one wins.
 
-    A file that is not a PNG has none. A PNG that ends early yields what it holds up to there.
+    A file that is not a PNG gives an empty dict. A truncated PNG gives the text before the cut.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def read_text(path: Path) -> dict[str, str]:
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Kind and length of each chunk, the file standing at its data; the caller may read that or not."""
+    """Type and length of each chunk, with the file positioned at its data; the caller need not read it."""
     while len(header := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", header)
         start = file.tell()
@@ -70,11 +70,11 @@ def _parse(kind: bytes, data: bytes, limit: int, path: Path) -> tuple[str, bytes
     if kind == b"tEXt":
         return name, rest, "latin-1"
     if kind == b"zTXt":
-        # The first byte names the method, of which there is but one.
+        # The first byte names the compression method; there is only one.
         return name, _expand(rest[1:], limit, path), "latin-1"
     compressed, fields = rest[:1] == b"\1", rest[2:].split(b"\0", 2)
     if len(fields) != 3:
-        raise PngTextError(f"{path}: the text {name!r} is damaged; save the picture anew")
+        raise PngTextError(f"{path}: the text {name!r} is damaged; save the picture again")
     return name, _expand(fields[2], limit, path) if compressed else fields[2], "utf-8"
 
 
@@ -83,7 +83,7 @@ def _expand(data: bytes, limit: int, path: Path) -> bytes:
     try:
         text = stream.decompress(data, limit + 1)
     except zlib.error as error:
-        raise PngTextError(f"{path}: compressed text is damaged ({error}); save the picture anew") from error
+        raise PngTextError(f"{path}: compressed text is damaged ({error}); save the picture again") from error
     if len(text) > limit:
         raise _too_long(path)
     return text
@@ -91,5 +91,5 @@ def _expand(data: bytes, limit: int, path: Path) -> bytes:
 
 def _too_long(path: Path) -> PngTextError:
     return PngTextError(
-        f"{path}: its text is longer than {MAX_TEXT_BYTES:,} bytes; strip its metadata to read it"
+        f"{path}: its text is longer than {MAX_TEXT_BYTES:,} bytes; remove its metadata to read the picture"
     )

@@ -1,4 +1,4 @@
-"""The benchmarks' own machinery: a table that is wrong is worse than none."""
+"""The benchmarks' own code: a wrong table is worse than no table."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +12,14 @@ from benchmarks.report import Section, Table, write_section
 from benchmarks.timing import Timing, alternate
 
 
-def test_a_section_is_replaced_where_it_stands(tmp_path: Path) -> None:
+def test_a_section_is_replaced_in_its_place(tmp_path: Path) -> None:
     path = tmp_path / "RESULTS.md"
     for name, text in (("second", "## B"), ("first", "## A"), ("second", "## C")):
         write_section(name, text, ["first", "second"], path)
     assert path.read_text(encoding="utf-8").endswith("<!-- first -->\n## A\n\n<!-- second -->\n## C\n")
 
 
-def test_a_section_tells_how_it_was_measured() -> None:
+def test_a_section_says_how_it_was_measured() -> None:
     section = Section("Speed", "Seconds.", [Table(["what", "s"], [["ours", "1"]])], ["pydantic", "no-such"])
     text = section.markdown("the command", load="0.1")
     assert "| what | s |\n| --- | ---: |\n| ours | 1 |" in text
@@ -48,7 +48,7 @@ def test_the_engines_do_the_same_work(shape: Shape) -> None:
         assert [outputs.value for outputs in result.by_node.values()] == expected
 
 
-def test_small_graphs_are_run_several_times_in_a_timing_and_cost_is_told_a_node() -> None:
+def test_small_graphs_are_run_several_times_per_timing_and_cost_is_per_node() -> None:
     calls: list[int] = []
     engine._several(lambda: calls.append(1), engine._runs(100))()
     assert len(calls) == 10
@@ -57,19 +57,19 @@ def test_small_graphs_are_run_several_times_in_a_timing_and_cost_is_told_a_node(
     assert engine._cell(Timing((0.4,)), 20_000) == "20.0 (20.0–20.0)"
 
 
-def test_a_sampling_benchmark_that_is_broken_off_tells_what_it_measured(
+def test_an_interrupted_sampling_benchmark_reports_what_it_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def rows(count: int) -> Iterator[tuple[list[str], float]]:
         yield from [(["256"] * 8, 0.5)] * count
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ModelConfig, "precision", ModelConfig.precision)  # put back afterwards
+    monkeypatch.setattr(ModelConfig, "precision", ModelConfig.precision)  # restored afterwards
     monkeypatch.setattr(sampling, "_rows", lambda sizes, quick: rows(2))
     section = sampling.compared("Sampling", {256: (256,)}, quick=True)
     assert len(section.tables[0].rows) == 2
     assert "2 of 2 cases" in section.notes[0]
-    assert section.notes[1].startswith("Broken off")
+    assert section.notes[1].startswith("Interrupted")
     monkeypatch.setattr(sampling, "_rows", lambda sizes, quick: rows(0))
     with pytest.raises(KeyboardInterrupt):
         sampling.compared("Sampling", {256: (256,)}, quick=True)

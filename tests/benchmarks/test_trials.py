@@ -1,4 +1,4 @@
-"""Small versions of the trials that the benchmarks run at length: kills, trouble, leaks, two at once."""
+"""Short versions of the benchmarks' stress tests: kills, faults, leaks, two processes at once."""
 
 import subprocess
 import sys
@@ -13,7 +13,12 @@ ROOT = Path(__file__).parents[2]
 
 def test_random_graphs_stay_right_through_failures_cancellations_and_damage(tmp_path: Path) -> None:
     counts = soak(tmp_path, graphs=40, seed=7)
-    for happened in ("runs right to the bit", "runs cancelled", "runs with a failure", "damages reported"):
+    for happened in (
+        "runs with bit-identical results",
+        "runs cancelled",
+        "runs with a failure",
+        "damages reported",
+    ):
         assert counts[happened] > 0, happened
 
 
@@ -22,7 +27,7 @@ def test_nothing_grows_from_run_to_run(tmp_path: Path) -> None:
 
 
 def test_two_processes_share_a_cache(tmp_path: Path) -> None:
-    """200 runs each of the same graphs, with too little room for all: each finds, loses and writes files."""
+    """Each runs the same graphs 200 times; the cache is too small for all, so files are evicted."""
     code = "import sys; from pathlib import Path; from benchmarks.soak import share; " + (
         "print(share(Path(sys.argv[1]), 200, int(sys.argv[2])))"
     )
@@ -39,7 +44,7 @@ def test_two_processes_share_a_cache(tmp_path: Path) -> None:
     for process in processes:
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
-        assert "'runs right to the bit': 200" in out
+        assert "'runs with bit-identical results': 200" in out
         assert "'nodes reused'" in out
     assert not list((tmp_path / "new").iterdir())
 
@@ -50,4 +55,4 @@ def test_a_killed_run_is_resumed_by_the_same_command() -> None:
         [sys.executable, "-m", "benchmarks", "resume", "--quick"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "| pictures the same to the bit | 12 of 12 |" in done.stdout
+    assert "| bit-identical pictures | 12 of 12 |" in done.stdout

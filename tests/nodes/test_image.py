@@ -155,7 +155,7 @@ def test_a_prefix_that_leaves_the_output_folder_by_a_link_is_reported_before_the
     (bench.folder / "out").mkdir()
     (bench.folder / "out" / "link").symlink_to(bench.folder)
     [message] = problems(SaveImage(images=picture(), filename_prefix="link/fox"), bench)
-    assert message.startswith("file name prefix 'link/fox' leaves the output folder")
+    assert message.startswith("file name prefix 'link/fox' leads outside the output folder")
 
 
 def test_a_prefix_that_leads_through_a_file_is_reported_before_the_run(bench: Any) -> None:

@@ -1,4 +1,4 @@
-"""Amounts of memory are read with their unit and written in GB and MB."""
+"""Amounts of memory are parsed with their unit and shown in GB and MB."""
 
 import pytest
 
@@ -17,12 +17,12 @@ from run_graph.runtime.units import bytes_text, parse_bytes
         ("2TB", 2 * 10**12),
     ],
 )
-def test_amounts_are_read(text: str, nbytes: int) -> None:
+def test_amounts_are_parsed(text: str, nbytes: int) -> None:
     assert parse_bytes(text) == nbytes
 
 
 @pytest.mark.parametrize("text", ["8", "", "GB", "-1GB", "8 gigabytes", "0GB", "1e9B", "nanGB", "0.1B"])
-def test_what_is_no_amount_is_refused_with_examples(text: str) -> None:
+def test_what_is_not_an_amount_is_refused_with_examples(text: str) -> None:
     with pytest.raises(ValueError, match="such as 8GB") as caught:
         parse_bytes(text)
     assert repr(text) in str(caught.value)
@@ -31,5 +31,5 @@ def test_what_is_no_amount_is_refused_with_examples(text: str) -> None:
 @pytest.mark.parametrize(
     ("nbytes", "text"), [(23_800_000_000, "23.8 GB"), (100_000_000, "0.1 GB"), (4_100_000, "4.1 MB")]
 )
-def test_amounts_are_written_in_powers_of_1000(nbytes: int, text: str) -> None:
+def test_amounts_are_shown_in_powers_of_1000(nbytes: int, text: str) -> None:
     assert bytes_text(nbytes) == text

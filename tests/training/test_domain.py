@@ -13,7 +13,7 @@ def test_at_least_sixty_nouns_and_every_combination() -> None:
     assert len(subjects()) == len(set(subjects())) == len(NOUNS) * len(STYLES) * len(BACKGROUNDS)
 
 
-def test_held_out_combinations_are_none_of_the_training_ones() -> None:
+def test_held_out_combinations_are_not_trained_on() -> None:
     assert len(held_out()) == round(len(subjects()) / 12)
     assert held_out().isdisjoint(training_subjects())
     assert len(training_subjects()) + len(held_out()) == len(subjects())
@@ -31,7 +31,7 @@ def test_every_word_that_matters_is_one_token() -> None:
     assert {*NOUNS, *STYLES, *BACKGROUNDS} <= set(WORDS)
 
 
-def test_a_caption_names_what_it_is_given_and_no_other_value() -> None:
+def test_a_caption_names_only_what_it_is_given() -> None:
     draw = random.Random(0)
     values = {*NOUNS, *STYLES, *BACKGROUNDS}
     for subject in draw.sample(subjects(), 200):

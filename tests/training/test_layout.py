@@ -22,7 +22,7 @@ def test_the_same_spec_gives_the_same_bytes(tmp_path: Path) -> None:
     assert contents(tmp_path / "first") == contents(tmp_path / "second")
 
 
-def test_another_seed_gives_other_weights_of_the_same_sizes(tmp_path: Path) -> None:
+def test_another_seed_gives_different_weights_of_the_same_sizes(tmp_path: Path) -> None:
     make_checkpoint(tmp_path / "first", SPEC)
     make_checkpoint(tmp_path / "second", replace(SPEC, seed=1))
     first, second = contents(tmp_path / "first"), contents(tmp_path / "second")
@@ -38,7 +38,7 @@ def test_clips_end_token_has_the_highest_id() -> None:
     assert vocabulary["<|endoftext|>"] == len(vocabulary) - 1 == max(vocabulary.values())
 
 
-def test_vocabularies_name_no_token_twice() -> None:
+def test_vocabularies_have_no_duplicate_tokens() -> None:
     pieces = [piece for piece, _ in t5_pieces()]
     assert len(set(pieces)) == len(pieces)
     assert sorted(clip_vocabulary().values()) == list(range(len(clip_vocabulary())))

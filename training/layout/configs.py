@@ -30,7 +30,7 @@ def configs(spec: TinySpec) -> dict[str, dict[str, Any]]:
 
 
 def scheduler(spec: TinySpec) -> dict[str, Any]:
-    """FLUX's flow-matching Euler schedule; `use_dynamic_shifting` is what tells dev from schnell."""
+    """FLUX's flow-matching Euler schedule; `use_dynamic_shifting` distinguishes dev from schnell."""
     return _diffusers(
         "FlowMatchEulerDiscreteScheduler",
         base_image_seq_len=256,
@@ -113,7 +113,7 @@ def _clip(spec: TinySpec) -> dict[str, Any]:
         "num_hidden_layers": spec.clip_layers,
         "projection_dim": spec.clip_width,
         "vocab_size": len(clip_vocabulary()),
-        # The published FLUX.1 files carry these ids, by which transformers pools at the highest id.
+        # The published FLUX.1 files have these ids, which make transformers pool at the highest id.
         "bos_token_id": 0,
         "eos_token_id": 2,
         "pad_token_id": 1,

@@ -1,4 +1,4 @@
-"""The files of a checkpoint in diffusers' folder layout, around its weights."""
+"""The files of a checkpoint in diffusers' folder layout, except its weights."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _TRANSFORMERS_PARTS = ("text_encoder", "text_encoder_2", "image_encoder")
 def write_files(folder: Path, spec: TinySpec, write_weights: Callable[[str, Path], None]) -> None:
     """Write every file of a checkpoint into `folder`, which must not exist yet.
 
-    `write_weights` writes the weights of a part, such as `transformer`, into the safetensors file named.
+    `write_weights` writes the weights of a part, such as `transformer`, into the given safetensors file.
     """
     folder.mkdir(parents=True)
     for part, config in configs.configs(spec).items():
@@ -29,6 +29,6 @@ def write_files(folder: Path, spec: TinySpec, write_weights: Callable[[str, Path
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write JSON for people; missing folders are made."""
+    """Write indented JSON; missing folders are created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

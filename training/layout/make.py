@@ -1,4 +1,4 @@
-"""Write a small random FLUX.1 + Redux checkpoint in diffusers' folder layout.
+"""Write a small FLUX.1 + Redux checkpoint with random weights in diffusers' folder layout.
 
 The networks are FLUX's own at a small width; only their weights are random. They are scaled so that
 a picture is neither flat nor saturated and so that the prompt and the reference image change it.
@@ -27,7 +27,7 @@ _GAINS = (
     ("redux_", 1.6),
     ("decoder.conv_out", 0.6),
 )
-_ATTENTION_SHARPNESS = 1.6  # Gain of the query and key norms: attends to some tokens, not to all alike.
+_ATTENTION_SHARPNESS = 1.6  # Gain of the query and key norms: attention favours some tokens.
 
 
 def make_checkpoint(folder: Path, spec: TinySpec | None = None) -> None:
@@ -45,7 +45,7 @@ def make_checkpoint(folder: Path, spec: TinySpec | None = None) -> None:
 
 
 def _tensor(name: str, shape: Shape, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Initial values; each tensor has its own stream, so that adding one changes no other."""
+    """Initial values; each tensor has its own random stream, so adding one does not change the others."""
     stream = np.random.default_rng([seed, zlib.crc32(name.encode())])
     values = stream.standard_normal(shape, dtype=np.float32)
     if "norm_q" in name or "norm_k" in name or "norm_added" in name:
@@ -62,7 +62,7 @@ def _gain(name: str) -> float:
 
 
 def _inputs(name: str, shape: Shape) -> int:
-    """How many inputs each output sums; an embedding table's row is one input."""
+    """The number of inputs that each output sums; for an embedding table it is 1."""
     is_table = "embedding.weight" in name and len(shape) == 2
     is_table = is_table or name.endswith(("shared.weight", "relative_attention_bias.weight", "probe"))
     return 1 if is_table else int(np.prod(shape[1:]))

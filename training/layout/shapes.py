@@ -152,7 +152,7 @@ def image_embedder(spec: TinySpec) -> Named:
 
 
 def vae(spec: TinySpec) -> Named:
-    """FLUX's autoencoder, 8x smaller in space, with one attention in the middle of each half."""
+    """FLUX's autoencoder, which reduces each side by 8, with one attention in the middle of each half."""
     yield from _vae_encoder("encoder", spec)
     yield from _vae_decoder("decoder", spec)
 

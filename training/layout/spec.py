@@ -1,7 +1,7 @@
 """The sizes of a small FLUX.1 + Redux checkpoint.
 
-Everything here is plain data: the maker (`make.py`) turns a spec into files. Tests make their own specs;
-that of the shipped `tiny` model is `training.sizes.SPEC`.
+Everything here is plain data; `make.py` turns a spec into files. Tests define their own specs; the spec of
+the shipped `tiny` model is `training.sizes.SPEC`.
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ T5_BUCKETS = 32
 class TinySpec:
     """Sizes of every network of a checkpoint, and the seed of its weights.
 
-    Widths should be multiples of 64, the group size of MLX's quantiser; layers of another width
-    simply stay unquantised. `rope_axes` must sum to `head_size`, all even.
+    Widths should be multiples of 64, the group size of MLX's quantiser; layers of other widths are not
+    quantised. `rope_axes` must all be even and add up to `head_size`.
     `vae_channels` follows FLUX's pattern (a, b, c, c), each a multiple of `vae_groups`.
     """
 

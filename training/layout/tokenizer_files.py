@@ -1,9 +1,9 @@
 """Small tokenizers in the formats that FLUX's two text encoders use.
 
-CLIP's is a byte-level BPE: every UTF-8 byte is a token, alone or with `</w>` at a word's end, so no
-text is ever unknown. T5's is a Unigram model over the characters below and a few words; other
-characters become `<unk>`. Both class layouts are those of transformers' CLIPTokenizer and
-T5Tokenizer, which rebuild themselves from the vocabulary found in `tokenizer.json`.
+CLIP's is a byte-level BPE: every UTF-8 byte is a token, alone or with `</w>` at the end of a word, so any
+text can be encoded. T5's is a Unigram model over the characters below and a few words; other characters
+become `<unk>`. Both have the layout of transformers' CLIPTokenizer and T5Tokenizer, which rebuild
+themselves from the vocabulary in `tokenizer.json`.
 """
 
 import json
@@ -15,7 +15,7 @@ CLIP_START, CLIP_END = "<|startoftext|>", "<|endoftext|>"
 T5_PAD, T5_END, T5_UNKNOWN = "<pad>", "</s>", "<unk>"
 WORD_MARK = "\u2581"  # How SentencePiece writes the space before a word.
 
-# Words that prompts are made of: one T5 token each, where other words are spelled out.
+# Words used in prompts: one T5 token each; other words are spelled out.
 _VOCABULARY = """
 a an the of in on at by with and or to for from as is are no not very over under near this that
 photo picture image painting drawing sketch portrait landscape illustration style art digital oil
@@ -35,7 +35,7 @@ WORDS = _VOCABULARY.split()
 
 
 def _byte_alphabet() -> list[str]:
-    """The printable character that stands for each byte in byte-level BPE (GPT-2's table)."""
+    """The printable character for each byte in byte-level BPE (GPT-2's table)."""
     printable = {*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = (byte for byte in range(256) if byte not in printable)
     substitutes = {byte: chr(256 + index) for index, byte in enumerate(others)}
@@ -43,7 +43,7 @@ def _byte_alphabet() -> list[str]:
 
 
 def clip_vocabulary() -> dict[str, int]:
-    """CLIP's tokens and ids. The end token's id is the highest: pooling looks for it there."""
+    """CLIP's tokens and ids. The end token has the highest id, by which pooling finds it."""
     letters = _byte_alphabet()
     tokens = [*letters, *(f"{letter}</w>" for letter in letters)]
     tokens += ["".join(pair) for pair in clip_merges()]

@@ -1,4 +1,4 @@
-"""Paints the two reference pictures of the example workflows, from nothing but formulas.
+"""Paints two reference pictures of the example workflows from formulas alone.
 
 Run from the repository root: python workflows/images/make_images.py
 """
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def paint(scene: Callable[[Array, Array], Array], width: int, height: int) -> Image.Image:
-    """Evaluate `scene(x, y)` on a fine grid, x to the right and y down in units of the height, and reduce."""
+    """Evaluate `scene(x, y)` on a fine grid and downsample it; x and y are in units of the height, y down."""
     fine = SUPERSAMPLING * np.array([height, width])
     y, x = np.mgrid[: fine[0], : fine[1]] / fine[0]
     samples = (np.clip(scene(x, y), 0, 1) * 255).round().astype(np.uint8)
@@ -38,21 +38,21 @@ def colour(code: str) -> Array:
 
 
 def ramp(t: Array, stops: list[tuple[float, str]]) -> Array:
-    """Colours along the gradient through `stops`, for each t."""
+    """The colour at each t of a gradient through `stops`."""
     places = [place for place, _ in stops]
     colours = np.array([colour(code) for _, code in stops])
     return np.stack([np.interp(t, places, colours[:, c]) for c in range(3)], axis=-1)
 
 
 def over(below: Array, above: Array, cover: Array) -> Array:
-    """Lay `above` on `below` where `cover` is 1, and mix where it lies between 0 and 1."""
+    """Composite `above` over `below` with opacity `cover`, clipped to 0..1."""
     alpha = np.clip(cover, 0, 1).astype(float)[..., None]
     mixed: Array = below * (1 - alpha) + above * alpha
     return mixed
 
 
 def disc(x: Array, y: Array, cx: float, cy: float, rx: float, ry: float) -> Array:
-    """Squared distance from an ellipse's centre, 1 at its rim."""
+    """Squared distance from an ellipse's centre; 1 on its outline."""
     return ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2
 
 
@@ -69,7 +69,7 @@ HILLS = [
 
 
 def sunset(x: Array, y: Array) -> Array:
-    """Three ranges of hills before a low sun, mirrored in a lake."""
+    """Three ranges of hills in front of a low sun, reflected in a lake."""
     ripple = 0.004 * np.sin(260 * (y - SHORE) / (0.25 + y - SHORE + 1e-9)) * (y > SHORE)
     mirrored = np.where(y > SHORE, SHORE - (y - SHORE) * 1.25, y)
     scene = land(x + ripple * 4, mirrored)
@@ -98,7 +98,7 @@ def land(x: Array, y: Array) -> Array:
 
 
 def reeds(scene: Array, x: Array, y: Array) -> Array:
-    """Dark blades in the near corner."""
+    """Dark reeds in the lower left corner."""
     for i in range(26):
         root, length, lean = (
             0.02 + 0.016 * i,
@@ -133,7 +133,7 @@ def teapot(x: Array, y: Array) -> Array:
 
 
 def room(x: Array, y: Array) -> Array:
-    """A plain wall, and a cloth whose checks shrink towards the back."""
+    """A plain wall, and a cloth whose checks get smaller towards the back."""
     wall = ramp(y + 0.25 * x, [(0.0, "f4e6cf"), (0.9, "d9a98c")])
     depth = 0.25 / np.maximum(y - 0.45, 1e-3)
     checks = (np.floor((x - 0.5) * depth * 7) + np.floor(depth * 7)) % 2
@@ -151,7 +151,7 @@ def ball(scene: Array, x: Array, y: Array, disc_at: tuple[float, float, float, f
 
 
 def tube(scene: Array, distance: Array, radius: float | Array, code: str) -> Array:
-    """A round bar around the curve that `distance` measures from."""
+    """A round tube along a curve; `distance` is the distance from that curve."""
     across = distance / radius
     z = np.sqrt(np.clip(1 - across**2, 0, 1))
     return over(scene, lit(across * -0.4, across * 0.7, z, code), np.abs(across) < 1)
@@ -167,12 +167,12 @@ def lit(nx: Array, ny: Array, nz: Array, code: str) -> Array:
 
 
 def handle_distance(x: Array, y: Array) -> Array:
-    """Distance from the ring of the handle; far away inside the pot."""
+    """Distance from the ring of the handle; large inside the pot."""
     return np.where(x > 0.6, np.sqrt(disc(x, y, 0.71, 0.57, 1, 1.15)) - 0.125, 9.0)
 
 
 def spout(x: Array, y: Array) -> tuple[Array, Array]:
-    """Distance from the spout's rising S, and its radius, which narrows to the tip."""
+    """Distance from the spout's S-shaped centre line, and its radius, which narrows to the tip."""
     t = np.clip((0.34 - x) / 0.25, 0, 1)
     height, slope = 0.22 * t * t * (3 - 2 * t), 0.22 * 6 * t * (1 - t) / 0.25
     distance = (y - 0.66 + height) / np.hypot(1, slope)

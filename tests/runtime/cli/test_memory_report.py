@@ -75,4 +75,4 @@ def test_a_limit_without_a_unit_is_bad_input(project: Path, capsys: pytest.Captu
     with pytest.raises(SystemExit) as caught:
         main([str(project), "--memory-limit", "8"])
     assert caught.value.code == 2
-    assert "'8' is no amount of memory; write one such as 8GB" in capsys.readouterr().err
+    assert "'8' is not an amount of memory; write one such as 8GB" in capsys.readouterr().err

@@ -26,7 +26,7 @@ def names(folder: Path) -> list[str]:
 # -- writing ----------------------------------------------------------------------------------------
 
 
-def test_writing_makes_the_folders_and_leaves_only_the_file(tmp_path: Path) -> None:
+def test_writing_creates_the_folders_and_leaves_only_the_file(tmp_path: Path) -> None:
     write_atomically(tmp_path / "a" / "b.json", b"{}", overwrite=False)
     assert (tmp_path / "a" / "b.json").read_bytes() == b"{}"
     assert names(tmp_path / "a") == ["b.json"]
@@ -42,13 +42,13 @@ def test_overwriting_replaces_the_whole_content(tmp_path: Path) -> None:
 def test_an_existing_file_is_kept_unless_overwriting_is_allowed(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(b"old")
-    with pytest.raises(SaveError, match=r"a\.json exists already; choose another name"):
+    with pytest.raises(SaveError, match=r"a\.json already exists; choose another name"):
         write_atomically(path, b"new", overwrite=False)
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["a.json"]
 
 
-def test_overwriting_writes_through_a_symbolic_link(tmp_path: Path) -> None:
+def test_overwriting_follows_a_symbolic_link(tmp_path: Path) -> None:
     (tmp_path / "real.json").write_bytes(b"old")
     (tmp_path / "link.json").symlink_to("real.json")
     write_atomically(tmp_path / "link.json", b"new", overwrite=True)
@@ -63,7 +63,7 @@ def test_a_written_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), MemoryError()])
-def test_an_interrupted_write_leaves_the_old_content_and_no_litter(
+def test_an_interrupted_write_leaves_the_old_content_and_no_temporary_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
 ) -> None:
     path = tmp_path / "a.json"
@@ -91,9 +91,7 @@ def test_a_full_disk_is_reported_with_the_bytes_needed_and_free(
     assert names(tmp_path) == []
 
 
-def test_a_read_only_folder_is_reported_with_the_mend(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_read_only_folder_is_reported_with_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
@@ -151,7 +149,7 @@ for _ in range(10):
 """
 
 
-def test_processes_that_save_at_once_never_take_each_others_number(tmp_path: Path) -> None:
+def test_processes_that_save_at_the_same_time_get_different_numbers(tmp_path: Path) -> None:
     command = [sys.executable, "-c", RACING_SAVER, str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     savers = [subprocess.Popen(command, **pipes) for _ in range(4)]
@@ -166,18 +164,14 @@ def test_processes_that_save_at_once_never_take_each_others_number(tmp_path: Pat
     assert all(contents.count(str(saver.pid).encode()) == 10 for saver in savers)
 
 
-def test_a_number_taken_after_counting_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_number_taken_after_counting_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "fox_00001_.png").write_bytes(b"theirs")
     monkeypatch.setattr(files, "_next_counter", lambda folder, name: 1)
     assert save_numbered(tmp_path, "fox", ".png", b"ours").name == "fox_00002_.png"
     assert (tmp_path / "fox_00001_.png").read_bytes() == b"theirs"
 
 
-def test_without_hard_links_nothing_is_overwritten_either(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_overwritten_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(source: object, target: object) -> None:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
 
@@ -190,7 +184,7 @@ def test_without_hard_links_nothing_is_overwritten_either(
     assert (tmp_path / "fox_00001_.png").read_bytes() == b"theirs"
 
 
-def test_a_dangling_link_at_the_destination_is_not_written_through(tmp_path: Path) -> None:
+def test_a_dangling_link_at_the_destination_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "fox_00001_.png").symlink_to(tmp_path / "elsewhere")
     save_numbered(tmp_path / "out", "fox", ".png", b"ours")
@@ -206,18 +200,18 @@ def test_a_prefix_may_name_subfolders(tmp_path: Path, prefix: str) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["../fox", "a/../../fox", "a\\..\\fox", "/tmp/fox", "\\fox", ".."])
-def test_a_prefix_that_leaves_the_output_folder_is_refused(tmp_path: Path, prefix: str) -> None:
+def test_a_prefix_outside_the_output_folder_is_refused(tmp_path: Path, prefix: str) -> None:
     assert prefix_fault(prefix)
-    with pytest.raises(SaveError, match="leaves the output folder"):
+    with pytest.raises(SaveError, match="points outside the output folder"):
         save_numbered(tmp_path / "out", prefix, ".png", b"")
     assert names(tmp_path) == []
 
 
-def test_a_prefix_that_leaves_by_a_symbolic_link_is_refused(tmp_path: Path) -> None:
+def test_a_prefix_that_leads_outside_through_a_symbolic_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "link").symlink_to(tmp_path / "outside")
-    with pytest.raises(SaveError, match="by a symbolic link"):
+    with pytest.raises(SaveError, match="through a symbolic link"):
         save_numbered(tmp_path / "out", "link/fox", ".png", b"")
     assert names(tmp_path / "outside") == []
 
@@ -230,7 +224,7 @@ def test_an_output_folder_that_is_itself_a_link_is_fine(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("prefix", ["", ".", "/", "./."])
 def test_a_prefix_without_a_name_is_refused(tmp_path: Path, prefix: str) -> None:
-    with pytest.raises(SaveError, match="names no file"):
+    with pytest.raises(SaveError, match="does not name a file"):
         save_numbered(tmp_path, prefix, ".png", b"")
 
 
@@ -251,7 +245,7 @@ def test_tokens_become_size_and_local_time() -> None:
     assert expand_tokens(prefix, width=640, height=48, now=now) == "2026-03-04/050607_640x48"
 
 
-def test_unknown_tokens_and_lone_percent_signs_stay() -> None:
+def test_unknown_tokens_and_single_percent_signs_are_kept() -> None:
     prefix = "100%_%date:yyyy%_%WIDTH%_%widthx%"
     assert expand_tokens(prefix, width=1, height=1) == prefix
 
@@ -284,7 +278,7 @@ def test_a_missing_file_is_reported_with_the_folders_and_close_names(tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["", ".", "x" * 5000, "fo\0x"])
-def test_names_that_can_be_no_file_are_merely_missing(tmp_path: Path, name: str) -> None:
+def test_names_that_cannot_be_files_are_reported_as_missing(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputNotFoundError, match="no file"):
         find_input(name, [tmp_path])
 

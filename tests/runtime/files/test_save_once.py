@@ -1,4 +1,4 @@
-"""A node's files are written once, though its run is killed before, between or after them."""
+"""A node's files are written once, even if its run is killed before, between or after them."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from run_graph.runtime.files.save_once import save_once
 
 
 def save(folder: Path, *contents: bytes) -> list[str]:
-    """What one run of a node that is killed before it is done writes, or finds written."""
+    """Names of the files that one run of an unfinished node writes or finds already written."""
     environment = RunEnvironment([folder], folder / "out")
     cache = disk(folder / "cache")[0]
     run = RunContext(lambda node_id: environment, Services(), cache, ignore, CancelToken(), lambda *_: {})
@@ -52,7 +52,7 @@ def test_a_run_killed_between_two_files_writes_the_rest(
     with pytest.raises(SaveError):
         save(tmp_path, *contents)
     monkeypatch.setattr(saving, "save_numbered", real)
-    for _ in range(2):  # killed again when all is written
+    for _ in range(2):  # killed again after everything was written
         assert save(tmp_path, *contents) == ["fox_00002_.png", "fox_00003_.png", "fox_00004_.png"]
     assert list(written(tmp_path).values()) == [b"somebody else's", *contents]
 

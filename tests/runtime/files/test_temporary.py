@@ -1,4 +1,4 @@
-"""Temporary files: gone when their writers are, whatever ended them; those of others are left alone."""
+"""Abandoned temporary files are removed, however their writer ended; other files are left alone."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_a_killed_process_left_goes_with_the_next_writer(tmp_path: Path) -> None:
+def test_the_next_writer_removes_what_a_killed_process_left(tmp_path: Path) -> None:
     root = Path(__file__).parents[3]
     killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=root)
     assert killed.returncode == -9

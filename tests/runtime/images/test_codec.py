@@ -1,4 +1,4 @@
-"""Pictures of every kind load as they are meant to be seen; what cannot load is named in one line."""
+"""Pictures of every kind load as a viewer shows them; a fault is reported in one line."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_an_opaque_picture_loads_exactly_with_comfyuis_empty_mask(tmp_path: Path
     np.testing.assert_array_equal(mask, np.zeros((1, 64, 64)))
 
 
-def test_transparency_is_laid_over_white_and_inverted_into_the_mask(tmp_path: Path) -> None:
+def test_transparency_is_composited_over_white_and_inverted_into_the_mask(tmp_path: Path) -> None:
     rgba = np.array([[[255, 0, 0, 0], [255, 0, 0, 51], [255, 0, 0, 255]]], np.uint8)
     path = saved(tmp_path, Image.fromarray(rgba))
     np.testing.assert_array_equal(load_8_bit(path), [[[255, 255, 255], [255, 204, 204], [255, 0, 0]]])
@@ -224,7 +224,7 @@ def test_colours_under_transparency_are_kept_as_stored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["sunset.png", "teapot.png"])
-def test_the_pictures_that_the_workflows_use_are_small_opaque_and_load(name: str) -> None:
+def test_the_pictures_of_the_example_workflows_load_and_are_small_and_opaque(name: str) -> None:
     path = Path(__file__).parents[3] / "workflows" / "images" / name
     assert path.stat().st_size < 200_000
     pixels, mask = images.load(path)
@@ -240,7 +240,7 @@ def test_the_usual_formats_are_read(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_damaged_exif_does_not_keep_the_picture_from_loading(tmp_path: Path) -> None:
+def test_a_picture_with_damaged_exif_still_loads(tmp_path: Path) -> None:
     exif = b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + bytes(range(40))
     path = saved(tmp_path, Image.fromarray(colours()), exif=exif)
     np.testing.assert_array_equal(load_8_bit(path), colours())
@@ -250,7 +250,7 @@ def test_damaged_exif_does_not_keep_the_picture_from_loading(tmp_path: Path) -> 
 
 
 def huge_png(width: int, height: int) -> bytes:
-    """A PNG of that size on paper, and next to nothing in it."""
+    """A PNG whose header claims that size, with almost no data."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = [header, b"IDAT" + zlib.compress(bytes(1000))]
     framed = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks]
@@ -258,7 +258,7 @@ def huge_png(width: int, height: int) -> bytes:
 
 
 def faulty(tmp_path: Path, kind: str) -> Path:
-    """A path that cannot be loaded, in the way that `kind` says."""
+    """A path that cannot be loaded, for the reason that `kind` names."""
     path = tmp_path / f"{kind}.png"
     png = io.BytesIO()
     Image.fromarray(colours(100, 100)).save(png, "PNG")
@@ -284,8 +284,8 @@ def faulty(tmp_path: Path, kind: str) -> Path:
     ("kind", "message"),
     [
         ("missing", "no such file; check the name"),
-        ("folder", "a folder, not a picture"),
-        ("pipe", "not an ordinary file"),
+        ("folder", "this is a folder, not a picture"),
+        ("pipe", "this is not a regular file"),
         ("empty", "the file is empty"),
         ("text", "not a picture in a known format; export it"),
         ("postscript", "not a picture in a known format; export it"),
@@ -295,7 +295,7 @@ def faulty(tmp_path: Path, kind: str) -> Path:
         ("huge", "exceeds the limit of 178,956,970 pixels; scale the picture down"),
     ],
 )
-def test_what_is_no_picture_is_named_in_one_line_with_the_mend(
+def test_what_is_not_a_picture_is_reported_in_one_line_with_the_fix(
     tmp_path: Path, kind: str, message: str
 ) -> None:
     path = faulty(tmp_path, kind)
@@ -306,18 +306,18 @@ def test_what_is_no_picture_is_named_in_one_line_with_the_mend(
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "empty", "text", "signature", "huge"])
-def test_the_cheap_check_gives_the_same_line_as_loading(tmp_path: Path, kind: str) -> None:
+def test_the_header_check_gives_the_same_message_as_loading(tmp_path: Path, kind: str) -> None:
     path = faulty(tmp_path, kind)
     with pytest.raises(ImageError) as caught:
         images.load(path)
     assert images.check(path) == str(caught.value)
 
 
-def test_the_cheap_check_finds_nothing_in_a_good_picture(tmp_path: Path) -> None:
+def test_the_header_check_accepts_a_good_picture(tmp_path: Path) -> None:
     assert images.check(saved(tmp_path, Image.fromarray(colours()))) is None
 
 
-def test_a_file_that_may_not_be_read_is_named_with_the_mend(
+def test_a_file_without_read_permission_is_reported_with_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def denied(*_: object, **__: object) -> None:
@@ -330,7 +330,7 @@ def test_a_file_that_may_not_be_read_is_named_with_the_mend(
 
 
 @pytest.mark.parametrize("side", [13_500, 60_000])
-def test_a_picture_above_the_limit_is_refused_at_once_and_without_its_memory(
+def test_a_picture_above_the_limit_is_refused_quickly_without_allocating_it(
     tmp_path: Path, side: int
 ) -> None:
     path = tmp_path / "huge.png"
@@ -396,7 +396,7 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
         images.to_png(np.zeros(shape), {})
 
 
-def test_text_is_kept_latin_or_not_and_pil_reads_the_same(tmp_path: Path) -> None:
+def test_latin_and_other_text_is_kept_and_pil_reads_the_same(tmp_path: Path) -> None:
     text = {"prompt": json.dumps({"a": 1}), "workflow": "a café\n" * 1000, "note": "狐 🦊"}
     path = write(tmp_path / "a.png", images.to_png(np.zeros((2, 2, 3)), text))
     assert read_text(path) == text
@@ -426,7 +426,7 @@ def test_the_comment_of_a_picture_saved_by_mflux_is_read(tmp_path: Path, suffix:
 @pytest.mark.parametrize(
     "comment", [b"", b"ASCII\0\0\0a holiday", b"ASCII\0\0\0[1]", b"\xff\xfe", b"[" * 9999]
 )
-def test_a_comment_of_another_program_is_no_settings(tmp_path: Path, comment: bytes) -> None:
+def test_a_comment_of_another_program_is_not_taken_as_settings(tmp_path: Path, comment: bytes) -> None:
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x9286] = comment
     assert read_mflux_comment(saved(tmp_path, Image.fromarray(colours()), exif=exif)) is None

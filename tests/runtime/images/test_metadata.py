@@ -1,4 +1,4 @@
-"""A saved picture tells how it was made: to us, to mflux, to ComfyUI, and to whoever opens it."""
+"""A saved picture says how it was made, in forms that run-graph, mflux, ComfyUI and people can read."""
 
 import json
 from collections.abc import Callable
@@ -208,7 +208,7 @@ def test_input_folders_are_relative_to_the_pictures_own_folder(tmp_path: Path) -
     assert settings["input_directories"] == ["../../in", ".."]
 
 
-def test_input_folders_are_found_from_behind_a_symbolic_link(tmp_path: Path) -> None:
+def test_input_folders_are_found_through_a_symbolic_link(tmp_path: Path) -> None:
     (tmp_path / "disk" / "deep").mkdir(parents=True)
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "out").symlink_to(tmp_path / "disk" / "deep")

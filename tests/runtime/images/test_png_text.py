@@ -1,4 +1,4 @@
-"""PNG text is read wherever it stands, however it is stored, and never beyond a limit."""
+"""PNG text is read wherever it is in the file, in every encoding, and never beyond a limit."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def test_text_after_the_pixels_is_read(tmp_path: Path) -> None:
     assert text_of(tmp_path, data) == {"prompt": "{}"}
 
 
-def test_the_last_of_a_recurring_keyword_wins(tmp_path: Path) -> None:
+def test_the_last_text_of_a_repeated_keyword_wins(tmp_path: Path) -> None:
     assert text_of(tmp_path, png(chunk(b"tEXt", b"a\0one"), chunk(b"tEXt", b"a\0two"))) == {"a": "two"}
 
 
-def test_what_stands_after_the_end_is_not_read(tmp_path: Path) -> None:
+def test_chunks_after_the_end_are_not_read(tmp_path: Path) -> None:
     assert text_of(tmp_path, png() + chunk(b"tEXt", b"a\0one")) == {}
 
 
@@ -57,7 +57,7 @@ def test_a_file_of_another_format_has_no_text(tmp_path: Path) -> None:
     assert text_of(tmp_path, b"") == {}
 
 
-def test_a_png_that_ends_early_yields_what_it_holds(tmp_path: Path) -> None:
+def test_a_truncated_png_gives_the_text_before_the_cut(tmp_path: Path) -> None:
     data = png(chunk(b"tEXt", b"a\0one"), chunk(b"IDAT", bytes(100)), end=b"")
     assert text_of(tmp_path, data[:-50]) == {"a": "one"}
 
@@ -95,8 +95,8 @@ def test_a_compressed_bomb_is_refused_without_expanding_it(
 @pytest.mark.parametrize(
     "damaged", [chunk(b"zTXt", b"a\0\0no zlib stream"), chunk(b"iTXt", b"a\0\0\0"), chunk(b"iTXt", b"a")]
 )
-def test_damaged_text_is_named(tmp_path: Path, damaged: bytes) -> None:
-    with pytest.raises(PngTextError, match=r"a\.png: .*damaged.*; save the picture anew"):
+def test_damaged_text_is_reported(tmp_path: Path, damaged: bytes) -> None:
+    with pytest.raises(PngTextError, match=r"a\.png: .*damaged.*; save the picture again"):
         text_of(tmp_path, png(damaged))
 
 
