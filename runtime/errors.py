@@ -1,4 +1,4 @@
-"""What can end a run early, worded for the user."""
+"""The exceptions that can end a run early, with messages for the user."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from run_graph.graph.faults import shorten
 
 
 class Cancelled(Exception):
-    """The run was asked to stop, and stopped between two steps. Finished results stay cached."""
+    """The run was cancelled and stopped between two steps. Finished results stay cached."""
 
 
 class NodeFailed(Exception):
@@ -21,15 +21,16 @@ class NodeFailed(Exception):
     Attributes
     ----------
     node_id, class_type : str
-        Which node.
+        The node that failed.
     inputs : dict
-        Its inputs, shortened to one line each.
+        Its inputs, each shortened to one line.
     error : str
-        The class of what it raised.
+        The class name of the original exception.
     file : str or None
-        The workflow file that it is in, if known.
+        The workflow file that contains the node, if known.
     __cause__ : Exception
-        What it raised. If that cannot be pickled, another process gets a RuntimeError with the same reason.
+        The original exception. If it cannot be pickled, another process receives a RuntimeError with the
+        same reason.
     """
 
     def __init__(self, node_id: str, class_type: str, inputs: Mapping[str, Any], cause: Exception) -> None:
@@ -59,7 +60,7 @@ class NodeFailed(Exception):
 
 
 def _failure_of(message: str, attributes: Mapping[str, Any]) -> NodeFailed:
-    """A failure as it was in another process; its inputs are shortened already."""
+    """Rebuild a failure from another process; its inputs are already shortened."""
     failure = NodeFailed.__new__(NodeFailed, message)
     for name, value in attributes.items():
         setattr(failure, name, value)
@@ -67,7 +68,7 @@ def _failure_of(message: str, attributes: Mapping[str, Any]) -> NodeFailed:
 
 
 def _can_be_pickled(error: BaseException | None) -> bool:
-    """Whether another process would get the error: many classes with arguments of their own fail there."""
+    """Whether the error survives a round trip: many classes with their own `__init__` fail to unpickle."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
@@ -76,14 +77,14 @@ def _can_be_pickled(error: BaseException | None) -> bool:
 
 
 def _of_value(owner: str, detail: dict[str, Any]) -> str:
-    """One of pydantic's findings on a line: ``Picture.image: input should be ... (found 5)``."""
+    """One pydantic error as a line: ``Picture.image: input should be ... (found 5)``."""
     place = ".".join([owner, *map(str, detail["loc"])])
     message = detail["msg"][:1].lower() + detail["msg"][1:]
     return f"{place}: {message} (found {shorten(detail['input'])})"
 
 
 class ModelError(Exception):
-    """Anything that keeps a model from being found, read or held."""
+    """A model cannot be found, read or held in memory."""
 
 
 class UnknownModelError(ModelError):
@@ -95,7 +96,7 @@ class CheckpointError(ModelError):
 
 
 class LoraError(ModelError):
-    """A LoRA's file is missing, damaged, or does not fit the model."""
+    """A LoRA file is missing, damaged, or does not fit the model."""
 
 
 class DownloadError(ModelError):

@@ -1,10 +1,10 @@
-"""Weights from the Hugging Face Hub into its cache, continued where an earlier attempt stopped.
+"""Download weights from the Hugging Face Hub into its cache, resuming where an earlier attempt stopped.
 
-When a download is interrupted, huggingface_hub keeps the files that are finished and begins the others
-anew, which for FLUX.1 means up to 10 GB. Here each large file is gathered in `blobs/<digest>.partial` of
-the Hub's cache, over as many attempts as it takes, and then put where huggingface_hub looks for it
-(https://huggingface.co/docs/huggingface_hub/guides/manage-cache). The small files are left to
-huggingface_hub.
+When a download is interrupted, huggingface_hub keeps the finished files and starts the others again from
+zero, which for FLUX.1 means up to 10 GB. Here each large file is collected in `blobs/<digest>.partial`
+in the Hub's cache, over as many attempts as it takes, and then moved to where huggingface_hub looks for
+it (https://huggingface.co/docs/huggingface_hub/guides/manage-cache). huggingface_hub downloads the small
+files itself.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ from run_graph.runtime.errors import DownloadError
 from run_graph.runtime.events import Downloading, Listener, ignore
 from run_graph.runtime.units import bytes_text
 
-ATTEMPTS = 5  # In a row without a single byte.
+ATTEMPTS = 5  # Give up after so many in a row that bring no data.
 _REPORT_EVERY = 0.25  # Seconds.
 
 
 @dataclass(frozen=True)
 class Blob:
-    """One large file of a repository: its name there, SHA-256 and bytes, and its place in the cache."""
+    """One large file of a repository: its name, SHA-256, size in bytes, and path in the cache."""
 
     name: str
     digest: str
@@ -34,12 +34,12 @@ class Blob:
 
     @property
     def partial(self) -> Path:
-        """What has arrived of it so far."""
+        """The file that collects what has arrived so far."""
         return self.path.with_name(f"{self.digest}.partial")
 
     @property
     def lock(self) -> Path:
-        """The file that huggingface_hub locks while it downloads the same."""
+        """The lock file that huggingface_hub uses when it downloads the same blob."""
         repository = self.path.parents[1]
         return repository.parent / ".locks" / repository.name / f"{self.digest}.lock"
 
@@ -52,16 +52,16 @@ class Blob:
 def fetch_blobs(
     repo: str, revision: str | None, patterns: Sequence[str], on_event: Listener = ignore
 ) -> None:
-    """Bring the large files of `repo` that match the patterns into the cache, unless they are there.
+    """Download the large files of `repo` that match the patterns and are not in the cache yet.
 
-    `on_event` hears of it once before anything is downloaded, then several times a second.
+    `on_event` receives one `Downloading` event before anything is downloaded, then several a second.
 
     Raises
     ------
     DownloadError
         If the disk has no room, or a file arrives damaged.
     HfHubHTTPError, httpx.TransportError, OSError
-        As the Hub, the network and the disk have it.
+        As raised by the Hub client, the network and the disk.
     """
     commit, blobs = _missing(repo, revision, patterns)
     if not blobs:
@@ -76,7 +76,7 @@ def fetch_blobs(
 
 
 def _missing(repo: str, revision: str | None, patterns: Sequence[str]) -> tuple[str, list[Blob]]:
-    """The commit that the revision names, and its large files that the cache lacks or holds cut short."""
+    """The commit that the revision names, and its large files that are missing or truncated in the cache."""
     from huggingface_hub import HfApi
     from huggingface_hub.utils import filter_repo_objects
 
@@ -111,13 +111,13 @@ def _check_room(state: Downloading) -> None:
     if wanted > state.free_bytes:
         raise DownloadError(
             f"{state.repository} needs {bytes_text(wanted)} more on disk, but only "
-            f"{bytes_text(state.free_bytes)} are free in {state.folder}. Make room, or set HF_HOME "
+            f"{bytes_text(state.free_bytes)} are free in {state.folder}. Free some space, or set HF_HOME "
             "to a folder on a larger disk."
         )
 
 
 def _fetch(blob: Blob, commit: str, state: Downloading, on_event: Listener) -> Downloading:
-    """Download one file while no other process does; how far the whole download then is."""
+    """Download one file under its lock; return the progress of the whole download afterwards."""
     from huggingface_hub.utils import WeakFileLock
 
     for place in (blob.path, blob.lock):
@@ -134,7 +134,7 @@ def _fetch(blob: Blob, commit: str, state: Downloading, on_event: Listener) -> D
 
 
 def _gather(blob: Blob, commit: str, state: Downloading, on_event: Listener) -> None:
-    """Complete the partial file; a connection that breaks is taken up again."""
+    """Complete the partial file, reconnecting when the connection breaks."""
     import httpx
     from huggingface_hub import hf_hub_url
 
@@ -152,7 +152,7 @@ def _gather(blob: Blob, commit: str, state: Downloading, on_event: Listener) -> 
 
 
 def _stream(url: str, blob: Blob, state: Downloading, on_event: Listener) -> None:
-    """Append to the partial file what one connection gives, from where it ends."""
+    """Request the rest of the file over one connection and append it to the partial file."""
     from huggingface_hub import constants
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff
 
@@ -162,10 +162,10 @@ def _stream(url: str, blob: Blob, state: Downloading, on_event: Listener) -> Non
     options: dict[str, Any] = {"headers": headers, "timeout": constants.HF_HUB_DOWNLOAD_TIMEOUT}
     with http_stream_backoff("GET", url, retry_on_exceptions=(), **options) as response:
         hf_raise_for_status(response)
-        continues = response.status_code == 206  # Otherwise the server sends the file from its start.
-        with blob.partial.open("ab" if continues else "wb") as file:
+        resumes = response.status_code == 206  # Otherwise the server sends the file from its start.
+        with blob.partial.open("ab" if resumes else "wb") as file:
             reported = 0.0
-            for chunk in response.iter_bytes():  # As they arrive: what is gathered first would be lost.
+            for chunk in response.iter_bytes():  # As they arrive: data buffered here could be lost.
                 file.write(chunk)
                 if time.monotonic() - reported > _REPORT_EVERY:
                     reported = time.monotonic()

@@ -1,6 +1,6 @@
-"""Fetch parts of a checkpoint from the Hugging Face Hub, from its cache where they are there already.
+"""Fetch parts of a checkpoint from the Hugging Face Hub, or from its local cache if they are there.
 
-`HF_HOME`, `HF_HUB_CACHE`, `HF_ENDPOINT`, `HF_HUB_OFFLINE` and `HF_TOKEN` act as they do for
+`HF_HOME`, `HF_HUB_CACHE`, `HF_ENDPOINT`, `HF_HUB_OFFLINE` and `HF_TOKEN` mean what they mean to
 huggingface_hub.
 """
 
@@ -19,16 +19,16 @@ _OFFLINE = "HF_HUB_OFFLINE"
 
 
 def fetch(repo: str, revision: str | None, parts: Sequence[str], on_event: Listener = ignore) -> Path:
-    """The local snapshot folder of `repo`, holding at least the named parts, whole.
+    """The local snapshot folder of `repo`, with at least the named parts complete.
 
-    `on_event` hears of the download (`Downloading`), if there is one: its size and the free disk before
-    it begins, and then how far it is.
+    If a download is needed, `on_event` receives `Downloading` events: one before it begins, with its
+    size and the free disk space, and then others with its progress.
 
     Raises
     ------
     DownloadError
-        If the repository does not exist, wants a licence accepted, cannot be reached or may not be, or
-        if the disk has no room for it.
+        If the repository does not exist, is gated, is not cached while offline, or cannot be reached, or
+        if the disk is too full.
     """
     if (folder := cached(repo, revision, parts)) is not None:
         return folder
@@ -37,7 +37,7 @@ def fetch(repo: str, revision: str | None, parts: Sequence[str], on_event: Liste
     folder = _downloaded(repo, revision, parts, on_event)
     if not folder.is_dir():
         raise DownloadError(
-            f"{repo} has no {' and no '.join(parts)}: it is no FLUX.1 model in diffusers' layout."
+            f"{repo} has no {' and no '.join(parts)}: it is not a FLUX.1 model in diffusers' layout."
         )
     if problems := faults(folder, parts):
         raise DownloadError(f"{repo} is incomplete after download. {' '.join(problems)}")
@@ -45,7 +45,7 @@ def fetch(repo: str, revision: str | None, parts: Sequence[str], on_event: Liste
 
 
 def cached(repo: str, revision: str | None, parts: Sequence[str]) -> Path | None:
-    """The snapshot folder in the local cache, if it holds the named parts whole. Asks no network.
+    """The snapshot folder in the local cache, if the named parts are complete. No network access.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def cached(repo: str, revision: str | None, parts: Sequence[str]) -> Path | None
 
 
 def commit_of(repo: str, revision: str | None) -> str | None:
-    """The commit that a branch or tag stands for in the local cache; None if nothing of it is there."""
+    """The commit that a branch or tag points to in the local cache; None if it is not cached."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
@@ -78,13 +78,13 @@ def commit_of(repo: str, revision: str | None) -> str | None:
 
 
 def is_offline() -> bool:
-    """Whether the network must not be asked: `HF_HUB_OFFLINE` is set, or `offline` is in force."""
+    """Whether network access is forbidden: `HF_HUB_OFFLINE` is set, or an `offline` block is active."""
     return os.environ.get(_OFFLINE, "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
 @contextmanager
 def offline(wanted: bool = True) -> Iterator[None]:
-    """Ask the network for nothing meanwhile; `wanted=False` leaves everything as it is.
+    """Forbid network access inside the block; `wanted=False` changes nothing.
 
     Sets `HF_HUB_OFFLINE`, which transformers and huggingface_hub read when they are first imported.
     """
@@ -115,7 +115,7 @@ def _downloaded(repo: str, revision: str | None, parts: Sequence[str], on_event:
             return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
     except DownloadError:
         raise
-    except Exception as error:  # Whatever the network, the Hub or the disk answers, explained below.
+    except Exception as error:  # Any failure of the network, the Hub or the disk; explained below.
         raise DownloadError(_explain(repo, revision, error)) from error
 
 
@@ -123,7 +123,7 @@ def _explain(repo: str, revision: str | None, error: Exception) -> str:
     import httpx
     from huggingface_hub import errors
 
-    # GatedRepoError is a RepositoryNotFoundError, and both are HTTP errors: the order matters.
+    # GatedRepoError is a subclass of RepositoryNotFoundError, and both are HTTP errors: order matters.
     if isinstance(error, errors.GatedRepoError):
         return _gated(repo)
     if isinstance(error, errors.RevisionNotFoundError):
@@ -137,28 +137,28 @@ def _explain(repo: str, revision: str | None, error: Exception) -> str:
 
 def _gated(repo: str) -> str:
     return (
-        f"{repo} is gated: its licence has to be accepted. Accept it at https://huggingface.co/{repo}, "
+        f"{repo} is gated: its licence must be accepted first. Accept it at https://huggingface.co/{repo}, "
         "log in with the command `hf auth login`, and run again."
     )
 
 
 def _not_found(repo: str) -> str:
     return (
-        f"The Hugging Face Hub shows no repository {repo}. Check the spelling; if it is private, "
+        f"The Hugging Face Hub has no repository {repo}. Check the spelling; if it is private, "
         "log in with the command `hf auth login`."
     )
 
 
 def _unreachable(repo: str) -> str:
     return (
-        f"{repo} is not wholly in the local Hugging Face cache, and the Hub cannot be reached. Go online, "
-        "run again to resume, or give the model as a local folder."
+        f"{repo} is not completely in the local Hugging Face cache, and the Hub cannot be reached. Go "
+        "online and run again to resume, or give the model as a local folder."
     )
 
 
 def _forbidden(repo: str, revision: str | None, parts: Sequence[str]) -> str:
     at = f" at revision {revision}" if revision else ""
     return (
-        f"{', '.join(parts)} of {repo}{at} is not in the local Hugging Face cache, and the network must not "
-        f"be asked (--offline or {_OFFLINE}). Run once without, or give the model as a local folder."
+        f"{', '.join(parts)} of {repo}{at} is not in the local Hugging Face cache, and network access is "
+        f"turned off (--offline or {_OFFLINE}). Run once online, or give the model as a local folder."
     )

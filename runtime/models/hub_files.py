@@ -1,4 +1,4 @@
-"""Fetch a single file, such as a LoRA, from the Hugging Face Hub; from its cache if it is there."""
+"""Fetch a single file, such as a LoRA, from the Hugging Face Hub, or from its local cache."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def fetch_file(repo: str, file: str | None, suffix: str) -> Path:
     repo
         `org/name`.
     file
-        Its name or path in the repository; the suffix may be left out. None means the only file there with
-        that suffix.
+        Its name or path in the repository, with or without the suffix. None means the repository's only
+        file with that suffix.
     suffix
-        Such as `.safetensors`.
+        For example `.safetensors`.
 
     Raises
     ------
     DownloadError
-        If there is no such file, or there are several and none is named, or the Hub cannot be reached.
+        If there is no such file, if several files match, or if the Hub cannot be reached.
     """
     for folder in _cached(repo):
         names = [path.relative_to(folder).as_posix() for path in folder.rglob(f"*{suffix}") if path.is_file()]
@@ -34,14 +34,14 @@ def fetch_file(repo: str, file: str | None, suffix: str) -> Path:
             return folder / matches[0]
     if is_offline():
         raise DownloadError(
-            f"{file or 'the file'} of {repo} is not in the local Hugging Face cache, and the network must "
-            "not be asked (--offline or HF_HUB_OFFLINE). Run once without, or give the path of a local file."
+            f"{file or 'the file'} of {repo} is not in the local Hugging Face cache, and network access is "
+            "turned off (--offline or HF_HUB_OFFLINE). Run once online, or give the path of a local file."
         )
     try:
         return _downloaded(repo, file, suffix)
     except DownloadError:
         raise
-    except Exception as error:  # Whatever the network, the Hub or the disk answers.
+    except Exception as error:  # Any failure of the network, the Hub or the disk.
         raise DownloadError(
             f"{repo} is not in the local Hugging Face cache and could not be fetched: {error}. Check the "
             "name and the connection, or give the path of a local file."
@@ -56,7 +56,7 @@ def _downloaded(repo: str, file: str | None, suffix: str) -> Path:
 
 
 def _cached(repo: str) -> Iterator[Path]:
-    """What is there already of the repository: in the Hub's cache, and in mflux's own for LoRAs."""
+    """Local snapshot folders of the repository: in the Hub's cache, and in mflux's LoRA cache."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
     from mflux.cli.defaults.defaults import MFLUX_LORA_CACHE_DIR
@@ -67,7 +67,7 @@ def _cached(repo: str) -> Iterator[Path]:
 
 
 def _matches(names: Iterable[str], file: str | None, suffix: str) -> list[str]:
-    """The names with the suffix that `file` means: a whole path, or else a name in any folder."""
+    """The names with the suffix that match `file`: a full path first, else a file name in any folder."""
     candidates = sorted(name for name in names if name.endswith(suffix))
     if file is None:
         return candidates
@@ -81,7 +81,7 @@ def _only(matches: list[str], repo: str, file: str | None, suffix: str) -> str:
         return matches[0]
     if not matches:
         raise DownloadError(
-            f"{repo} has no file {file or '*' + suffix}. Look at its list of files on the Hub."
+            f"{repo} has no file {file or '*' + suffix}. See its list of files on the Hub."
         )
     choices = ", ".join(f"{repo}:{name}" for name in matches[:8])
-    raise DownloadError(f"{repo} has {len(matches)} files that this may mean; name one of {choices}.")
+    raise DownloadError(f"{repo} has {len(matches)} matching files; name one of {choices}.")

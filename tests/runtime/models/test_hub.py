@@ -181,13 +181,13 @@ def test_a_gated_model_names_the_page_and_the_login_command(server: Hub) -> None
 
 def test_a_repository_that_does_not_exist_is_named(server: Hub) -> None:
     server.missing = {"some/modle"}
-    with pytest.raises(DownloadError, match=r"shows no repository some/modle\. Check the spelling"):
+    with pytest.raises(DownloadError, match=r"has no repository some/modle\. Check the spelling"):
         resolve_flux("some/modle").locate("vae")
 
 
 def test_a_repository_that_lacks_the_part_is_named(server: Hub) -> None:
     server.files = {name: content for name, content in server.files.items() if not name.startswith("vae/")}
-    with pytest.raises(DownloadError, match="some/model has no vae: it is no FLUX"):
+    with pytest.raises(DownloadError, match="some/model has no vae: it is not a FLUX"):
         resolve_flux("some/model").locate("vae")
     resolve_flux("some/model").locate("scheduler")
     with pytest.raises(DownloadError, match=r"some/model is incomplete.*no folder 'vae'"):
