@@ -19,7 +19,7 @@ from run_graph.runtime.errors import DownloadError
 from run_graph.runtime.events import Downloading, Listener, ignore
 from run_graph.runtime.units import bytes_text
 
-ATTEMPTS = 5  # Give up after so many in a row that bring no data.
+ATTEMPTS = 5  # Give up after this many in a row that bring no data.
 _REPORT_EVERY = 0.25  # Seconds.
 
 

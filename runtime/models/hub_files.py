@@ -80,8 +80,6 @@ def _only(matches: list[str], repo: str, file: str | None, suffix: str) -> str:
     if len(matches) == 1:
         return matches[0]
     if not matches:
-        raise DownloadError(
-            f"{repo} has no file {file or '*' + suffix}. See its list of files on the Hub."
-        )
+        raise DownloadError(f"{repo} has no file {file or '*' + suffix}. See its list of files on the Hub.")
     choices = ", ".join(f"{repo}:{name}" for name in matches[:8])
     raise DownloadError(f"{repo} has {len(matches)} matching files; name one of {choices}.")

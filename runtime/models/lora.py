@@ -1,8 +1,8 @@
-"""Lay LoRAs over FLUX's transformer without touching its weights.
+"""Apply LoRAs to FLUX's transformer without touching its weights.
 
-mflux's layers add a LoRA's update to what a linear layer computes. They are put into a tree of modules of
-its own, whose other arrays are the base network's: base and adapted network can be used side by side, and
-the base weights are in memory once, quantised or not.
+mflux's layers add a LoRA's update to the output of a linear layer. They go into a separate tree of
+modules that shares all other arrays with the base network. The base and the adapted network can be used
+side by side, and the base weights are in memory only once, quantised or not.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from run_graph.runtime.models.lora_matching import LoraLayout, examine, listed, 
 
 logger = logging.getLogger(__name__)
 
-_MEND = "Use a LoRA that was made for this model."
+_ADVICE = "Use a LoRA that was made for this model."
 _FUSED = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")  # The rows of a single block's `linear1`.
 
 
@@ -42,19 +42,19 @@ Linears = dict[str, _Linear]
 
 
 def adapted(module: Any, loras: Sequence[Lora]) -> tuple[Any, int]:
-    """A network that computes as `module` with each LoRA's scale * alpha / rank * (B A) added.
+    """A copy of `module` whose layers add each LoRA's update, scale * alpha / rank * (B A).
 
     Parameters
     ----------
     module
-        mflux's `Transformer` with its weights; it stays as it is.
+        mflux's `Transformer` with its weights; it is not changed.
     loras
-        Applied one after another; their updates add up.
+        Applied in order; their updates add up.
 
     Returns
     -------
     network, nbytes
-        The network, which shares the weights of `module`, and the bytes of what it has beyond them.
+        The network, which shares the weights of `module`, and the bytes of its own additional arrays.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def adapted(module: Any, loras: Sequence[Lora]) -> tuple[Any, int]:
 
 
 def _branch(node: Any) -> Any:
-    """The tree of modules copied down to, and without, the layers that hold the weights."""
+    """Copy the tree of modules, but share the leaf layers, which hold the weights."""
     if isinstance(node, list):
         return [_branch(child) for child in node]
     if not isinstance(node, nn.Module) or not cast(Any, node).children():
@@ -86,24 +86,24 @@ def _branch(node: Any) -> Any:
 
 
 def _apply(network: Any, lora: Lora, layout: LoraLayout, linears: Linears) -> None:
-    """Let mflux replace the layers. What it prints goes to the log."""
-    said = io.StringIO()
+    """Let mflux replace the layers. Its printed output goes to the log."""
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(printed):
             LoRALoader.load_and_apply_lora(
                 _mapping(layout, linears), network, [str(lora.path)], [lora.scale], bake_lora=False
             )
     except (ValueError, OSError) as error:
         raise LoraError(f"{lora.path} cannot be applied: {error}") from error
     finally:
-        logger.debug(said.getvalue())
+        logger.debug(printed.getvalue())
 
 
 def _mapping(layout: LoraLayout, linears: Linears) -> list[LoRATarget]:
-    """mflux's table, less the entries that the file has no use for, cut to this network's widths.
+    """The entries of mflux's table that the file uses, adjusted to this network's widths.
 
-    mflux tries every entry on every key, which takes seconds with the whole table. And it cuts the fused
-    matrices of single blocks at the rows of FLUX.1's published size, whatever the network's.
+    mflux tries every entry on every key, which takes seconds with the whole table. It also splits the
+    fused matrices of single blocks at the row counts of the published FLUX.1, whatever the network's size.
     """
     targets = []
     for target in FluxLoRAMapping.get_mapping():
@@ -121,7 +121,7 @@ def _mapping(layout: LoraLayout, linears: Linears) -> list[LoRATarget]:
 
 
 def _rows_of(part: str, linears: Linears) -> Callable[[mx.array], mx.array]:
-    """Cuts from a single block's fused matrix the rows that are for `part`."""
+    """A function that slices the rows for `part` out of a single block's fused matrix."""
     rows = [linears[f"single_transformer_blocks.0.{name}"].outputs for name in _FUSED]
     start = sum(rows[: _FUSED.index(part)])
     stop = start + rows[_FUSED.index(part)]
@@ -129,7 +129,7 @@ def _rows_of(part: str, linears: Linears) -> Callable[[mx.array], mx.array]:
 
 
 def _linears(module: Any) -> Linears:
-    """The sizes of every linear layer by its name, whatever it is packed in."""
+    """The sizes of every linear layer by name, quantised or not."""
     found = {}
     for name, layer in layers(module):
         if isinstance(layer, (nn.Linear, nn.QuantizedLinear)):
@@ -142,7 +142,7 @@ def _linears(module: Any) -> Linears:
 def _check_fits(layout: LoraLayout, linears: Linears) -> None:
     if absent := [key for layer in layout.layers.keys() - linears for key in layout.layers[layer].values()]:
         raise LoraError(
-            f"{layout.path} is for a larger model: this one has no layers for {listed(absent)}. {_MEND}"
+            f"{layout.path} is for a larger model: this one has no layers for {listed(absent)}. {_ADVICE}"
         )
     for layer, matrices in layout.layers.items():
         if "lora_A" in matrices:
@@ -157,26 +157,28 @@ def _check_shape(layout: LoraLayout, key: str, axis: int, size: int) -> None:
     shape = layout.tensors[key].shape
     if shape[axis] != size:
         raise LoraError(
-            f"{layout.path}: {key} has shape {shape}, but this model's layer wants "
-            f"{size} {('rows', 'columns')[axis]}. {_MEND}"
+            f"{layout.path}: {key} has shape {shape}, but this model's layer needs "
+            f"{size} {('rows', 'columns')[axis]}. {_ADVICE}"
         )
 
 
 def _check_lokr(layout: LoraLayout, matrices: Mapping[str, str], linear: _Linear) -> None:
-    """Check what mflux would refuse without naming the keys, and what it cannot do."""
+    """Check for what mflux cannot do, and for what it would refuse without naming the keys."""
     if linear.bits is not None and 32 % linear.bits:
         # mflux 0.24 counts the inputs of a quantised layer as words * (32 // bits).
         raise LoraError(
-            f"{layout.path} is a LoKr ({listed(matrices.values())}), which mflux cannot lay over weights of "
-            f"{linear.bits} bits. Set quantize to none, 4 or 8."
+            f"{layout.path} is a LoKr ({listed(matrices.values())}), which mflux cannot apply to "
+            f"{linear.bits}-bit weights. Set quantize to none, 4 or 8."
         )
     first, second = (_factor(layout, matrices, name) for name in ("lokr_w1", "lokr_w2"))
     if first is None or second is None:
-        raise LoraError(f"{layout.path}: {listed(matrices.values())} lacks a factor. The file is damaged.")
+        raise LoraError(
+            f"{layout.path}: a factor is missing from {listed(matrices.values())}. The file is damaged."
+        )
     if (first[0] * second[0], first[1] * second[1]) != (linear.outputs, linear.inputs):
         raise LoraError(
             f"{layout.path}: {listed(matrices.values())} multiply to {first[0] * second[0]} x "
-            f"{first[1] * second[1]}, but this model's layer is {linear.outputs} x {linear.inputs}. {_MEND}"
+            f"{first[1] * second[1]}, but this model's layer is {linear.outputs} x {linear.inputs}. {_ADVICE}"
         )
 
 

@@ -1,8 +1,8 @@
-"""From a LoRA's name to its file. No model code is imported.
+"""Find the file that a LoRA's name means. No model code is imported.
 
-A name is a path; the bare name of a file in one of the folders in the environment variable
-`LORA_LIBRARY_PATH` (separated by colons); or, as mflux spells them, a Hugging Face repository
-(`org/name`), a file in one (`org/name:file.safetensors`) or ai-toolkit's `hf:org/name/file.safetensors`.
+A name can be a path, or the bare name of a file in one of the colon-separated folders of the environment
+variable `LORA_LIBRARY_PATH`. As in mflux, it can also be a Hugging Face repository (`org/name`), a file in
+a repository (`org/name:file.safetensors`), or ai-toolkit's form `hf:org/name/file.safetensors`.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ FindInput = Callable[[str], Path]
 
 @dataclass(frozen=True)
 class Lora:
-    """A LoRA as a model handle carries it.
+    """A LoRA as part of a model handle.
 
     Attributes
     ----------
     digest : str
-        Of the file's contents. Two files with equal contents are the same LoRA.
+        SHA-256 of the file's contents. Two files with equal contents are the same LoRA.
     scale : float
-        What its update of the weights is multiplied by.
+        Factor by which its weight update is multiplied.
     skip_unmatched : bool
-        Whether tensors that FLUX's transformer has no place for are passed over rather than refused.
+        Whether tensors that match no part of FLUX's transformer are skipped; otherwise they are an error.
     name : str
-        As the workflow names it.
+        The name given in the workflow.
     path : Path
         Its file.
     """
@@ -54,7 +54,7 @@ class Lora:
 
 @dataclass(frozen=True)
 class LoraSource:
-    """Where a LoRA lies: in a local file, or (path is None) on the Hub."""
+    """Where a LoRA is stored: in a local file, or on the Hub if `path` is None."""
 
     name: str
     path: Path | None = None
@@ -62,7 +62,7 @@ class LoraSource:
     file: str | None = None
 
     def check(self) -> None:
-        """Raise LoraError unless the file, if it is a local one, is a whole safetensors file."""
+        """Raise LoraError if the LoRA is a local file and not a complete safetensors file."""
         if self.path is not None:
             try:
                 read_header(self.path)
@@ -70,12 +70,12 @@ class LoraSource:
                 raise LoraError(f"The LoRA cannot be read: {error}") from error
 
     def locate(self) -> Path:
-        """The local file, downloaded now if need be. Raises DownloadError."""
+        """The local file, downloaded now if necessary. Raises DownloadError."""
         return self.path if self.path is not None else fetch_file(self.repo, self.file, _SUFFIX)
 
 
 def lora_digest(path: Path) -> str:
-    """The SHA-256 of a LoRA's file; remembered as long as its size and modification time stay."""
+    """The SHA-256 of a LoRA file; cached until the file's size or modification time changes."""
     stat = path.stat()
     return _digest(path, stat.st_size, stat.st_mtime_ns)
 
@@ -86,23 +86,25 @@ def _digest(path: Path, size: int, modified: int) -> str:
 
 
 def resolve_lora(name: str, find_input: FindInput) -> LoraSource:
-    """Where the LoRA called `name` lies. Touches no network.
+    """Where the LoRA called `name` is stored. No network access.
 
     Parameters
     ----------
     name
-        See the module's text.
+        See the module docstring.
     find_input
-        Finds the file that a relative path means, or raises OSError.
+        Resolves a relative path to a file, or raises OSError.
 
     Raises
     ------
     LoraError
-        If there is no such file, and the name is none of a repository.
+        If there is no such file and the name cannot be a repository's.
     """
     name = name.strip()
     if not name:
-        raise LoraError("No LoRA is named. Give the path of a .safetensors file, or a repository.")
+        raise LoraError(
+            "The name of the LoRA is empty. Give the path of a .safetensors file, or a repository."
+        )
     try:
         return LoraSource(name, find_input(str(Path(name).expanduser())))
     except OSError as error:
@@ -117,7 +119,7 @@ def resolve_lora(name: str, find_input: FindInput) -> LoraSource:
 
 
 def _from_library(name: str) -> Path | None:
-    """The file of that bare name, with or without suffix, in the user's library; earlier folders win."""
+    """The file with that bare name (suffix optional) in the user's library; earlier folders win."""
     if "/" in name or "\\" in name:
         return None
     pattern = glob.escape(name.removesuffix(_SUFFIX)) + _SUFFIX

@@ -1,8 +1,8 @@
-"""Which layer of FLUX's transformer each tensor of a LoRA file is for, told from the file's header.
+"""Match each tensor of a LoRA file to a layer of FLUX's transformer, from the file's header alone.
 
-The table of names is mflux's (`FluxLoRAMapping`); it covers the files of diffusers and PEFT, of kohya and
-the original FLUX code (with fused projections), and of LyCORIS (LoKr). Nothing is read but the header, so
-that a LoRA for another model is refused before anything is computed.
+The table of names is mflux's (`FluxLoRAMapping`). It covers files from diffusers and PEFT, from kohya and
+the original FLUX code (with fused projections), and from LyCORIS (LoKr). Only the header is read, so a
+LoRA for another model is refused before anything is computed.
 """
 
 import re
@@ -17,7 +17,7 @@ from mflux.models.flux.weights.flux_lora_mapping import FluxLoRAMapping
 from run_graph.runtime.errors import LoraError
 from run_graph.runtime.models.inspection import Tensor, read_header
 
-_LISTED = 3  # How many names a message gives of a longer list.
+_LISTED = 3  # How many names of a longer list a message shows.
 _DOWN, _UP = "lora_A", "lora_B"
 _BLOCK = "{block}"
 _MATRIX = re.compile(r"\.(lora|lokr|dora|alpha|diff)[^{}]*$")
@@ -33,14 +33,14 @@ class LoraLayout:
     tensors : dict
         The header's entries by key.
     layers : dict
-        For each layer (a dotted name in mflux's transformer) the keys of its matrices by mflux's names for
-        them: `lora_A`, `lora_B`, `alpha`, `lokr_w1`, ...
+        For each layer (a dotted name in mflux's transformer), the keys of its matrices by mflux's names
+        for them: `lora_A`, `lora_B`, `alpha`, `lokr_w1`, ...
     layers_of : dict
-        For each key its layers in the order of its rows; several if the file fuses projections.
+        For each key, its layers in the order of its rows; several if the file fuses projections.
     modules : set
-        What the file calls its layers, `{block}` standing for a number.
+        The file's own names for its layers, with `{block}` in place of a number.
     unmatched : list
-        Keys that belong nowhere in FLUX's transformer.
+        Keys that match no layer of FLUX's transformer.
     """
 
     path: Path
@@ -52,20 +52,20 @@ class LoraLayout:
 
 
 def examine(path: Path, skip_unmatched: bool = False) -> LoraLayout:
-    """Match a file's keys and check that they make whole adapters.
+    """Match a file's keys to layers and check that every adapter is complete.
 
     Parameters
     ----------
     path
         A safetensors file.
     skip_unmatched
-        Pass over keys that FLUX's transformer has no place for, such as those of a text encoder.
+        Skip keys that match no layer of FLUX's transformer, such as those of a text encoder.
 
     Raises
     ------
     LoraError
-        If the file cannot be read, fits no layer of FLUX, has keys without a place or without their
-        counterpart, or pairs of matrices of different rank; the message names the keys.
+        If the file cannot be read, matches no layer of FLUX, has unmatched keys or unpaired matrices, or
+        has pairs of matrices of different rank; the message names the keys.
     """
     try:
         layout = LoraLayout(path, read_header(path).tensors)
@@ -80,22 +80,22 @@ def examine(path: Path, skip_unmatched: bool = False) -> LoraLayout:
 
 
 def listed(keys: Iterable[str]) -> str:
-    """A few of the keys, and how many more there are."""
+    """The first few keys in a line, and how many more there are."""
     names = sorted(keys)
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more
 
 
 def module_part(name: str) -> str:
-    """A key, or an entry of mflux's table, less the name of the matrix: what the file calls the layer."""
+    """A key or table entry without the name of the matrix, which is the file's name for the layer."""
     return _MATRIX.sub("", name)
 
 
 @cache
 def _table() -> dict[str, list[PatternMatch]]:
-    """mflux's entries by the key that they match, `{block}` standing for a number.
+    """mflux's entries by the key that they match, with `{block}` in place of a number.
 
-    ComfyUI drops a final `.weight`; mflux takes both spellings of every entry, and so does this table.
+    ComfyUI drops a final `.weight`; mflux accepts both spellings of every entry, and so does this table.
     """
     table: dict[str, list[PatternMatch]] = {}
     for entry in LoRALoader._build_pattern_mappings(FluxLoRAMapping.get_mapping()):
@@ -119,7 +119,7 @@ def _place(layout: LoraLayout, key: str) -> None:
 
 
 def _targets(key: str) -> Iterator[tuple[str, str, str]]:
-    """Layer, matrix and table entry for each layer that the key is for."""
+    """Layer, matrix and table entry for each layer that the key belongs to."""
     for entry in _table().get(key, ()):
         yield entry.target_path, entry.matrix_name, entry.source_pattern
     for number in re.finditer(r"\d+", key):
@@ -132,13 +132,13 @@ def _targets(key: str) -> Iterator[tuple[str, str, str]]:
 def _check_matched(layout: LoraLayout, skip_unmatched: bool) -> None:
     if not layout.layers:
         raise LoraError(
-            f"{layout.path} is no LoRA for FLUX.1: no layer of FLUX's transformer matches its keys "
+            f"{layout.path} is not a LoRA for FLUX.1: no layer of FLUX's transformer matches its keys "
             f"({listed(layout.tensors) or 'it has none'}). Use one that was made for FLUX.1."
         )
     if layout.unmatched and not skip_unmatched:
         raise LoraError(
-            f"{layout.path} has {len(layout.unmatched)} of {len(layout.tensors)} tensors that FLUX's "
-            f"transformer has no place for: {listed(layout.unmatched)}. Use another file, or set "
+            f"{layout.path}: {len(layout.unmatched)} of {len(layout.tensors)} tensors match no layer of "
+            f"FLUX's transformer: {listed(layout.unmatched)}. Use another file, or set "
             'unmatched to "skip" to apply the rest without them.'
         )
 
@@ -156,6 +156,6 @@ def _check_adapter(layout: LoraLayout, matrices: Mapping[str, str]) -> None:
     down, up = (layout.tensors[matrices[name]].shape for name in (_DOWN, _UP))
     if len(down) != 2 or len(up) != 2 or down[0] != up[1]:
         raise LoraError(
-            f"{layout.path}: {matrices[_DOWN]} {down} and {matrices[_UP]} {up} differ in rank; the first's "
-            "rows must be as many as the second's columns. The file is damaged."
+            f"{layout.path}: {matrices[_DOWN]} {down} and {matrices[_UP]} {up} differ in rank; the first "
+            "must have as many rows as the second has columns. The file is damaged."
         )

@@ -1,4 +1,4 @@
-"""A prompt's conditioning: T5's tokens and CLIP's pooled vector."""
+"""Encode a prompt: T5's hidden states and CLIP's pooled vector."""
 
 import mlx.core as mx
 
@@ -16,15 +16,16 @@ def encode_prompt(
     Returns
     -------
     tokens, pooled
-        T5's hidden states (1, N, D) with N = 512, or 256 for schnell (a tokenizer may state less), and
-        CLIP's pooled vector (1, P). Both are computed before this returns, so that neither keeps an
+        T5's hidden states (1, N, D) with N = 512, or 256 for schnell (less if the tokenizer says so), and
+        CLIP's pooled vector (1, P). Both are evaluated before this returns, so that neither keeps an
         encoder's weights alive.
     """
     pooled = _pooled(store, checkpoint, quantize, prompt)
     return _tokens(store, checkpoint, quantize, prompt), pooled
 
 
-# A function for each encoder, so that the first is out of use, and may leave, when the second is read.
+# One function per encoder: the first encoder is no longer referenced, and may be evicted, when the
+# second is loaded.
 
 
 def _tokens(store: ModelStore, checkpoint: Checkpoint, quantize: int | None, prompt: str) -> mx.array:

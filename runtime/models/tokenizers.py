@@ -1,4 +1,4 @@
-"""Prompts to token ids, with the tokenizers that a checkpoint brings along."""
+"""Turn prompts into token ids with a checkpoint's own tokenizers."""
 
 from pathlib import Path
 
@@ -34,9 +34,9 @@ def load_tokenizer(checkpoint: Checkpoint, kind: TokenizerKind) -> BaseTokenizer
 
 
 def token_ids(tokenizer: BaseTokenizer, prompt: str, length: int) -> mx.array:
-    """Token ids (1, length): `prompt` cut or padded to `length`, its end token kept.
+    """Token ids (1, length) of `prompt`, truncated or padded to `length`; the end token is kept.
 
-    An empty prompt is its end token and padding, as in the reference pipelines; without `keep_empty`
+    An empty prompt becomes an end token and padding, as in the reference pipelines; without `keep_empty`
     mflux would return no tokens at all.
     """
     ids: mx.array = tokenizer.tokenize(prompt, max_length=length, keep_empty=True).input_ids

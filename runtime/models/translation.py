@@ -1,7 +1,8 @@
-"""Translating a text with a small language model, run by mlx-lm, which is an optional package.
+"""Translate a text with a small language model, run by the optional package mlx-lm.
 
-The model stays in memory while one translation follows another, and leaves when any other stage begins:
-it is never held beside FLUX's networks. Importing this module imports neither mlx nor mlx-lm.
+The model stays in memory between consecutive translations and is released when any other stage begins,
+so it is never in memory together with FLUX's networks. Importing this module imports neither mlx nor
+mlx-lm.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ _SPARE_TOKENS, _TOKENS_PER_TOKEN = 64, 4  # the longest answer, by the length of
 
 
 class LanguageModelError(ModelError):
-    """A text cannot be translated: a package, a model or its files are missing, or it gave no answer."""
+    """A text cannot be translated: a package, model or file is missing, or the model gave no answer."""
 
 
 def find_language_model(name: str) -> Path:
-    """The folder of a language model that is on this machine. Nothing is downloaded.
+    """The folder of a language model on this machine. Nothing is downloaded.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ def find_language_model(name: str) -> Path:
     Raises
     ------
     LanguageModelError
-        If mlx-lm is not installed, or there is no such model; the message gives the command that mends it.
+        If mlx-lm is not installed, or there is no such model; the message gives the command that fixes it.
     """
     if importlib.util.find_spec("mlx_lm") is None:
         raise LanguageModelError(
@@ -50,19 +51,19 @@ def find_language_model(name: str) -> Path:
     path = Path(name).expanduser()
     if name.startswith(_PATH_STARTS) or path.is_dir():
         if not (path / "config.json").is_file():
-            raise LanguageModelError(f"{path} is no folder of a language model: it has no config.json")
+            raise LanguageModelError(f"{path} is not a language model's folder: it has no config.json")
         return path.resolve()
     folder = _cached(name)
     if folder is None or not any(folder.glob("*.safetensors")):
         raise LanguageModelError(
             f"the language model {name!r} is not on this machine. Fetch it with the command "
-            f"`hf download {name}`, or name a local folder"
+            f"`hf download {name}`, or give a local folder"
         )
     return folder
 
 
 def language_model_identity(folder: Path) -> str:
-    """A string that changes when the model's files may have changed: names, sizes, modification times."""
+    """A hash of the model files' names, sizes and modification times."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.is_file():
@@ -72,7 +73,7 @@ def language_model_identity(folder: Path) -> str:
 
 
 class Translator:
-    """Holds the language model that translated last (a service that follows runs)."""
+    """Holds the most recently used language model (a service that is notified of a run's events)."""
 
     def __init__(self) -> None:
         self._folder: Path | None = None
@@ -85,16 +86,16 @@ class Translator:
     def translate(
         self, folder: Path, text: str, source: str, target: str, on_token: Callable[[int, int], None]
     ) -> str:
-        """The text in another language, the likeliest token at each step (so always the same).
+        """The text in another language. Decoding is greedy, so the result is always the same.
 
         Parameters
         ----------
         folder : Path
             From `find_language_model`.
         source, target : str
-            Languages in English words; an empty `source` is left to the model.
+            English names of languages; with an empty `source` the model detects the language.
         on_token : callable
-            Told after each token how many there are, and how many there may be.
+            Called after each token with the number so far and the most there can be.
 
         Raises
         ------
@@ -111,15 +112,15 @@ class Translator:
             answer += response.text
             on_token(response.generation_tokens, limit)
         if not answer.strip():
-            raise LanguageModelError(f"the language model in {folder} answered nothing; name another model")
+            raise LanguageModelError(f"the language model in {folder} gave no answer; use another model")
         return answer.strip()
 
     def run_started(self, run: RunView) -> None:
-        """Tell this run of what comes and goes."""
+        """Report loading and eviction of the model to this run."""
         self._run = run
 
     def observe(self, event: Event) -> None:
-        """Let the model go when a stage of another kind begins, or the run is over."""
+        """Release the model when a stage of another kind begins or the run ends."""
         if isinstance(event, NodeStarted) and event.class_type != STAGE:
             self.release()
         elif isinstance(event, RunFinished):
@@ -127,13 +128,13 @@ class Translator:
             self._run = None
 
     def release(self) -> None:
-        """Give the model's memory back."""
+        """Free the model's memory."""
         if self._folder is None:
             return
         folder, nbytes = self._folder, self._nbytes
         self._folder = self._model = self._tokenizer = None
         release_cache()
-        self._tell(ModelEvicted(str(folder), COMPONENT, nbytes, 0))
+        self._emit(ModelEvicted(str(folder), COMPONENT, nbytes, 0))
 
     def _load(self, folder: Path) -> None:
         if self._folder == folder:
@@ -144,27 +145,27 @@ class Translator:
 
         try:
             self._model, self._tokenizer, *_ = load(str(folder))
-        except Exception as error:  # whatever mlx-lm or transformers make of damaged or foreign files
+        except Exception as error:  # mlx-lm and transformers raise many kinds for damaged files
             raise LanguageModelError(f"{folder} cannot be read as a language model: {error}") from error
         self._folder = folder
         weights: Any = tree_flatten(self._model.parameters())
         self._nbytes = sum(weight.nbytes for _, weight in weights)
         self.loads += 1
-        self._tell(ModelLoaded(str(folder), COMPONENT, None, self._nbytes, self._nbytes))
+        self._emit(ModelLoaded(str(folder), COMPONENT, None, self._nbytes, self._nbytes))
 
-    def _tell(self, event: Event) -> None:
+    def _emit(self, event: Event) -> None:
         if self._run is not None:
             self._run.emit(event)
 
 
 def _question(tokenizer: Any, text: str, source: str, target: str) -> Any:
-    """Token ids that ask for the translation: in the model's chat format, or plainly if it has none."""
+    """Token ids of the request to translate: in the model's chat format, or as plain text if it has none."""
     origin = f" from {source}" if source.strip() else ""
     request = f"Translate this text{origin} into {target}. Answer with the translation only.\n\n{text}"
     if not tokenizer.has_chat_template:
         return tokenizer.encode(f"{request}\n\n")
     messages = [{"role": "user", "content": request}]
-    # Models that think aloud before they answer are asked not to; others ignore the setting.
+    # Turns reasoning off in models that would think first; others ignore the setting.
     return tokenizer.apply_chat_template(messages, add_generation_prompt=True, enable_thinking=False)
 
 

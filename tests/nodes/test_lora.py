@@ -90,7 +90,7 @@ def test_a_lora_for_another_model_fails_before_any_model_is_read(small_model: st
     Sample({key: np.zeros((4, 4), np.float32)}, {}).save(tmp_path / "sdxl.safetensors")
     store = ModelStore()
     with pytest.raises(
-        NodeFailed, match=r"node 'style' \(LoadLora\) failed: .*is no LoRA for FLUX\.1"
+        NodeFailed, match=r"node 'style' \(LoadLora\) failed: .*is not a LoRA for FLUX\.1"
     ) as caught:
         run(with_lora(small_model, "sdxl.safetensors"), tmp_path, store)
     assert key in str(caught.value)

@@ -1,7 +1,7 @@
 """The small trained checkpoint that lets every workflow run without a download.
 
-It lies in `checkpoint/`, in diffusers' folder layout; `README.md` beside it is its model card. It goes
-through the same loaders as any other local folder.
+It is in `checkpoint/`, in diffusers' folder layout; `README.md` here is its model card. It is loaded
+like any other local folder.
 """
 
 import hashlib

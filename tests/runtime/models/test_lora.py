@@ -159,9 +159,7 @@ def test_a_lokr_lies_over_quantised_weights(
 def test_a_lokr_over_bits_that_mflux_miscounts_is_refused(
     checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora], bits: int
 ) -> None:
-    with pytest.raises(
-        LoraError, match=f"cannot lay over weights of {bits} bits. Set quantize to none, 4 or 8"
-    ):
+    with pytest.raises(LoraError, match=f"cannot apply to {bits}-bit weights. Set quantize to none, 4 or 8"):
         ModelStore().get(checkpoint, "transformer", bits, (saved(lokr(sizes)),))
 
 

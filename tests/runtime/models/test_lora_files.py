@@ -83,7 +83,7 @@ def test_a_file_that_is_not_there_is_named(here: Path, name: str) -> None:
 def test_a_folder_and_no_name_are_refused(here: Path) -> None:
     with pytest.raises(LoraError, match="no file"):
         resolve(str(here), here)
-    with pytest.raises(LoraError, match="No LoRA is named"):
+    with pytest.raises(LoraError, match="name of the LoRA is empty"):
         resolve(" ", here)
 
 

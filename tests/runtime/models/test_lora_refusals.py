@@ -30,18 +30,16 @@ def refusal(checkpoint: Checkpoint, lora: Lora) -> str:
 def test_a_lora_for_another_model_is_refused(checkpoint: Checkpoint, saved: Callable[..., Lora]) -> None:
     key = "lora_unet_down_blocks_1_attentions_0_proj_in.lora_up.weight"  # Stable Diffusion XL's
     message = refusal(checkpoint, saved(Sample({key: np.zeros((4, 4), np.float32)}, {})))
-    assert "is no LoRA for FLUX.1" in message
+    assert "is not a LoRA for FLUX.1" in message
     assert key in message
 
 
-def test_keys_without_a_place_are_named(
-    checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora]
-) -> None:
+def test_unmatched_keys_are_named(checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora]) -> None:
     tensors = diffusers(sizes).tensors | {
         f"lora_te1_text_model_encoder_layers_{n}_mlp_fc1.alpha": np.array(1.0, np.float32) for n in range(5)
     }
     message = refusal(checkpoint, saved(Sample(tensors, {})))
-    assert f"5 of {len(tensors)} tensors" in message
+    assert f"5 of {len(tensors)} tensors match no layer" in message
     assert "lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha" in message
     assert "and 2 more" in message
     assert 'set unmatched to "skip"' in message
@@ -77,20 +75,20 @@ def test_a_matrix_without_its_counterpart_is_named(
             diffusers,
             DOWN,
             lambda matrix: matrix[:, :64],
-            "has shape (4, 64), but this model's layer wants 128 columns",
+            "has shape (4, 64), but this model's layer needs 128 columns",
         ),
         (
             diffusers,
             UP,
             lambda matrix: matrix[:64],
-            "has shape (64, 4), but this model's layer wants 128 rows",
+            "has shape (64, 4), but this model's layer needs 128 rows",
         ),
-        (kohya, FUSED_UP, lambda matrix: matrix[:-1], "this model's layer wants 896 rows"),
+        (kohya, FUSED_UP, lambda matrix: matrix[:-1], "this model's layer needs 896 rows"),
         (
             kohya,
             FUSED_UP,
             lambda matrix: np.concatenate([matrix, matrix]),
-            "this model's layer wants 896 rows",
+            "this model's layer needs 896 rows",
         ),
     ],
 )
@@ -136,8 +134,8 @@ def test_two_keys_for_one_matrix_are_named(
     assert all(word in message for word in (JOINT, "attn.to_q.lora_", "img_attn_qkv.lora_", "are both for"))
 
 
-@pytest.mark.parametrize("content", [b"", b"no safetensors file", b"\xff" * 100])
-def test_a_file_that_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"not a safetensors file", b"\xff" * 100])
+def test_a_file_that_is_not_a_safetensors_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.safetensors"
     path.write_bytes(content)
     with pytest.raises(LoraError, match=r"bad\.safetensors"):
