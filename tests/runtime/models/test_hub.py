@@ -1,4 +1,4 @@
-"""Downloads: the real huggingface_hub against a Hub on this machine."""
+"""Downloads: the real huggingface_hub against a local Hub."""
 
 import shutil
 from collections import namedtuple
@@ -36,7 +36,7 @@ def server(small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def partial(tmp_path: Path) -> Path:
-    """What has arrived of the only large file that is not finished."""
+    """The partial file of the only unfinished large file."""
     (path,) = tmp_path.glob("hub/models--*/blobs/*.partial")
     return path
 
@@ -47,17 +47,17 @@ def test_only_the_part_that_is_needed_is_downloaded(server: Hub) -> None:
     assert [name for name, _ in server.downloads()] == ["text_encoder/model.safetensors"]
 
 
-def test_what_is_cached_whole_is_not_asked_for_again(server: Hub) -> None:
+def test_a_completely_cached_part_is_not_requested_again(server: Hub) -> None:
     checkpoint = resolve_flux("some/model")
     checkpoint.locate("vae")
-    server.asked.clear()
+    server.requests.clear()
     checkpoint.locate("vae")
-    assert server.asked == []
+    assert server.requests == []
     checkpoint.locate("image_embedder")
     assert len(server.downloads()) == 1
 
 
-def test_a_cached_file_that_was_cut_short_is_downloaded_again(server: Hub) -> None:
+def test_a_truncated_cached_file_is_downloaded_again(server: Hub) -> None:
     checkpoint = resolve_flux("some/model")
     weights = (checkpoint.locate("vae") / WEIGHTS).resolve()
     whole = weights.read_bytes()
@@ -66,7 +66,7 @@ def test_a_cached_file_that_was_cut_short_is_downloaded_again(server: Hub) -> No
     assert weights.read_bytes() == whole
 
 
-def test_a_revision_is_asked_for_by_name(server: Hub) -> None:
+def test_a_revision_is_requested_by_name(server: Hub) -> None:
     server.revisions = {"v1", COMMIT}
     folder = resolve_flux("some/model@v1").locate_whole("vae")
     assert folder.name == COMMIT
@@ -74,27 +74,27 @@ def test_a_revision_is_asked_for_by_name(server: Hub) -> None:
         resolve_flux("some/model@main").locate_whole("vae")
 
 
-def test_resolving_and_checking_ask_nothing(server: Hub) -> None:
+def test_resolving_and_checking_send_no_requests(server: Hub) -> None:
     assert resolve_flux("dev").faults("transformer", "vae") == []
-    assert server.asked == []
+    assert server.requests == []
 
 
-def test_the_size_and_the_free_disk_are_told_before_the_download(server: Hub, tmp_path: Path) -> None:
-    told: list[tuple[Event, int]] = []
+def test_the_size_and_the_free_space_are_reported_before_the_download(server: Hub, tmp_path: Path) -> None:
+    reported: list[tuple[Event, int]] = []
     size = len(server.files[WEIGHTS])
-    hub.fetch("some/model", None, ["vae"], lambda event: told.append((event, len(server.downloads()))))
-    first, downloads_then = told[0]
+    hub.fetch("some/model", None, ["vae"], lambda event: reported.append((event, len(server.downloads()))))
+    first, downloads_then = reported[0]
     assert downloads_then == 0
     assert isinstance(first, Downloading)
     assert (first.repository, first.done_bytes, first.total_bytes) == ("some/model", 0, size)
     assert first.free_bytes > size
     assert first.folder.startswith(str(tmp_path / "hub"))
-    last = told[-1][0]
+    last = reported[-1][0]
     assert isinstance(last, Downloading)
     assert last.done_bytes == size
 
 
-def test_a_disk_without_room_is_refused_with_the_numbers(
+def test_a_disk_without_enough_space_is_refused_with_both_sizes(
     server: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")
@@ -106,14 +106,14 @@ def test_a_disk_without_room_is_refused_with_the_numbers(
     assert server.downloads() == []
 
 
-def test_a_connection_that_breaks_is_taken_up_where_it_broke(server: Hub) -> None:
+def test_a_broken_connection_resumes_where_it_broke(server: Hub) -> None:
     server.cuts = [100_000, 200_000]
     folder = hub.fetch("some/model", None, ["vae"])
     assert (folder / WEIGHTS).read_bytes() == server.files[WEIGHTS]
     assert [span for _, span in server.downloads()] == ["bytes=0-", "bytes=100000-", "bytes=300000-"]
 
 
-def test_an_interrupted_download_goes_on_in_the_next_run(server: Hub, tmp_path: Path) -> None:
+def test_an_interrupted_download_resumes_in_the_next_run(server: Hub, tmp_path: Path) -> None:
     def interrupt(event: Event) -> None:
         if isinstance(event, Downloading) and event.done_bytes:
             raise KeyboardInterrupt
@@ -123,23 +123,23 @@ def test_an_interrupted_download_goes_on_in_the_next_run(server: Hub, tmp_path: 
         hub.fetch("some/model", None, ["vae"], interrupt)
     held = partial(tmp_path).stat().st_size
     assert 0 < held <= 100_000
-    server.asked.clear()
-    told: list[Event] = []
-    folder = hub.fetch("some/model", None, ["vae"], told.append)
+    server.requests.clear()
+    reported: list[Event] = []
+    folder = hub.fetch("some/model", None, ["vae"], reported.append)
     assert server.downloads() == [(WEIGHTS, f"bytes={held}-")]
     assert (folder / WEIGHTS).read_bytes() == server.files[WEIGHTS]
-    assert isinstance(told[0], Downloading)
-    assert told[0].done_bytes == held
+    assert isinstance(reported[0], Downloading)
+    assert reported[0].done_bytes == held
     assert not list(tmp_path.glob("hub/**/*.partial"))
 
 
-def test_a_server_that_cannot_continue_sends_the_file_again(server: Hub, tmp_path: Path) -> None:
+def test_a_server_without_byte_ranges_sends_the_whole_file_again(server: Hub, tmp_path: Path) -> None:
     server.ranges, server.cuts = False, [100_000]
     folder = hub.fetch("some/model", None, ["vae"])
     assert (folder / WEIGHTS).read_bytes() == server.files[WEIGHTS]
 
 
-def test_a_connection_that_gives_nothing_is_given_up(server: Hub) -> None:
+def test_a_download_that_makes_no_progress_is_given_up(server: Hub) -> None:
     server.cuts = [1000] + [0] * 20
     with pytest.raises(DownloadError, match="cannot be reached"):
         hub.fetch("some/model", None, ["vae"])
@@ -158,15 +158,15 @@ def test_a_file_that_arrives_damaged_is_not_kept(server: Hub, tmp_path: Path) ->
     assert not list(tmp_path.glob("hub/**/*.partial"))
 
 
-def test_huggingface_hub_itself_still_begins_anew(server: Hub) -> None:
-    """Why `download` exists: when this fails, huggingface_hub continues files, and `download` may go."""
+def test_huggingface_hub_itself_still_restarts_from_zero(server: Hub) -> None:
+    """Why `download` exists: if this fails, huggingface_hub resumes files and `download` can be removed."""
     import huggingface_hub
 
     server.cuts = [100_000] + [0] * 20
     with pytest.raises(httpx.HTTPError):
         huggingface_hub.hf_hub_download("some/model", WEIGHTS)
     server.cuts = []
-    server.asked.clear()
+    server.requests.clear()
     huggingface_hub.hf_hub_download("some/model", WEIGHTS)
     assert server.downloads() == [(WEIGHTS, None)]
 
@@ -195,7 +195,7 @@ def test_a_repository_that_lacks_the_part_is_named(server: Hub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "expected"),
     [
         (errors.GatedRepoError("gated", response=RESPONSE), ["is gated"]),
         (errors.LocalEntryNotFoundError("nothing"), ["cannot be reached", "local folder"]),
@@ -204,8 +204,8 @@ def test_a_repository_that_lacks_the_part_is_named(server: Hub) -> None:
         (OSError(28, "No space left on device"), ["No space left on device", "Run again to resume"]),
     ],
 )
-def test_whatever_goes_wrong_says_what_to_do(
-    server: Hub, monkeypatch: pytest.MonkeyPatch, error: Exception, said: list[str]
+def test_every_download_error_says_what_to_do(
+    server: Hub, monkeypatch: pytest.MonkeyPatch, error: Exception, expected: list[str]
 ) -> None:
     def fail(*_: object) -> None:
         raise error
@@ -213,17 +213,17 @@ def test_whatever_goes_wrong_says_what_to_do(
     monkeypatch.setattr(hub, "fetch_blobs", fail)
     with pytest.raises(DownloadError) as caught:
         resolve_flux("dev").locate("vae")
-    for words in ["black-forest-labs/FLUX.1-dev", *said]:
+    for words in ["black-forest-labs/FLUX.1-dev", *expected]:
         assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(("repo", "shifts"), [("a/flux-schnell-4bit", False), ("a/flux-dev-4bit", True)])
-def test_without_a_scheduler_the_repositorys_name_tells(server: Hub, repo: str, shifts: bool) -> None:
+def test_without_a_scheduler_the_repositorys_name_decides(server: Hub, repo: str, shifts: bool) -> None:
     server.files = {name: text for name, text in server.files.items() if not name.startswith("scheduler/")}
     assert shifts_sigmas(Checkpoint(repo, repo=repo)) is shifts
 
 
-def test_a_transformer_that_is_here_tells_better_than_its_repositorys_name(server: Hub) -> None:
+def test_a_cached_transformer_takes_precedence_over_its_repositorys_name(server: Hub) -> None:
     server.files = {name: text for name, text in server.files.items() if not name.startswith("scheduler/")}
     guided = Checkpoint("a/not-schnell", repo="a/not-schnell")
     assert not shifts_sigmas(guided)
@@ -247,7 +247,7 @@ def cached(small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (repository / "refs" / "main").write_text(COMMIT)
 
     def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("the network was asked")
+        raise AssertionError("the network was accessed")
 
     monkeypatch.setattr(httpx.Client, "send", refuse)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -255,7 +255,7 @@ def cached(small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("name", ["org/name", f"org/name@{COMMIT}"])
-def test_a_model_in_the_cache_serves_without_the_network(cached: Path, name: str) -> None:
+def test_a_cached_model_loads_without_the_network(cached: Path, name: str) -> None:
     from run_graph.runtime.models.loading import load_component
 
     flux, redux = resolve_flux(name), resolve_redux(name)
@@ -264,7 +264,7 @@ def test_a_model_in_the_cache_serves_without_the_network(cached: Path, name: str
     assert (shifts_sigmas(flux), max_text_tokens(flux)) == (True, 16)
 
 
-def test_offline_what_is_missing_is_named_and_the_network_is_not_asked(cached: Path) -> None:
+def test_a_missing_part_is_named_offline_without_network_access(cached: Path) -> None:
     (cached / "snapshots" / COMMIT / WEIGHTS).unlink()
     with hub.offline(), pytest.raises(DownloadError) as caught:
         resolve_flux("org/name").locate("vae")
@@ -274,7 +274,7 @@ def test_offline_what_is_missing_is_named_and_the_network_is_not_asked(cached: P
         resolve_flux("some/model@v2").locate("vae")
 
 
-def test_offline_ends_with_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_mode_ends_with_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     with hub.offline(False):
         assert not hub.is_offline()
