@@ -1,4 +1,4 @@
-"""Whatever a user gives: one clear message that names what is wrong, where, and the fix; nothing is lost."""
+"""Bad input of any kind gives one clear message: what is wrong, where, and the fix. Nothing is lost."""
 
 import errno
 import json
@@ -41,7 +41,7 @@ Command = Callable[..., str]
 
 @pytest.fixture
 def refused(project: Path, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Runs the command, which must refuse without a traceback and leave nothing; returns its message."""
+    """Runs the command, which must fail without a traceback or new files; returns its message."""
 
     def run(*arguments: str, code: int = BAD_INPUT) -> str:
         before = snapshot(project.parent)
@@ -96,7 +96,7 @@ def as_json(change: Callable[[str], str]) -> Callable[[Path], None]:
     ],
     ids=range(14),
 )
-def test_a_file_that_is_no_workflow(
+def test_an_invalid_workflow_file(
     project: Path, refused: Command, spoil: Callable[[Path], object], parts: list[str]
 ) -> None:
     spoil(project)
@@ -106,11 +106,11 @@ def test_a_file_that_is_no_workflow(
         assert part in message
 
 
-def test_a_folder_is_no_workflow(refused: Command) -> None:
+def test_a_folder_instead_of_a_workflow(refused: Command) -> None:
     assert "images: this is a folder. Give a workflow file inside it." in refused("images")
 
 
-def test_a_misspelt_file_is_suggested(refused: Command) -> None:
+def test_a_misspelt_file_name_gets_a_suggestion(refused: Command) -> None:
     assert "Did you mean 'redux.json'?" in refused("redx.json")
 
 
@@ -202,7 +202,7 @@ def bomb() -> bytes:
     ],
     ids=["empty", "text", "signature alone", "bomb"],
 )
-def test_what_is_no_picture_or_too_large_a_one(
+def test_an_invalid_or_too_large_picture(
     project: Path, refused: Command, content: bytes, expected: str
 ) -> None:
     Path("photo.png").write_bytes(content)
@@ -211,7 +211,7 @@ def test_what_is_no_picture_or_too_large_a_one(
     assert expected in message
 
 
-def test_a_picture_that_is_cut_short_fails_when_it_is_decoded(project: Path, refused: Command) -> None:
+def test_a_truncated_picture_fails_when_it_is_decoded(project: Path, refused: Command) -> None:
     path = Path("images/fox.png")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     message = refused(code=NODE_FAILED)
@@ -233,7 +233,7 @@ def test_a_damaged_picture_as_a_workflow(project: Path, refused: Command) -> Non
     assert "a.png: " in refused("a.png")
 
 
-def test_a_jpeg_by_mflux_whose_reference_picture_has_gone(project: Path, refused: Command) -> None:
+def test_a_jpeg_by_mflux_whose_reference_picture_is_missing(project: Path, refused: Command) -> None:
     settings = {"prompt": "a fox", "seed": 7, "redux_image_paths": ["gone.png"]}
     Image.new("RGB", (8, 8)).save("a.jpg", exif=mflux_comment(settings))
     message = refused("a.jpg")
@@ -281,7 +281,7 @@ RESPONSE = httpx.Response(403, request=httpx.Request("GET", "https://example.org
     ],
     ids=["gated", "not found", "unreachable"],
 )
-def test_a_repository_that_cannot_be_had(
+def test_a_repository_that_cannot_be_downloaded(
     project: Path,
     refused: Command,
     monkeypatch: pytest.MonkeyPatch,
@@ -337,7 +337,7 @@ def test_arguments_that_argparse_refuses(
 # -- the disk ---------------------------------------------------------------------------------------
 
 
-def test_an_output_folder_that_may_not_be_written_is_found_before_anything_runs(
+def test_a_read_only_output_folder_is_reported_before_anything_runs(
     refused: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files.os, "access", lambda *_: False)  # root may write anywhere
@@ -346,9 +346,7 @@ def test_an_output_folder_that_may_not_be_written_is_found_before_anything_runs(
     assert "is not permitted. Choose another output folder (--output)." in message
 
 
-def test_a_disk_that_is_full_leaves_no_half_written_file(
-    refused: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_no_partial_file(refused: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -358,7 +356,7 @@ def test_a_disk_that_is_full_leaves_no_half_written_file(
     assert "free some space" in message
 
 
-def test_in_a_session_the_picture_that_could_not_be_saved_is_not_lost(
+def test_a_session_keeps_a_picture_that_could_not_be_saved(
     tmp_path: Path, small_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = Session(cache=MemoryCache())
@@ -378,7 +376,7 @@ def test_in_a_session_the_picture_that_could_not_be_saved_is_not_lost(
     assert [path.name for path in tmp_path.iterdir()] == ["text_to_image_00001_.png"]
 
 
-def test_the_json_of_a_refusal_is_one_line_with_every_fault(
+def test_json_output_reports_every_fault_on_one_line(
     project: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     set_input(project, "sample", "steps", 0)
