@@ -1,7 +1,7 @@
-"""A small Hugging Face Hub on this machine: real HTTP for the real huggingface_hub.
+"""A small local Hugging Face Hub that serves real HTTP to the real huggingface_hub.
 
-It speaks what a download needs: `/api/models/...` for the list of files and `/ORG/NAME/resolve/...`
-for the files, with entity tags, digests of large files, byte ranges, and the Hub's error codes
+It implements what a download needs: `/api/models/...` for the list of files and
+`/ORG/NAME/resolve/...` for the files, with ETags, digests of large files, byte ranges, and error codes
 (https://huggingface.co/docs/hub/api and the behaviour of huggingface_hub 1.33).
 """
 
@@ -28,17 +28,17 @@ _FILE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<name
 
 @dataclass
 class Hub:
-    """What the server serves, how it misbehaves, and what was asked of it.
+    """The files that the server serves, the faults that it simulates, and the requests it received.
 
     Attributes
     ----------
     files
-        Contents by name, the same for every repository but those in `missing`.
+        Contents by name, the same for every repository except those in `missing`.
     revisions
-        The names under which the only commit is known.
+        The revisions that resolve to the only commit.
     cuts
-        How many bytes of a large file each of the next connections gives before it breaks.
-    asked
+        How many bytes of a large file each of the next connections sends before it breaks.
+    requests
         Method, name or path, and byte range of each request.
     """
 
@@ -49,16 +49,18 @@ class Hub:
     missing: set[str] = field(default_factory=set)
     ranges: bool = True
     cuts: list[int] = field(default_factory=list)
-    asked: list[tuple[str, str, str | None]] = field(default_factory=list)
+    requests: list[tuple[str, str, str | None]] = field(default_factory=list)
 
     def downloads(self) -> list[tuple[str, str | None]]:
-        """The large files that were fetched, and from which byte."""
-        return [(name, span) for method, name, span in self.asked if method == "GET" and name.endswith(LARGE)]
+        """The large files that were downloaded, with the requested byte ranges."""
+        return [
+            (name, span) for method, name, span in self.requests if method == "GET" and name.endswith(LARGE)
+        ]
 
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Hub]:
-    """A Hub whose repositories all hold the files of `folder`."""
+    """A Hub whose repositories all contain the files of `folder`."""
     names = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     hub = Hub({path.relative_to(folder).as_posix(): path.read_bytes() for path in names})
 
@@ -78,7 +80,7 @@ def serving(folder: Path) -> Iterator[Hub]:
 
 
 def use(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send huggingface_hub to this server and to a cache of the test's own, without a token."""
+    """Point huggingface_hub to this server and to the test's own cache, without a token."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
@@ -99,12 +101,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _answer(self) -> None:
         path = urlsplit(self.path).path
         api, file = _API.fullmatch(path), _FILE.fullmatch(path)
-        self.served.asked.append((self.command, file["name"] if file else path, self.headers["Range"]))
+        self.served.requests.append((self.command, file["name"] if file else path, self.headers["Range"]))
         found = api or file
         if found is None or found["repo"] in self.served.missing:
             self._refuse(404, "RepoNotFound")

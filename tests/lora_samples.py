@@ -1,4 +1,4 @@
-"""Small LoRA files in every format that mflux maps, and the weight updates that each stands for."""
+"""Small LoRA files in every format that mflux maps, with the weight updates that each represents."""
 
 import json
 from collections.abc import Callable
@@ -82,7 +82,7 @@ def diffusers(sizes: Sizes, seed: int = 0) -> Sample:
 
 
 def bare_names(sizes: Sizes, seed: int = 0) -> Sample:
-    """ComfyUI's spelling of the same: without `.weight`."""
+    """The same in ComfyUI's spelling, without `.weight`."""
     return _separate(sizes, "transformer.", "lora_B", "lora_A", False, seed)
 
 
@@ -100,7 +100,7 @@ def peft_metadata(sizes: Sizes, seed: int = 0) -> Sample:
 
 
 def kohya(sizes: Sizes, seed: int = 0) -> Sample:
-    """kohya's names for the original FLUX code, whose projections are fused: rows of q, k, v (and mlp)."""
+    """kohya's names for the original FLUX code, which fuses the rows of q, k, v (and mlp)."""
     rng = np.random.default_rng(seed)
     tensors: Tensors = {}
     deltas: Deltas = {}
@@ -115,7 +115,7 @@ def kohya(sizes: Sizes, seed: int = 0) -> Sample:
 
 
 def lokr(sizes: Sizes, seed: int = 0) -> Sample:
-    """LyCORIS: the update is a Kronecker product, here of whole factors."""
+    """LyCORIS: the update is a Kronecker product, here of unfactored matrices."""
     rng = np.random.default_rng(seed)
     tensors: Tensors = {}
     deltas: Deltas = {}
@@ -132,7 +132,7 @@ def lokr(sizes: Sizes, seed: int = 0) -> Sample:
 
 
 def factored_lokr(sizes: Sizes, seed: int = 0) -> Sample:
-    """LyCORIS again, the second factor itself of low rank, with kohya's prefix and an alpha."""
+    """LyCORIS with a low-rank second factor, kohya's prefix and an alpha."""
     rng = np.random.default_rng(seed)
     outputs, inputs = sizes[f"{JOINT}.attn.to_v"]
     first = rng.standard_normal((4, 4), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Whatever a user gives: one clear message that names what is wrong, where, and the fix; nothing is lost."""
+"""Bad input of any kind gives one clear message: what is wrong, where, and the fix. Nothing is lost."""
 
 import errno
 import json
@@ -41,7 +41,7 @@ Command = Callable[..., str]
 
 @pytest.fixture
 def refused(project: Path, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Runs the command, which must refuse without a traceback and leave nothing; returns its message."""
+    """Runs the command, which must fail without a traceback or new files; returns its message."""
 
     def run(*arguments: str, code: int = BAD_INPUT) -> str:
         before = snapshot(project.parent)
@@ -110,7 +110,7 @@ def test_a_folder_is_not_a_workflow(refused: Command) -> None:
     assert "images: this is a folder. Give a workflow file inside it." in refused("images")
 
 
-def test_a_misspelt_file_is_suggested(refused: Command) -> None:
+def test_a_misspelt_file_name_gets_a_suggestion(refused: Command) -> None:
     assert "Did you mean 'redux.json'?" in refused("redx.json")
 
 
@@ -211,7 +211,7 @@ def test_a_file_that_is_not_a_picture_or_a_picture_that_is_too_large(
     assert expected in message
 
 
-def test_a_picture_that_is_cut_short_fails_when_it_is_decoded(project: Path, refused: Command) -> None:
+def test_a_truncated_picture_fails_when_it_is_decoded(project: Path, refused: Command) -> None:
     path = Path("images/fox.png")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     message = refused(code=NODE_FAILED)
@@ -233,7 +233,7 @@ def test_a_damaged_picture_as_a_workflow(project: Path, refused: Command) -> Non
     assert "a.png: " in refused("a.png")
 
 
-def test_a_jpeg_by_mflux_whose_reference_picture_has_gone(project: Path, refused: Command) -> None:
+def test_a_jpeg_by_mflux_whose_reference_picture_is_missing(project: Path, refused: Command) -> None:
     settings = {"prompt": "a fox", "seed": 7, "redux_image_paths": ["gone.png"]}
     Image.new("RGB", (8, 8)).save("a.jpg", exif=mflux_comment(settings))
     message = refused("a.jpg")
@@ -337,7 +337,7 @@ def test_arguments_that_argparse_refuses(
 # -- the disk ---------------------------------------------------------------------------------------
 
 
-def test_an_output_folder_that_may_not_be_written_is_found_before_anything_runs(
+def test_a_read_only_output_folder_is_reported_before_anything_runs(
     refused: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files.os, "access", lambda *_: False)  # root may write anywhere
@@ -346,9 +346,7 @@ def test_an_output_folder_that_may_not_be_written_is_found_before_anything_runs(
     assert "is not permitted. Choose another output folder (--output)." in message
 
 
-def test_a_disk_that_is_full_leaves_no_half_written_file(
-    refused: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_no_partial_file(refused: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -358,7 +356,7 @@ def test_a_disk_that_is_full_leaves_no_half_written_file(
     assert "free some space" in message
 
 
-def test_in_a_session_the_picture_that_could_not_be_saved_is_not_lost(
+def test_a_session_keeps_a_picture_that_could_not_be_saved(
     tmp_path: Path, small_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = Session(cache=MemoryCache())
@@ -378,7 +376,7 @@ def test_in_a_session_the_picture_that_could_not_be_saved_is_not_lost(
     assert [path.name for path in tmp_path.iterdir()] == ["text_to_image_00001_.png"]
 
 
-def test_the_json_of_a_refusal_is_one_line_with_every_fault(
+def test_json_output_reports_every_fault_on_one_line(
     project: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     set_input(project, "sample", "steps", 0)

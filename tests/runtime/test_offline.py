@@ -1,4 +1,4 @@
-"""``--offline``, and downloads as the command tells of them: each run in a process of its own."""
+"""``--offline`` and the command's download messages; each run is a separate process."""
 
 import os
 import shutil
@@ -11,21 +11,21 @@ import pytest
 from hub_server import COMMIT, Hub, serving
 from small import make_project
 
-# Runs the command with every connection refused and remembered, from wherever in whatever library.
+# Runs the command while every connection attempt, in any library, is recorded and refused.
 GUARDED = """
 import socket, sys
-asked = []
+attempts = []
 def refuse(self, address):
-    asked.append(address)
+    attempts.append(address)
     raise OSError("no network in this test")
 socket.socket.connect = refuse
 def unknown(host, *rest, **options):
-    asked.append(host)
-    raise OSError("no names in this test")
+    attempts.append(host)
+    raise OSError("no name resolution in this test")
 socket.getaddrinfo = unknown
 from run_graph.runtime.cli.main import main
 code = main(sys.argv[1:])
-print("asked", asked)
+print("attempts", attempts)
 sys.exit(code)
 """
 COMMAND = "import sys; from run_graph.runtime.cli.main import main; sys.exit(main())"
@@ -60,24 +60,20 @@ def test_a_cached_model_runs_without_a_single_connection(tmp_path: Path, small_m
     file = make_project(tmp_path, "org/name")
     result = run(GUARDED, str(file), "--output", str(tmp_path / "out"), HF_HOME=str(tmp_path / "cache"))
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[-1] == "asked []"
+    assert result.stdout.splitlines()[-1] == "attempts []"
     assert len(list((tmp_path / "out").glob("*.png"))) == 1
 
 
-def test_offline_a_model_that_is_not_here_is_an_error_and_nothing_is_asked(
-    tmp_path: Path, small_model: str
-) -> None:
+def test_a_model_missing_offline_is_an_error_without_any_connection(tmp_path: Path, small_model: str) -> None:
     file = make_project(tmp_path, "org/name")
     result = run(GUARDED, str(file), "--offline", HF_HOME=str(tmp_path / "cache"))
     assert result.returncode == 1
-    assert result.stdout.splitlines()[-1] == "asked []"
+    assert result.stdout.splitlines()[-1] == "attempts []"
     assert "of org/name is not in the local Hugging Face cache" in result.stderr
     assert "--offline" in result.stderr
 
 
-def test_a_model_is_downloaded_part_by_part_and_told_of(
-    tmp_path: Path, small_model: str, server: Hub
-) -> None:
+def test_each_part_of_a_download_is_reported(tmp_path: Path, small_model: str, server: Hub) -> None:
     file = make_project(tmp_path, "org/name")
     result = run(
         COMMAND,
@@ -87,9 +83,9 @@ def test_a_model_is_downloaded_part_by_part_and_told_of(
         HF_ENDPOINT=server.endpoint,
     )
     assert result.returncode == 0, result.stderr
-    told = result.stderr.splitlines()
-    assert len(told) == 2, "one line a component"
-    for line in told:
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2, "one line per component"
+    for line in lines:
         assert line.startswith("run-graph: downloading ")
         assert " MB of org/name (" in line
         assert " free in " in line

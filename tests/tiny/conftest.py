@@ -1,4 +1,4 @@
-"""One painter for all tests of this folder, so that weights are read once."""
+"""One painter for all tests in this folder, so that the weights are loaded once."""
 
 import sys
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Writes golden/<mode>.png: `workflows/redux.json` as it is shipped, in each mode.
+"""Write golden/<mode>.png: the output of the shipped `workflows/redux.json` in each mode.
 
-Run from the repository's root, on a CPU, after the shipped weights have changed:
+Run from the repository root, on a CPU, after the shipped weights have changed:
 python tests/tiny/make_golden.py
 """
 

@@ -1,4 +1,4 @@
-"""Pictures of the shipped model, drawn in this process."""
+"""Pictures drawn by the shipped model in this process."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ MODES = ["lowest", "low", "medium", "high", "highest"]
 
 
 class Painter:
-    """Draws example workflows with inputs replaced; models stay loaded."""
+    """Runs example workflows with replaced inputs; models stay loaded."""
 
     def __init__(self) -> None:
         self._session = Session(services=Services(ModelStore()))

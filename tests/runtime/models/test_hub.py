@@ -1,4 +1,4 @@
-"""Downloads: the real huggingface_hub against a Hub on this machine."""
+"""Downloads: the real huggingface_hub against a local Hub."""
 
 import shutil
 from collections import namedtuple
@@ -36,7 +36,7 @@ def server(small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def partial(tmp_path: Path) -> Path:
-    """What has arrived of the only large file that is not finished."""
+    """The partial file of the only unfinished large file."""
     (path,) = tmp_path.glob("hub/models--*/blobs/*.partial")
     return path
 
@@ -47,17 +47,17 @@ def test_only_the_part_that_is_needed_is_downloaded(server: Hub) -> None:
     assert [name for name, _ in server.downloads()] == ["text_encoder/model.safetensors"]
 
 
-def test_what_is_cached_whole_is_not_asked_for_again(server: Hub) -> None:
+def test_a_completely_cached_part_is_not_requested_again(server: Hub) -> None:
     checkpoint = resolve_flux("some/model")
     checkpoint.locate("vae")
-    server.asked.clear()
+    server.requests.clear()
     checkpoint.locate("vae")
-    assert server.asked == []
+    assert server.requests == []
     checkpoint.locate("image_embedder")
     assert len(server.downloads()) == 1
 
 
-def test_a_cached_file_that_was_cut_short_is_downloaded_again(server: Hub) -> None:
+def test_a_truncated_cached_file_is_downloaded_again(server: Hub) -> None:
     checkpoint = resolve_flux("some/model")
     weights = (checkpoint.locate("vae") / WEIGHTS).resolve()
     whole = weights.read_bytes()
@@ -66,7 +66,7 @@ def test_a_cached_file_that_was_cut_short_is_downloaded_again(server: Hub) -> No
     assert weights.read_bytes() == whole
 
 
-def test_a_revision_is_asked_for_by_name(server: Hub) -> None:
+def test_a_revision_is_requested_by_name(server: Hub) -> None:
     server.revisions = {"v1", COMMIT}
     folder = resolve_flux("some/model@v1").locate_complete("vae")
     assert folder.name == COMMIT
@@ -74,27 +74,27 @@ def test_a_revision_is_asked_for_by_name(server: Hub) -> None:
         resolve_flux("some/model@main").locate_complete("vae")
 
 
-def test_resolving_and_checking_ask_nothing(server: Hub) -> None:
+def test_resolving_and_checking_send_no_requests(server: Hub) -> None:
     assert resolve_flux("dev").faults("transformer", "vae") == []
-    assert server.asked == []
+    assert server.requests == []
 
 
-def test_the_size_and_the_free_disk_are_told_before_the_download(server: Hub, tmp_path: Path) -> None:
-    told: list[tuple[Event, int]] = []
+def test_the_size_and_the_free_space_are_reported_before_the_download(server: Hub, tmp_path: Path) -> None:
+    reported: list[tuple[Event, int]] = []
     size = len(server.files[WEIGHTS])
-    hub.fetch("some/model", None, ["vae"], lambda event: told.append((event, len(server.downloads()))))
-    first, downloads_then = told[0]
+    hub.fetch("some/model", None, ["vae"], lambda event: reported.append((event, len(server.downloads()))))
+    first, downloads_then = reported[0]
     assert downloads_then == 0
     assert isinstance(first, Downloading)
     assert (first.repository, first.done_bytes, first.total_bytes) == ("some/model", 0, size)
     assert first.free_bytes > size
     assert first.folder.startswith(str(tmp_path / "hub"))
-    last = told[-1][0]
+    last = reported[-1][0]
     assert isinstance(last, Downloading)
     assert last.done_bytes == size
 
 
-def test_a_disk_without_room_is_refused_with_the_numbers(
+def test_a_disk_without_enough_space_is_refused_with_both_sizes(
     server: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")
@@ -106,14 +106,14 @@ def test_a_disk_without_room_is_refused_with_the_numbers(
     assert server.downloads() == []
 
 
-def test_a_connection_that_breaks_is_taken_up_where_it_broke(server: Hub) -> None:
+def test_a_broken_connection_resumes_where_it_broke(server: Hub) -> None:
     server.cuts = [100_000, 200_000]
     folder = hub.fetch("some/model", None, ["vae"])
     assert (folder / WEIGHTS).read_bytes() == server.files[WEIGHTS]
     assert [span for _, span in server.downloads()] == ["bytes=0-", "bytes=100000-", "bytes=300000-"]
 
 
-def test_an_interrupted_download_goes_on_in_the_next_run(server: Hub, tmp_path: Path) -> None:
+def test_an_interrupted_download_resumes_in_the_next_run(server: Hub, tmp_path: Path) -> None:
     def interrupt(event: Event) -> None:
         if isinstance(event, Downloading) and event.done_bytes:
             raise KeyboardInterrupt
@@ -123,23 +123,23 @@ def test_an_interrupted_download_goes_on_in_the_next_run(server: Hub, tmp_path: 
         hub.fetch("some/model", None, ["vae"], interrupt)
     held = partial(tmp_path).stat().st_size
     assert 0 < held <= 100_000
-    server.asked.clear()
-    told: list[Event] = []
-    folder = hub.fetch("some/model", None, ["vae"], told.append)
+    server.requests.clear()
+    reported: list[Event] = []
+    folder = hub.fetch("some/model", None, ["vae"], reported.append)
     assert server.downloads() == [(WEIGHTS, f"bytes={held}-")]
     assert (folder / WEIGHTS).read_bytes() == server.files[WEIGHTS]
-    assert isinstance(told[0], Downloading)
-    assert told[0].done_bytes == held
+    assert isinstance(reported[0], Downloading)
+    assert reported[0].done_bytes == held
     assert not list(tmp_path.glob("hub/**/*.partial"))
 
 
-def test_a_server_that_cannot_continue_sends_the_file_again(server: Hub, tmp_path: Path) -> None:
+def test_a_server_without_byte_ranges_sends_the_whole_file_again(server: Hub, tmp_path: Path) -> None:
     server.ranges, server.cuts = False, [100_000]
     folder = hub.fetch("some/model", None, ["vae"])
     assert (folder / WEIGHTS).read_bytes() == server.files[WEIGHTS]
 
 
-def test_a_connection_that_gives_nothing_is_given_up(server: Hub) -> None:
+def test_a_download_that_makes_no_progress_is_given_up(server: Hub) -> None:
     server.cuts = [1000] + [0] * 20
     with pytest.raises(DownloadError, match="cannot be reached"):
         hub.fetch("some/model", None, ["vae"])
@@ -166,7 +166,7 @@ def test_huggingface_hub_itself_still_restarts_downloads(server: Hub) -> None:
     with pytest.raises(httpx.HTTPError):
         huggingface_hub.hf_hub_download("some/model", WEIGHTS)
     server.cuts = []
-    server.asked.clear()
+    server.requests.clear()
     huggingface_hub.hf_hub_download("some/model", WEIGHTS)
     assert server.downloads() == [(WEIGHTS, None)]
 
@@ -255,7 +255,7 @@ def cached(small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("name", ["org/name", f"org/name@{COMMIT}"])
-def test_a_model_in_the_cache_serves_without_the_network(cached: Path, name: str) -> None:
+def test_a_cached_model_loads_without_the_network(cached: Path, name: str) -> None:
     from run_graph.runtime.models.loading import load_component
 
     flux, redux = resolve_flux(name), resolve_redux(name)
@@ -274,7 +274,7 @@ def test_offline_missing_parts_are_named_and_the_network_is_not_used(cached: Pat
         resolve_flux("some/model@v2").locate("vae")
 
 
-def test_offline_ends_with_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_mode_ends_with_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     with hub.offline(False):
         assert not hub.is_offline()

@@ -1,4 +1,4 @@
-"""LoRAs: each format computes as its update merged by hand; what does not fit is refused by its keys."""
+"""LoRAs: applying each format equals merging its update into the weights by hand."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +35,7 @@ def velocity(transformer: FluxTransformer) -> mx.array:
 
 
 def merged(checkpoint: Checkpoint, *updates: tuple[Sample, float], bits: int | None = None) -> mx.array:
-    """What the network computes with the updates added to its weights, outside of any LoRA code."""
+    """The network's output with the updates added to its weights, without any LoRA code."""
     loaded = load_component(checkpoint, "transformer", bits)
     by_name = dict(layers(loaded.module))
     for sample, scale in updates:
@@ -50,25 +50,23 @@ def difference(one: mx.array, other: mx.array) -> float:
 
 @pytest.mark.parametrize("scale", [1.0, -0.5])
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_format_computes_as_its_update_merged_by_hand(
+def test_every_format_equals_its_update_merged_by_hand(
     checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora], form: str, scale: float
 ) -> None:
     sample = FORMATS[form](sizes)
     found = velocity(ModelStore().transformer(checkpoint, loras=(saved(sample, scale),)))
     assert difference(found, merged(checkpoint, (sample, scale))) < TOLERANCE
-    assert difference(found, merged(checkpoint)) > 100 * TOLERANCE, "the update is no trifle"
+    assert difference(found, merged(checkpoint)) > 100 * TOLERANCE, "the update is not negligible"
 
 
-def test_loras_laid_over_each_other_add_up(
-    checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora]
-) -> None:
+def test_several_loras_add_up(checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora]) -> None:
     samples = [diffusers(sizes, seed=1), kohya(sizes, seed=2), lokr(sizes, seed=3)]
     loras = tuple(saved(sample, 0.5, name=f"number {index}") for index, sample in enumerate(samples))
     found = velocity(ModelStore().transformer(checkpoint, loras=loras))
     assert difference(found, merged(checkpoint, *((sample, 0.5) for sample in samples))) < TOLERANCE
 
 
-def test_differently_adapted_networks_do_not_disturb_each_other(
+def test_differently_adapted_networks_do_not_affect_each_other(
     checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora]
 ) -> None:
     store = ModelStore()
@@ -97,11 +95,13 @@ def test_adapted_networks_share_the_base_weights(
     assert mx.get_active_memory() - before < 3 * file_bytes < base.nbytes / 30, (
         "no second copy of the weights"
     )
-    assert list(store.loads.values()) == [1], "the transformer was read once"
+    assert list(store.loads.values()) == [1], "the transformer was loaded once"
     assert store.resident_bytes == base.nbytes + sum(own)
 
 
-def test_the_same_lora_is_laid_once(checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora]) -> None:
+def test_the_same_lora_is_applied_once(
+    checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora]
+) -> None:
     store = ModelStore()
     first = store.transformer(checkpoint, loras=(saved(diffusers(sizes)),))
     copy = saved(diffusers(sizes), name="copy of it")
@@ -110,7 +110,7 @@ def test_the_same_lora_is_laid_once(checkpoint: Checkpoint, sizes: Sizes, saved:
     assert store.transformer(checkpoint, loras=(stronger,)) is not first
 
 
-def test_adapted_networks_leave_with_their_base(
+def test_adapted_networks_are_evicted_with_their_base(
     checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora]
 ) -> None:
     loras = (saved(diffusers(sizes)),)
@@ -123,7 +123,7 @@ def test_adapted_networks_leave_with_their_base(
 
 
 @pytest.mark.parametrize("bits", [3, 4, 8])
-def test_a_lora_lies_over_quantised_weights(
+def test_a_lora_applies_to_quantised_weights(
     checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora], bits: int
 ) -> None:
     sample = up_and_down(sizes)
@@ -141,7 +141,7 @@ def test_a_lora_lies_over_quantised_weights(
 
 
 def nested(name: str, layer: nn.Module) -> dict[str, object]:
-    """The layer at its place in a tree of modules."""
+    """A tree of modules with only this layer, at its place."""
     from mlx.utils import tree_unflatten
 
     tree: dict[str, object] = tree_unflatten([(name, layer)])
@@ -149,7 +149,7 @@ def nested(name: str, layer: nn.Module) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-def test_a_lokr_lies_over_quantised_weights(
+def test_a_lokr_applies_to_quantised_weights(
     checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora], bits: int
 ) -> None:
     plain = velocity(ModelStore().transformer(checkpoint, bits))
@@ -158,7 +158,7 @@ def test_a_lokr_lies_over_quantised_weights(
 
 
 @pytest.mark.parametrize("bits", [3, 5, 6])
-def test_a_lokr_over_bits_that_mflux_miscounts_is_refused(
+def test_a_lokr_is_refused_at_bits_that_mflux_miscounts(
     checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora], bits: int
 ) -> None:
     with pytest.raises(
@@ -167,7 +167,7 @@ def test_a_lokr_over_bits_that_mflux_miscounts_is_refused(
         ModelStore().get(checkpoint, "transformer", bits, (saved(lokr(sizes)),))
 
 
-def test_keys_without_a_place_can_be_skipped(
+def test_unmatched_keys_can_be_skipped(
     checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora]
 ) -> None:
     sample = diffusers(sizes)
@@ -177,7 +177,7 @@ def test_keys_without_a_place_can_be_skipped(
     assert difference(found, merged(checkpoint, (sample, 1))) < TOLERANCE
 
 
-def test_a_refused_lora_leaves_the_base_network_as_it_was(
+def test_a_refused_lora_leaves_the_base_network_unchanged(
     checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora]
 ) -> None:
     store = ModelStore()
@@ -189,8 +189,8 @@ def test_a_refused_lora_leaves_the_base_network_as_it_was(
     assert difference(velocity(store.transformer(checkpoint)), before) == 0
 
 
-def test_mflux_still_cuts_single_blocks_at_the_published_widths(sizes: Sizes) -> None:
-    """Why `lora._rows_of` exists: when this fails, mflux's own cuts may do."""
+def test_mflux_still_splits_single_blocks_at_the_published_widths(sizes: Sizes) -> None:
+    """Why `lora._rows_of` exists: if this fails, mflux's own splits may suffice."""
     from mflux.models.common.lora.mapping.lora_transforms import LoraTransforms
 
     fused = mx.zeros((sum(sizes[f"{SINGLE}.{part}"][0] for part in ("attn.to_q",) * 3 + ("proj_mlp",)), 4))
@@ -198,7 +198,7 @@ def test_mflux_still_cuts_single_blocks_at_the_published_widths(sizes: Sizes) ->
 
 
 def test_mflux_still_miscounts_the_inputs_of_odd_bits() -> None:
-    """Why LoKr over 3, 5 and 6 bits is refused: when this fails, it need not be."""
+    """Why LoKr is refused at 3, 5 and 6 bits: if this fails, the refusal is no longer necessary."""
     from mflux.models.common.lora.layer.linear_lokr_layer import LoKrLinear
 
     packed = nn.QuantizedLinear(128, 128, bits=5)
@@ -206,7 +206,7 @@ def test_mflux_still_miscounts_the_inputs_of_odd_bits() -> None:
         LoKrLinear.from_linear(packed, mx.zeros((4, 4)), mx.zeros((32, 32)))
 
 
-def test_the_network_below_stays_as_it_is(
+def test_the_base_network_is_not_changed(
     checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora]
 ) -> None:
     module = load_component(checkpoint, "transformer").module

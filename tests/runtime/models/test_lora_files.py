@@ -1,4 +1,4 @@
-"""A LoRA's name finds its file: beside the workflow, in the user's library, or in a cache of the Hub."""
+"""A LoRA's name resolves to its file: beside the workflow, in the user's library, or in a Hub cache."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def resolve(name: str, folder: Path) -> LoraSource:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """mflux's own cache with a repository of two LoRAs in it; nothing else, and no network."""
+    """mflux's own cache, which contains one repository with two LoRAs; there is no network."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("mflux.cli.defaults.defaults.MFLUX_LORA_CACHE_DIR", tmp_path / "loras")
@@ -38,7 +38,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return snapshot
 
 
-def test_a_path_is_sought_where_inputs_are(here: Path) -> None:
+def test_a_path_is_searched_in_the_input_folders(here: Path) -> None:
     (here / "loras").mkdir()
     (here / "loras" / "ink.safetensors").touch()
     assert resolve("loras/ink.safetensors", here).path == here / "loras" / "ink.safetensors"
@@ -46,7 +46,7 @@ def test_a_path_is_sought_where_inputs_are(here: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["ink", "ink.safetensors"])
-def test_a_bare_name_is_sought_in_the_library_whose_first_folder_wins(
+def test_a_bare_name_is_searched_in_the_library_and_the_first_folder_wins(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     for folder in ("first/deep", "second"):
@@ -73,7 +73,7 @@ def test_repositories_are_spelled_as_in_mflux(here: Path, name: str, repo: str, 
 @pytest.mark.parametrize(
     "name", ["ink.safetensors", "./ink", "styles/ink.safetensors", "/nowhere/ink", "ink"]
 )
-def test_a_file_that_is_not_there_is_named(here: Path, name: str) -> None:
+def test_a_missing_file_is_named(here: Path, name: str) -> None:
     with pytest.raises(LoraError) as caught:
         resolve(name, here)
     assert name.removeprefix("./") in str(caught.value)
@@ -104,7 +104,7 @@ def test_offline_a_missing_or_ambiguous_file_is_refused(here: Path, cache: Path,
     assert name.partition(":")[0] in str(caught.value)
 
 
-def test_the_digest_follows_the_contents(here: Path) -> None:
+def test_the_digest_depends_on_the_contents_alone(here: Path) -> None:
     first, second = here / "a", here / "b"
     first.write_bytes(b"one")
     second.write_bytes(b"one")

@@ -1,4 +1,4 @@
-"""A LoRA that does not fit is refused by its keys, before anything is computed."""
+"""A LoRA that does not fit is refused before anything is computed, and the message names the keys."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -94,7 +94,7 @@ def test_a_matrix_without_its_counterpart_is_named(
         ),
     ],
 )
-def test_a_matrix_of_another_size_is_named(
+def test_a_matrix_of_the_wrong_size_is_named(
     checkpoint: Checkpoint,
     sizes: Sizes,
     saved: Callable[..., Lora],
@@ -108,7 +108,7 @@ def test_a_matrix_of_another_size_is_named(
     assert expected in message
 
 
-def test_a_kronecker_product_of_another_size_is_named(
+def test_a_kronecker_product_of_the_wrong_size_is_named(
     checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora]
 ) -> None:
     key = "lycoris__x_embedder.lokr_w2"
@@ -136,15 +136,15 @@ def test_two_keys_for_one_matrix_are_named(
     assert all(word in message for word in (JOINT, "attn.to_q.lora_", "img_attn_qkv.lora_", "are both for"))
 
 
-@pytest.mark.parametrize("content", [b"", b"no safetensors file", b"\xff" * 100])
-def test_a_file_that_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"not a safetensors file", b"\xff" * 100])
+def test_a_file_that_is_not_a_safetensors_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.safetensors"
     path.write_bytes(content)
     with pytest.raises(LoraError, match=r"bad\.safetensors"):
         examine(path)
 
 
-def test_an_empty_file_of_tensors_is_refused(tmp_path: Path) -> None:
+def test_a_safetensors_file_without_tensors_is_refused(tmp_path: Path) -> None:
     save_file({}, tmp_path / "empty.safetensors")
     with pytest.raises(LoraError, match="it has none"):
         examine(tmp_path / "empty.safetensors")

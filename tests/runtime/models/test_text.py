@@ -1,4 +1,4 @@
-"""From a prompt to tokens, ids and conditioning."""
+"""A prompt becomes token ids and conditioning."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ def checkpoint(small_folder: Path) -> Checkpoint:
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_any_prompt_fills_both_tokenizers_lengths(
+def test_any_prompt_is_padded_or_truncated_to_both_tokenizers_lengths(
     store: ModelStore, checkpoint: Checkpoint, prompt: str
 ) -> None:
     clip = token_ids(store.tokenizer(checkpoint, "clip"), prompt, 77)
@@ -39,7 +39,7 @@ def test_any_prompt_fills_both_tokenizers_lengths(
     assert END in t5[0].tolist(), "the end token survives truncation"
 
 
-def test_an_empty_prompt_is_its_end_token_and_padding(store: ModelStore, checkpoint: Checkpoint) -> None:
+def test_an_empty_prompt_becomes_an_end_token_and_padding(store: ModelStore, checkpoint: Checkpoint) -> None:
     t5 = token_ids(store.tokenizer(checkpoint, "t5"), "", 16)[0].tolist()
     assert t5 == [END] + [PAD] * 15
     clip = token_ids(store.tokenizer(checkpoint, "clip"), "", 77)[0].tolist()
@@ -65,7 +65,7 @@ def test_a_prompt_becomes_tokens_and_a_pooled_vector(
     assert np.isfinite(np.array(pooled)).all()
 
 
-def test_other_prompts_give_other_conditioning(store: ModelStore, checkpoint: Checkpoint) -> None:
+def test_different_prompts_give_different_conditioning(store: ModelStore, checkpoint: Checkpoint) -> None:
     fox, dragon = (encode_prompt(store, checkpoint, None, text) for text in ("a fox", "a dragon"))
     for one, other in zip(fox, dragon, strict=True):
         assert mx.abs(one - other).max().item() > 0.1
@@ -79,7 +79,7 @@ def test_quantised_encoders_give_nearly_the_same(store: ModelStore, checkpoint: 
         assert 0 < difference < 0.05
 
 
-def test_under_a_tight_budget_one_encoder_leaves_for_the_other(checkpoint: Checkpoint) -> None:
+def test_under_a_tight_memory_limit_one_encoder_is_evicted_for_the_other(checkpoint: Checkpoint) -> None:
     roomy = ModelStore()
     expected = encode_prompt(roomy, checkpoint, None, "a fox")
     largest = max(nbytes for _, nbytes in roomy.resident())
