@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import Any
+
+_COMPARED = 500  # names that a misspelt one is compared with
+_SHOWN = 50  # faults in a message; an error holds all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,10 @@ class WorkflowError(Exception):
         prefix = f"{self.source}: " if self.source else ""
         if len(self.faults) == 1:
             return f"{prefix}{self.faults[0]}"
-        lines = [f"{prefix}{len(self.faults)} faults"]
-        return "\n".join([*lines, *(f"  {fault}" for fault in self.faults)])
+        lines = [f"{prefix}{len(self.faults)} faults", *(f"  {fault}" for fault in self.faults[:_SHOWN])]
+        if len(self.faults) > _SHOWN:
+            lines.append(f"  and {len(self.faults) - _SHOWN:,} more (--json lists all)")
+        return "\n".join(lines)
 
     def in_file(self, source: str) -> WorkflowError:
         """The same error with the name of the file."""
@@ -120,10 +126,21 @@ def raise_all(errors: Sequence[WorkflowError]) -> None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like ``name``, or None if none is similar enough."""
-    by_folded = {candidate.casefold(): candidate for candidate in known}
+    """The known name that is most like ``name``, or None if none is similar enough.
+
+    Among very many names only the first few that begin or end alike are compared: a workflow may have
+    thousands of nodes and as many wrong links.
+    """
+    candidates = known if isinstance(known, Sized) and len(known) <= _COMPARED else _alike(name, known)
+    by_folded = {candidate.casefold(): candidate for candidate in candidates}
     matches = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.7)
     return by_folded[matches[0]] if matches else None
+
+
+def _alike(name: str, known: Iterable[str]) -> Iterator[str]:
+    start, end = name[:2].casefold(), name[-2:].casefold()
+    alike = (each for each in known if each[:2].casefold() == start or each[-2:].casefold() == end)
+    return itertools.islice(alike, _COMPARED)
 
 
 def suggestion(name: str, known: Iterable[str], otherwise: str) -> str:

@@ -7,8 +7,10 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from run_graph.graph.declaration import inputs_of, outputs_of
+from run_graph.graph.faults import shorten
 from run_graph.graph.forwarding import forwarded_inputs
 from run_graph.graph.node import Node
+from run_graph.graph.third_party import captured_output, described, raise_if_interrupt
 
 ENTRY_POINT_GROUP = "run_graph.nodes"
 
@@ -77,16 +79,21 @@ def installed_nodes() -> Registry:
     """The registry of all installed node packages (entry-point group ``run_graph.nodes``).
 
     An entry point refers to a list of node classes. A package that fails to load is reported in
-    ``problems``; the others are loaded all the same.
+    ``problems``; the others are loaded all the same. What a package prints when it is imported is reported
+    there too, and does not reach standard output.
     """
     registry = Registry()
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=_builtin_first):
-        try:
-            for node_class in entry.load():
-                registry.register(node_class)
-        except Exception as error:  # third-party code: it may raise anything
+        with captured_output() as printed:
+            try:
+                for node_class in entry.load():
+                    registry.register(node_class)
+            except BaseException as error:
+                raise_if_interrupt(error)
+                registry.problems.append(f"nodes of {entry.value!r} were left out: {described(error)}")
+        if text := " ".join(printed.getvalue().split()):
             registry.problems.append(
-                f"nodes of {entry.value!r} were left out: {type(error).__name__}: {error}"
+                f"nodes of {entry.value!r} print when they are imported: {shorten(text)}"
             )
     return registry
 

@@ -13,13 +13,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from run_graph.graph.context import Environment
-from run_graph.graph.declaration import inputs_of
+from run_graph.graph.declaration import InputSpec, inputs_of
 from run_graph.graph.faults import Fault, Problem, suggestion
 from run_graph.graph.link_faults import check_link
 from run_graph.graph.links import Link
 from run_graph.graph.literal_faults import literal_faults
 from run_graph.graph.node import Node, validated
 from run_graph.graph.registry import Registry
+from run_graph.graph.third_party import described, raise_if_interrupt
 from run_graph.graph.workflow import NodeSpec, Workflow, own_copy, unwrapped
 
 Classes = Mapping[str, type[Node]]
@@ -200,15 +201,34 @@ def _check_node(
             # A copy: a node that changes its literal must not change the workflow.
             values[name] = own_copy(unwrapped(value))
     try:
-        node = validated(node_class, values)
+        node = _validated(node_class, values, specs)
         # `!= ()` skips the list for nodes without a check of their own, which are most.
         if not faults and env is not None and (problems := node.check(env)) != ():
             faults = [_fault_of(problem) for problem in problems]
     except ValidationError as error:
         return None, faults + literal_faults(error, node_class, registry)
-    except Exception as error:  # third-party code: it may raise anything
+    except BaseException as error:
+        raise_if_interrupt(error)
         return None, [*faults, _broken_check(error)]
     return node, faults
+
+
+def _validated(node_class: type[Node], values: dict[str, Any], specs: Mapping[str, InputSpec]) -> Node:
+    """The node. A whole number may be written as a float of any size: JavaScript has no other numbers."""
+    try:
+        return validated(node_class, values)
+    except ValidationError:
+        whole = {
+            name: int(value)
+            for name, value in values.items()
+            if isinstance(value, float)
+            and value.is_integer()
+            and name in specs
+            and specs[name].socket == "INT"
+        }
+        if not whole:
+            raise
+        return validated(node_class, {**values, **whole})
 
 
 def _fault_of(problem: Problem) -> Fault:
@@ -222,9 +242,9 @@ def _fault_of(problem: Problem) -> Fault:
     )
 
 
-def _broken_check(error: Exception) -> Fault:
+def _broken_check(error: BaseException) -> Fault:
     return Fault(
         "exception_during_validation",
-        f"the node's own check raised {type(error).__name__}: {error}",
+        f"the node's own check raised {described(error)}",
         "Report this to the author of the node.",
     )

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from run_graph.graph.faults import shorten
+from run_graph.graph.third_party import error_text
 
 
 class Cancelled(Exception):
@@ -52,7 +53,7 @@ class NodeFailed(Exception):
         cause = self.__cause__
         if isinstance(cause, ValidationError):
             return "; ".join(_of_value(cause.title, dict(detail)) for detail in cause.errors())
-        text = str(cause).strip()
+        text = "" if cause is None else error_text(cause)
         if isinstance(cause, KeyError | IndexError | AssertionError | RecursionError) or not text:
             return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
         return text

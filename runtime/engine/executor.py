@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from run_graph.graph.declaration import outputs_class
 from run_graph.graph.fingerprint import link_line
 from run_graph.graph.node import Node, Outputs
+from run_graph.graph.third_party import raise_if_interrupt
 from run_graph.runtime.cache import Entry, NoCache, ResultCache
 from run_graph.runtime.cache.serialization import digest_of
 from run_graph.runtime.engine.background import BackgroundThread
@@ -184,7 +185,8 @@ class Executor:
             return work(*args)
         except Cancelled:
             raise
-        except (Exception, SystemExit) as raised:
+        except BaseException as raised:
+            raise_if_interrupt(raised)
             failure = failure_of(step, values, raised)
             self.emit(node_erred(failure))
             raise failure from failure.__cause__

@@ -16,6 +16,7 @@ from run_graph.graph.fingerprint import key_of, link_line, own_text_and_links
 from run_graph.graph.forwarding import forwarded_inputs
 from run_graph.graph.links import Link
 from run_graph.graph.node import Node
+from run_graph.graph.third_party import described, raise_if_interrupt
 from run_graph.graph.validation import Checked
 
 Links = Mapping[str, Link]
@@ -97,7 +98,8 @@ def _step(node_id: str, node: Node, env: Environment, before: Mapping[str, Step]
     """The step of a node whose sources are in ``before``."""
     try:
         own, links = own_text_and_links(node, node.fingerprint(env))
-    except Exception as error:  # a file that vanished, a fingerprint that is not a JSON value, ...
+    except BaseException as error:  # a file that vanished, a fingerprint that is not a JSON value, ...
+        raise_if_interrupt(error)
         raise WorkflowError([_fingerprint_failed(node_id, node, error)]) from error
     input_digest, depth = own, 0
     for name, link in links.items():
@@ -155,10 +157,10 @@ def _by_need(links: Links, lazy_names: Set[str]) -> tuple[Links, Links]:
     return {name: link for name, link in links.items() if name not in lazy_names}, lazy
 
 
-def _fingerprint_failed(node_id: str, node: Node, error: Exception) -> Fault:
+def _fingerprint_failed(node_id: str, node: Node, error: BaseException) -> Fault:
     return Fault(
         "fingerprint_failed",
-        f"its fingerprint cannot be computed: {type(error).__name__}: {error}",
+        f"its fingerprint cannot be computed: {described(error)}",
         "Check its inputs, and the files that they name.",
         node_id,
         node.class_type,

@@ -29,6 +29,7 @@ from run_graph.graph.faults import suggestion
 from run_graph.graph.literal_faults import literal_faults
 from run_graph.graph.node import Node, Outputs, validated
 from run_graph.graph.registry import Registry
+from run_graph.graph.third_party import described
 from run_graph.runtime.engine.plan import Step
 from run_graph.runtime.errors import NodeFailed
 from run_graph.runtime.events import NodeErred, NodeFinished, NodeReused, plain_values
@@ -93,12 +94,12 @@ def lazy_inputs_needed(step: Step, values: Values) -> list[str]:
     return [name for name in asked if name in lazy and name not in values]
 
 
-def failure_of(step: Step, values: Values, raised: Exception | SystemExit) -> NodeFailed:
+def failure_of(step: Step, values: Values, raised: BaseException) -> NodeFailed:
     """What a node raised, as a failure that names the node and its inputs.
 
     A node that calls ``sys.exit`` fails like any other: it must not end the process that runs it.
     """
-    error = RuntimeError(f"SystemExit: {raised}") if isinstance(raised, SystemExit) else raised
+    error = raised if isinstance(raised, Exception) else RuntimeError(described(raised))
     return NodeFailed(step.node_id, step.node.class_type, {**step.node.__dict__, **values}, error)
 
 

@@ -20,6 +20,7 @@ from run_graph.runtime.cache.open import disk_cache
 from run_graph.runtime.cache.tiered import TieredCache
 from run_graph.runtime.engine.context import CancelToken, RunContext, RunEnvironment
 from run_graph.runtime.engine.executor import Executor
+from run_graph.runtime.engine.fork_guard import check_not_forked, note_run
 from run_graph.runtime.engine.gc_tuning import relaxed_gc
 from run_graph.runtime.engine.job import Job, as_run, check_jobs
 from run_graph.runtime.engine.protocol import ExecutorFactory
@@ -175,6 +176,7 @@ class Session:
     def _run_together(
         self, jobs: Sequence[Job], on_event: Listener, token: CancelToken | None, registry: Registry | None
     ) -> RunResult:
+        check_not_forked()
         checked = check_jobs(jobs, registry or self.registry)
         plan, token = checked.plan, token or CancelToken()
         observers = self.services.observers  # may grow during the run
@@ -199,6 +201,7 @@ class Session:
         finally:
             seconds = time.perf_counter() - started
             self.services.run_ended()
+            note_run()
             emit(RunFinished(status, seconds))
         return RunResult(outputs, seconds, once(partial(as_run, checked.by_name)))
 

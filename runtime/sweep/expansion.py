@@ -18,6 +18,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from run_graph.graph.declaration import inputs_of
@@ -62,7 +63,14 @@ class Axis:
 
     def first_like(self, position: int) -> int:
         """The first position that has the same value as this one."""
-        return next(i for i, value in enumerate(self.values) if same_value(value, self.values[position]))
+        return self._first_positions[_canonical(self.values[position])]
+
+    @cached_property
+    def _first_positions(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for position, value in enumerate(self.values):
+            found.setdefault(_canonical(value), position)
+        return found
 
 
 @dataclass(frozen=True)

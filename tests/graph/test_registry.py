@@ -1,5 +1,7 @@
 """The registry: class_type -> class, and discovery through entry points."""
 
+from asyncio import CancelledError
+
 import pytest
 from sample_nodes import REGISTRY, Blur, LoadPhoto, SavePhoto
 
@@ -11,6 +13,13 @@ class Nothing(Outputs):
     done: bool
 
 
+class Wordless(Exception):
+    """An exception that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
 class FakeEntryPoint:
     """The entry point of an installed package with nodes."""
 
@@ -20,9 +29,9 @@ class FakeEntryPoint:
         self._nodes = nodes
 
     def load(self) -> object:
-        if isinstance(self._nodes, Exception):
+        if isinstance(self._nodes, BaseException):
             raise self._nodes
-        return self._nodes
+        return self._nodes() if callable(self._nodes) else self._nodes
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *entries: FakeEntryPoint) -> Registry:
@@ -89,6 +98,36 @@ def test_a_package_that_fails_to_load_does_not_affect_the_others(monkeypatch: py
     )
     assert list(registry) == ["Blur"]
     assert registry.problems == ["nodes of 'broken_package:NODES' were left out: ImportError: no such lib"]
+
+
+@pytest.mark.parametrize("error", [SystemExit(5), SystemExit(0), CancelledError(), Wordless()])
+def test_a_package_that_exits_when_imported_is_left_out_and_named(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    registry = install(monkeypatch, FakeEntryPoint("broken", error), FakeEntryPoint("builtin", [Blur]))
+    assert list(registry) == ["Blur"]
+    [problem] = registry.problems
+    assert problem.startswith(f"nodes of 'broken_package:NODES' were left out: {type(error).__name__}")
+
+
+def test_ctrl_c_while_a_package_is_imported_is_not_its_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        install(monkeypatch, FakeEntryPoint("slow", KeyboardInterrupt()))
+
+
+def test_what_a_package_prints_is_reported_and_kept_off_standard_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def loud() -> list[type[Node]]:
+        print("Loud nodes 1.0\nloaded")
+        return [Blur]
+
+    registry = install(monkeypatch, FakeEntryPoint("loud", loud))
+    assert list(registry) == ["Blur"]
+    assert registry.problems == [
+        "nodes of 'loud_package:NODES' print when they are imported: \"Loud nodes 1.0 loaded\""
+    ]
+    assert capsys.readouterr().out == ""
 
 
 def test_the_built_in_node_wins_a_name_clash(monkeypatch: pytest.MonkeyPatch) -> None:

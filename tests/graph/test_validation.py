@@ -1,6 +1,7 @@
 """Validation: every fault at once, each with its code, place, value found, expectation and fix."""
 
 import time
+from asyncio import CancelledError
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from run_graph.graph import (
     Problem,
     Registry,
     Workflow,
+    WorkflowError,
     validate,
 )
+from run_graph.graph.faults import nearest
 from run_graph.graph.validation import check
 
 GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -271,9 +274,11 @@ class Fragile(Node):
     """A node whose check raises."""
 
     is_output = True
+    kind: str = "KeyError"
 
     def check(self, env: Environment) -> Iterable[Problem]:
-        raise KeyError("oops")
+        kinds = {"KeyError": KeyError, "SystemExit": SystemExit, "CancelledError": CancelledError}
+        raise kinds[self.kind]("oops")
 
     def run(self, ctx: Context) -> Kept:
         return Kept(value=1)
@@ -283,6 +288,54 @@ def test_a_check_that_raises_is_a_fault_of_that_node() -> None:
     (fault,) = validate(workflow(f=(Fragile, {})), Registry([Fragile]), env=ENVIRONMENT)
     assert (fault.node_id, fault.class_type, fault.code) == ("f", "Fragile", "exception_during_validation")
     assert "KeyError: 'oops'" in fault.message
+
+
+@pytest.mark.parametrize("kind", ["SystemExit", "CancelledError"])
+def test_a_check_that_exits_or_is_cancelled_is_a_fault_of_that_node(kind: str) -> None:
+    (fault,) = validate(workflow(f=(Fragile, {"kind": kind})), Registry([Fragile]), env=ENVIRONMENT)
+    assert (fault.node_id, fault.code) == ("f", "exception_during_validation")
+    assert f"{kind}: oops" in fault.message
+
+
+class Seeded(Node):
+    """A node with a whole number of 64 bits."""
+
+    is_output = True
+    seed: int = Field(default=0, ge=0, le=2**64 - 1, description="A seed.")
+
+    def run(self, ctx: Context) -> Kept:
+        return Kept(value=self.seed)
+
+
+@pytest.mark.parametrize("seed", [1.2e19, 2.0**63, 2.0**64 - 2048, 1e18, 7.0])
+def test_a_whole_number_may_be_a_float_of_any_size(seed: float) -> None:
+    checked = check(workflow(s=(Seeded, {"seed": seed})), Registry([Seeded]))
+    assert checked.faults == ()
+    assert checked.nodes["s"].__dict__["seed"] == int(seed)
+
+
+@pytest.mark.parametrize(("seed", "code"), [(2.0**64, "value_bigger_than_max"), (1.5, "invalid_input_type")])
+def test_a_float_out_of_range_or_not_whole_is_refused(seed: float, code: str) -> None:
+    (fault,) = validate(workflow(s=(Seeded, {"seed": seed})), Registry([Seeded]))
+    assert (fault.input, fault.code) == ("seed", code)
+
+
+def test_thousands_of_wrong_links_are_reported_in_seconds() -> None:
+    """Each is compared with a bounded number of ids, and a message shows a bounded number of faults."""
+    wrong = {f"node{number}": (Seeded, {"seed": f"@nodx{number}"}) for number in range(3000)}
+    started = time.perf_counter()
+    faults = validate(workflow(**wrong), Registry([Seeded]))
+    assert time.perf_counter() - started < 10
+    assert len(faults) == 3000
+    text = str(WorkflowError(faults))
+    assert text.endswith("and 2,950 more (--json lists all)")
+    assert len(text.splitlines()) == 52
+
+
+def test_a_misspelt_name_is_found_among_many() -> None:
+    names = [f"layer_{number}" for number in range(5000)]
+    assert nearest("seed", [*names, "sead", "steps"]) == "sead"
+    assert nearest("unlike anything", names) is None
 
 
 class Forgetful(Fragile):

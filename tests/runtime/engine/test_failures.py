@@ -1,5 +1,6 @@
 """How a node that fails, or breaks its own declaration, is reported to the user."""
 
+from asyncio import CancelledError
 from typing import Any, ClassVar
 
 import pytest
@@ -12,6 +13,13 @@ from run_graph.runtime.errors import NodeFailed
 
 def value(result: Any, node_id: str) -> Any:
     return result.outputs(node_id).value
+
+
+class Wordless(Exception):
+    """An exception that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
 
 
 class Fail(Node):
@@ -27,6 +35,8 @@ class Fail(Node):
             "KeyError": KeyError,
             "OSError": OSError,
             "SystemExit": SystemExit,
+            "CancelledError": CancelledError,
+            "Wordless": Wordless,
         }
         raise kinds[self.kind](self.text)
 
@@ -54,6 +64,8 @@ def test_a_failure_names_node_class_shortened_inputs_and_cause() -> None:
         ("KeyError", "layer", "KeyError: 'layer'"),
         ("OSError", "disk full", "disk full"),
         ("SystemExit", "enough", "SystemExit: enough"),
+        ("CancelledError", "", "CancelledError"),
+        ("Wordless", "never seen", "Wordless"),
     ],
 )
 def test_the_reason_is_the_causes_message_or_its_type(kind: str, text: str, reason: str) -> None:
