@@ -219,12 +219,12 @@ def test_a_model_in_the_local_hub_cache_is_found(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere"])
 def test_a_folder_without_a_model_is_refused(name: str) -> None:
-    assert "no folder of a language model" in fault_of(model=name)
+    assert "is not the folder of a language model" in fault_of(model=name)
 
 
 def test_validation_reports_a_missing_model() -> None:
     graph = workflow(translate=("TranslatePrompt", {"text": TEXT, "model": "./nowhere"}))
-    with pytest.raises(WorkflowError, match="no folder of a language model"):
+    with pytest.raises(WorkflowError, match="is not the folder of a language model"):
         Session(nodes()).run(graph, targets=["translate"])
 
 
