@@ -23,7 +23,7 @@ def check_not_forked() -> None:
     if _is_forked:
         raise RuntimeError(
             "this process was forked from one that had already computed with MLX, which cannot work; start "
-            'it anew, such as with multiprocessing.get_context("spawn")'
+            'a fresh process, for example with multiprocessing.get_context("spawn")'
         )
 
 
