@@ -132,6 +132,13 @@ def outputs_of(node_class: type[Node]) -> tuple[OutputSpec, ...]:
 
 
 @cache
+def value_outputs_of(node_class: type[Node]) -> tuple[str, ...]:
+    """The names of the outputs that may hold a :class:`graph.SocketValue`; all others are plain values."""
+    plain = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+    return tuple(out.name for out in outputs_of(node_class) if not set(out.socket.split(",")) <= plain)
+
+
+@cache
 def lazy_inputs_of(node_class: type[Node]) -> frozenset[str]:
     """The names of a node class's lazy inputs."""
     return frozenset(name for name, spec in inputs_of(node_class).items() if spec.lazy)

@@ -55,6 +55,17 @@ class SocketValue:
         """The key by which nodes that read this value are grouped; a model handle returns its weights'."""
         return None
 
+    def seal(self) -> None:
+        """Make the value final: computed, read-only, and as its socket promises.
+
+        Called once, when the node that made it has returned it.
+
+        Raises
+        ------
+        ValueError
+            If it is not what its socket promises; the message says what is wrong and what is expected.
+        """
+
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
         return core_schema.is_instance_schema(cls)

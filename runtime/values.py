@@ -5,8 +5,11 @@ Pictures are numpy arrays, the networks' tensors MLX arrays. Importing this modu
 
 from __future__ import annotations
 
+import math
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from run_graph.graph.sockets import SocketValue
 from run_graph.runtime.generation import Generation, PictureFile, Reference
@@ -15,10 +18,82 @@ if TYPE_CHECKING:
     import mlx.core as mx
     import numpy as np
     import numpy.typing as npt
+    import PIL.Image
+
+
+class Promise(NamedTuple):
+    """What a socket promises of an array.
+
+    Attributes
+    ----------
+    shape : tuple
+        A name for a free dimension, a number for a fixed one: ``("B", "H", "W", 3)``.
+    range : (float, float) or None
+        Inclusive bounds of the numbers. None: any finite number.
+    """
+
+    shape: tuple[str | int, ...]
+    range: tuple[float, float] | None = None
+
+    def check(self, name: str, array: Any) -> None:
+        """Raise ValueError if the array breaks the promise."""
+        if not hasattr(array, "shape"):
+            raise ValueError(f"{name} is not an array but {type(array).__name__}")
+        fixed = [(size, want) for size, want in zip(array.shape, self.shape, strict=False) if want != size]
+        if len(array.shape) != len(self.shape) or any(isinstance(want, int) for _, want in fixed):
+            raise ValueError(f"{name} has shape {_shape(array.shape)}, not {_shape(self.shape)}")
+        if _library(array) == "mlx":
+            self._check_mlx(name, array)
+        else:
+            self._check_numpy(name, array)
+
+    def _check_numpy(self, name: str, array: Any) -> None:
+        if array.dtype.name != "float32":
+            raise ValueError(f"{name} has dtype {array.dtype.name}, not float32{self._bounds()}")
+        if not array.size:
+            raise ValueError(f"{name} is empty: its shape is {_shape(array.shape)}")
+        low, high = float(array.min()), float(array.max())
+        if not (-math.inf < low and high < math.inf):
+            raise ValueError(f"{name} contains values that are not finite (NaN or infinity)")
+        if self.range is not None and not (self.range[0] <= low and high <= self.range[1]):
+            raise ValueError(f"{name} has values from {low:g} to {high:g}; expected about 0 to 1")
+
+    def _check_mlx(self, name: str, array: Any) -> None:
+        import mlx.core as mx
+
+        if not mx.issubdtype(array.dtype, mx.floating):
+            raise ValueError(f"{name} has dtype {array.dtype}, not a floating-point one")
+        if not mx.isfinite(array).all().item():
+            raise ValueError(f"{name} contains values that are not finite (NaN or infinity)")
+
+    def _bounds(self) -> str:
+        return "" if self.range is None else " with values from 0 to 1"
+
+
+# Resampling kernels with negative lobes go a little beyond 0 and 1; samples of 0 to 255 go far beyond.
+COLOURS = (-1.0, 2.0)
 
 
 class ArrayValue(SocketValue):
-    """A value made of arrays. Messages show their shapes rather than their numbers."""
+    """A value made of arrays. Messages show their shapes rather than their numbers.
+
+    ``promises`` says what each array must be, by field.
+    """
+
+    promises: ClassVar[Mapping[str, Promise]] = {}
+
+    def seal(self) -> None:
+        """Evaluate MLX arrays, so that any thread can read them; make numpy arrays read-only; check all."""
+        for value in self.__dict__.values():
+            library = _library(value)
+            if library == "mlx":
+                import mlx.core as mx
+
+                mx.eval(value)
+            elif library == "numpy":
+                value.flags.writeable = False
+        for name, promise in self.promises.items():
+            promise.check(name, self.__dict__[name])
 
     def __repr__(self) -> str:
         shapes = [value.shape for value in self.__dict__.values() if hasattr(value, "shape")]
@@ -41,6 +116,7 @@ class Image(ArrayValue):
     """
 
     socket_type: ClassVar[str] = "IMAGE"
+    promises: ClassVar[Mapping[str, Promise]] = {"pixels": Promise(("B", "H", "W", 3), COLOURS)}
 
     pixels: npt.NDArray[np.float32]
     source: PictureFile | None = field(default=None, init=False)
@@ -57,12 +133,30 @@ class Image(ArrayValue):
     def nbytes(self) -> int:
         return self.pixels.nbytes
 
+    def to_numpy(self) -> npt.NDArray[np.float32]:
+        """A copy of the pixels that may be changed, float32 (B, H, W, 3); `pixels` itself is read-only."""
+        return self.pixels.copy()
+
+    def to_pil(self, index: int = 0) -> PIL.Image.Image:
+        """One picture of the batch as an 8-bit RGB picture of PIL; samples are clipped and rounded."""
+        import PIL.Image
+
+        return PIL.Image.fromarray(eight_bit(self.pixels[index]))
+
+    def save(self, path: str | os.PathLike[str], index: int = 0) -> None:
+        """Write one picture of the batch, in the format that the suffix names and without metadata.
+
+        Raises ValueError for an unknown suffix, and OSError if the file cannot be written.
+        """
+        self.to_pil(index).save(path)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Mask(ArrayValue):
     """Masks, float32 (B, H, W), 0..1; 1 where the picture is transparent (ComfyUI: masked)."""
 
     socket_type: ClassVar[str] = "MASK"
+    promises: ClassVar[Mapping[str, Promise]] = {"values": Promise(("B", "H", "W"), COLOURS)}
 
     values: npt.NDArray[np.float32]
 
@@ -76,6 +170,7 @@ class Vision(ArrayValue):
     """SigLIP's hidden states after the final norm, (B, m * m, D), row-major over the m x m patches."""
 
     socket_type: ClassVar[str] = "CLIP_VISION_OUTPUT"
+    promises: ClassVar[Mapping[str, Promise]] = {"hidden": Promise(("B", "patches", "width"))}
 
     hidden: mx.array
     reference: Reference
@@ -90,6 +185,7 @@ class ReduxTokens(ArrayValue):
     """A reference picture as tokens in T5's space, (B, n * n, D), row-major over an n x n grid."""
 
     socket_type: ClassVar[str] = "REDUX_TOKENS"
+    promises: ClassVar[Mapping[str, Promise]] = {"tokens": Promise(("B", "tokens", "width"))}
 
     tokens: mx.array
     reference: Reference
@@ -115,6 +211,10 @@ class Conditioning(ArrayValue):
     """
 
     socket_type: ClassVar[str] = "CONDITIONING"
+    promises: ClassVar[Mapping[str, Promise]] = {
+        "tokens": Promise((1, "tokens", "width")),
+        "pooled": Promise((1, "width")),
+    }
 
     tokens: mx.array
     pooled: mx.array
@@ -131,6 +231,7 @@ class Latent(ArrayValue):
     """Latent pictures, (B, height / 8, width / 8, 16), in the transformer's own scale and shift."""
 
     socket_type: ClassVar[str] = "LATENT"
+    promises: ClassVar[Mapping[str, Promise]] = {"samples": Promise(("B", "H/8", "W/8", 16))}
 
     samples: mx.array
     generation: Generation | None = None
@@ -138,3 +239,20 @@ class Latent(ArrayValue):
     @property
     def nbytes(self) -> int:
         return int(self.samples.nbytes)
+
+
+def eight_bit(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Samples 0..1 as 0..255: clipped, and rounded to the nearest step."""
+    import numpy as np
+
+    samples: npt.NDArray[np.uint8] = np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    return samples
+
+
+def _library(value: Any) -> str | None:
+    package = type(value).__module__.partition(".")[0]
+    return package if package in ("numpy", "mlx") and hasattr(value, "shape") else None
+
+
+def _shape(sizes: Sequence[str | int]) -> str:
+    return f"({', '.join(map(str, sizes))})"

@@ -176,6 +176,7 @@ def _to_host(array: Any) -> HostArray:
 
 def _from_host(array: HostArray) -> Any:
     if array.library == "numpy":
+        array.values.flags.writeable = False  # as it was when the node had returned it
         return array.values
     import mlx.core as mx
 

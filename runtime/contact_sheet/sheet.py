@@ -30,6 +30,7 @@ from run_graph.runtime.images.metadata import as_text
 from run_graph.runtime.sweep.expansion import Sweep
 from run_graph.runtime.sweep.labels import input_names
 from run_graph.runtime.values import Image as ImageValue
+from run_graph.runtime.values import eight_bit
 
 LARGEST_PICTURE = 512  # pixels a side
 MOST_PIXELS = 48_000_000  # in all pictures of a sheet
@@ -127,7 +128,7 @@ class ContactSheet:
 def reduced(image: ImageValue, side: int) -> Image.Image:
     """A picture of at most ``side`` pixels a side; pictures of a batch go side by side."""
     pixels = np.concatenate(list(image.pixels), axis=1)
-    samples = np.round(np.clip(np.nan_to_num(pixels), 0, 1) * 255).astype(np.uint8)
+    samples = eight_bit(np.nan_to_num(pixels))
     picture = Image.fromarray(samples)
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     return picture

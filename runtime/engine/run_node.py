@@ -24,11 +24,12 @@ from weakref import ref
 from pydantic import ValidationError
 
 from run_graph.graph.context import Context
-from run_graph.graph.declaration import inputs_of, outputs_class
+from run_graph.graph.declaration import inputs_of, outputs_class, value_outputs_of
 from run_graph.graph.faults import suggestion
 from run_graph.graph.literal_faults import literal_faults
 from run_graph.graph.node import Node, Outputs, validated
 from run_graph.graph.registry import Registry
+from run_graph.graph.sockets import SocketValue
 from run_graph.graph.third_party import described
 from run_graph.runtime.engine.plan import Step
 from run_graph.runtime.errors import NodeFailed
@@ -51,7 +52,7 @@ def run_node(node: Node, values: Values, context: Context) -> Outputs:
     Raises
     ------
     ValueError
-        If a value does not fit its input.
+        If a value does not fit its input, or an output breaks its socket's promise.
     TypeError
         If ``run`` returns something other than its annotation says.
     Exception
@@ -69,7 +70,18 @@ def run_node(node: Node, values: Values, context: Context) -> Outputs:
     expected = outputs_class(node_class)
     if not isinstance(outputs, expected):
         raise TypeError(f"run returned {type(outputs).__name__}, not {expected.__name__}")
+    for name in value_outputs_of(node_class):
+        _seal(name, outputs.__dict__.get(name))  # a forwarded output is not in the result
     return outputs
+
+
+def _seal(name: str, value: Any) -> None:
+    """Check an output where it is made, so that the fault is its maker's and not its reader's."""
+    if isinstance(value, SocketValue):
+        try:
+            value.seal()
+        except ValueError as error:
+            raise ValueError(f"output {name!r} is not a valid {value.socket_type}: {error}") from None
 
 
 def lazy_inputs_needed(step: Step, values: Values) -> list[str]:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from PIL import Image, ImageColor, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from run_graph.runtime.generation import Background, Frames
+from run_graph.runtime.values import eight_bit
 
 Array = npt.NDArray[np.float32]
 
@@ -124,7 +125,7 @@ def to_png(
         raise ImageError(
             "the picture holds values that are not finite numbers (NaN or infinity); a model overflowed"
         )
-    samples = np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    samples = eight_bit(pixels)
     return encoded(Image.fromarray(samples), text, exif, compress_level)
 
 

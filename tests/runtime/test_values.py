@@ -1,61 +1,156 @@
-"""A picture claims its file only as long as its pixels are the file's."""
+"""Values keep their sockets' promises: checked where they are made, evaluated, read-only."""
 
-from dataclasses import replace
+import re
+import threading
+from pathlib import Path
+from typing import Any
 
+import mlx.core as mx
 import numpy as np
 import pytest
+from engine import Engine, workflow
+from PIL import Image as PilImage
 
-from run_graph.graph import Context, Field, Node, Outputs
-from run_graph.runtime.cache.file_formats import decode, encode
-from run_graph.runtime.cache.serialization import deserialize, digest_of, serialize
-from run_graph.runtime.generation import Generation, PictureFile
-from run_graph.runtime.values import Image
+from run_graph.graph import Context, Field, Node, Outputs, Registry
+from run_graph.runtime.cache import MemoryCache
+from run_graph.runtime.cache.serialization import deserialize, serialize
+from run_graph.runtime.errors import NodeFailed
+from run_graph.runtime.generation import Reference
+from run_graph.runtime.values import ArrayValue, Conditioning, Image, Latent, Mask, ReduxTokens, Vision
 
-FILE = PictureFile("fox.png", "white", "first")
-PIXELS = np.full((1, 2, 2, 3), 0.5, np.float32)
-
-
-class Brightened(Outputs):
-    image: Image = Field(description="The brighter picture.")
-
-
-class Brighten(Node):
-    """The example of CONTRIBUTING.md."""
-
-    image: Image = Field(description="The picture.")
-    amount: float = Field(0.1, description="How much is added to every colour.")
-
-    def run(self, ctx: Context) -> Brightened:
-        pixels = np.minimum(self.image.pixels + np.float32(self.amount), 1)
-        return Brightened(image=replace(self.image, pixels=pixels))
+GOOD: dict[str, ArrayValue] = {
+    "image": Image(np.full((1, 2, 2, 3), 0.5, np.float32)),
+    "mask": Mask(np.zeros((1, 2, 2), np.float32)),
+    "vision": Vision(mx.zeros((1, 4, 8)), Reference()),
+    "tokens": ReduxTokens(mx.zeros((1, 4, 8)), Reference()),
+    "conditioning": Conditioning(mx.zeros((1, 4, 8)), mx.zeros((1, 8)), ""),
+    "latent": Latent(mx.zeros((1, 2, 2, 16))),
+}
 
 
-def test_a_picture_from_a_file_remembers_it() -> None:
-    assert Image.from_file(PIXELS, FILE).source == FILE
-    assert Image(PIXELS).source is None
+def image(pixels: Any) -> Image:
+    return Image(pixels)
 
 
-def test_a_changed_copy_does_not_claim_the_file() -> None:
-    image = Image.from_file(PIXELS, FILE)
-    assert replace(image, pixels=1 - PIXELS).source is None
-    assert Brighten(image=image).run(None).image.source is None  # type: ignore[arg-type]
+@pytest.mark.parametrize("name", GOOD)
+def test_a_value_that_keeps_its_promise_is_sealed_without_a_word(name: str) -> None:
+    GOOD[name].seal()
 
 
-def test_the_file_cannot_be_claimed_by_other_means() -> None:
-    with pytest.raises(TypeError):
-        Image(PIXELS, source=FILE)  # type: ignore[call-arg]
-    with pytest.raises(ValueError, match="source"):
-        replace(Image(PIXELS), source=FILE)
+def test_every_socket_of_arrays_promises_something() -> None:
+    assert {type(value) for value in GOOD.values()} == set(ArrayValue.__subclasses__()) - other_packages()
+    for value in GOOD.values():
+        arrays = {name for name, each in value.__dict__.items() if hasattr(each, "shape")}
+        assert value.promises.keys() == arrays
 
 
-def test_a_changed_copy_keeps_how_it_was_sampled() -> None:
-    generation = Generation("a fox", (), "tiny", None)
-    assert replace(Image(PIXELS, generation=generation), pixels=1 - PIXELS).generation is generation
+def other_packages() -> set[type]:
+    return {each for each in ArrayValue.__subclasses__() if not each.__module__.startswith("run_graph.")}
 
 
-def test_the_file_survives_the_disk_and_is_part_of_the_digest() -> None:
-    image = Image.from_file(PIXELS, FILE)
-    again = deserialize(decode(*encode(serialize(image))))
-    assert again.source == FILE
-    assert digest_of(again) == digest_of(image)
-    assert digest_of(image) != digest_of(Image(PIXELS))
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (image(np.zeros((2, 2, 3), np.float32)), "pixels has shape (2, 2, 3), not (B, H, W, 3)"),
+        (image(np.zeros((1, 2, 2, 4), np.float32)), "pixels has shape (1, 2, 2, 4), not (B, H, W, 3)"),
+        (
+            image(np.zeros((1, 2, 2, 3), np.uint8)),
+            "pixels has dtype uint8, not float32 with values from 0 to 1",
+        ),
+        (image(np.zeros((1, 2, 2, 3))), "pixels has dtype float64, not float32 with values from 0 to 1"),
+        (
+            image(np.full((1, 2, 2, 3), 200, np.float32)),
+            "pixels has values from 200 to 200; expected about 0",
+        ),
+        (image(np.full((1, 2, 2, 3), np.nan, np.float32)), "pixels contains values that are not finite"),
+        (image(np.full((1, 2, 2, 3), np.inf, np.float32)), "pixels contains values that are not finite"),
+        (image(np.zeros((0, 2, 2, 3), np.float32)), "pixels is empty: its shape is (0, 2, 2, 3)"),
+        (image([[0.5]]), "pixels is not an array but list"),
+        (Mask(np.zeros((2, 2), np.float32)), "values has shape (2, 2), not (B, H, W)"),
+        (Latent(mx.zeros((1, 16, 2, 2))), "samples has shape (1, 16, 2, 2), not (B, H/8, W/8, 16)"),
+        (Latent(mx.full((1, 2, 2, 16), float("nan"))), "samples contains values that are not finite"),
+        (Latent(mx.zeros((1, 2, 2, 16), mx.int32)), "samples has dtype mlx.core.int32, not a floating-point"),
+        (
+            Conditioning(mx.zeros((2, 4, 8)), mx.zeros((1, 8)), ""),
+            "tokens has shape (2, 4, 8), not (1, tokens",
+        ),
+    ],
+)
+def test_a_value_that_breaks_its_promise_says_how(value: ArrayValue, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        value.seal()
+
+
+def test_a_little_overshoot_of_a_resampling_kernel_is_allowed() -> None:
+    image(np.array([-0.1, 1.1, 0.5], np.float32).reshape(1, 1, 1, 3)).seal()
+
+
+class Made(Outputs):
+    image: Image = Field(description="A picture.")
+
+
+class Make(Node):
+    """Return a picture that may not be one."""
+
+    scale: float = Field(default=1.0, description="What 1 is.")
+
+    def run(self, ctx: Context) -> Made:
+        return Made(image=Image(np.full((1, 2, 2, 3), self.scale, np.float32)))
+
+
+class Read(Node):
+    """Read a picture."""
+
+    image: Image = Field(description="A picture.")
+
+    def run(self, ctx: Context) -> Made:
+        return Made(image=self.image)
+
+
+REGISTRY = Registry([Make, Read])
+
+
+def test_the_node_that_made_a_bad_value_is_named_not_its_reader() -> None:
+    given = workflow(maker=(Make, {"scale": 255.0}), reader=(Read, {"image": "@maker"}))
+    with pytest.raises(
+        NodeFailed, match=r"node 'maker' \(Make\) failed: output 'image' is not a valid IMAGE"
+    ):
+        Engine(REGISTRY).run(given, ["reader"])
+
+
+def test_a_result_cannot_be_changed_and_a_copy_can() -> None:
+    engine = Engine(REGISTRY, MemoryCache())
+    given = workflow(maker=(Make, {"scale": 0.25}))
+    made: Any = engine.run(given, ["maker"]).outputs("maker")
+    with pytest.raises(ValueError, match="read-only"):
+        made.image.pixels[:] = 0
+    changed = made.image.to_numpy()
+    changed *= 0
+    again: Any = engine.run(given, ["maker"]).outputs("maker")
+    assert again.image.pixels.min() == 0.25
+
+
+def test_a_value_from_the_cache_cannot_be_changed_either() -> None:
+    image = GOOD["image"]
+    image.seal()
+    with pytest.raises(ValueError, match="read-only"):
+        deserialize(serialize(image)).pixels[:] = 0
+
+
+def test_a_sealed_tensor_can_be_read_on_another_thread() -> None:
+    latent = Latent(mx.ones((1, 2, 2, 16)) * 3)
+    latent.seal()
+    found: list[float] = []
+    reader = threading.Thread(target=lambda: found.append(float(np.array(latent.samples).sum())))
+    reader.start()
+    reader.join()
+    assert found == [192.0]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp"])
+def test_a_picture_goes_to_pil_and_to_a_file(tmp_path: Path, suffix: str) -> None:
+    colours = np.array([[[[0, 0.5, 1.2], [-0.3, 1, 0.2]]]], np.float32)
+    picture = Image(colours)
+    assert np.asarray(picture.to_pil()).tolist() == [[[0, 128, 255], [0, 255, 51]]]
+    picture.save(tmp_path / f"a{suffix}")
+    assert PilImage.open(tmp_path / f"a{suffix}").size == (2, 1)
