@@ -11,7 +11,7 @@ from run_graph.graph.workflow import Workflow
 from run_graph.runtime.files.atomic import SaveError
 from run_graph.runtime.files.inputs import digest
 from run_graph.runtime.files.outputs import folder_fault, prefix_folder
-from run_graph.runtime.files.prefix_tokens import expand_tokens
+from run_graph.runtime.files.prefix_tokens import expand_tokens, token_fault
 from run_graph.runtime.files.save_once import save_once
 from run_graph.runtime.generation import Background, Frames, PictureFile
 from run_graph.runtime.images.metadata import as_text, generation_settings, picture_metadata
@@ -96,7 +96,8 @@ class SaveImage(Node):
     filename_prefix: str = Field(
         default="ComfyUI",
         description="Start of the file name; may name subfolders (`portraits/anna`) and contain `%width%`, "
-        "`%height%`, `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%`, `%second%`.",
+        "`%height%`, `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%`, `%second%`, `%date:yyyy-MM-dd%` and "
+        "`%node.input%`, the value of a node's input.",
     )
 
     def check(self, env: Environment) -> Iterable[Problem]:
@@ -106,6 +107,8 @@ class SaveImage(Node):
                 folder = prefix_folder(folder, self.filename_prefix)
             except SaveError as error:
                 yield Problem("filename_prefix", str(error), "Name a place inside the output folder.")
+            if fault := token_fault(self.filename_prefix):
+                yield Problem("filename_prefix", fault, "Correct the token, or leave out the percent signs.")
         fault = folder_fault(folder)
         if fault is not None:
             yield Problem("filename_prefix", fault, "Choose another output folder (--output).")
@@ -121,9 +124,10 @@ class SaveImage(Node):
         from run_graph.runtime.images.exif import mflux_comment
 
         _, height, width, _ = self.images.pixels.shape
-        prefix = expand_tokens(self.filename_prefix, width=width, height=height)
-        folder = prefix_folder(ctx.output_directory, prefix)
         provenance, pictures = ctx.provenance(), []
+        graph = provenance["prompt"]
+        prefix = expand_tokens(self.filename_prefix, width=width, height=height, graph=graph)
+        folder = prefix_folder(ctx.output_directory, prefix)
         differences = _not_in_settings(self.images, provenance)
         for index, pixels in enumerate(self.images.pixels):
             settings = picture_metadata(self.images, provenance, folder, index, differences)

@@ -72,8 +72,6 @@ def parse_workflow(text: str) -> Workflow:
         document = json.loads(
             text,
             object_pairs_hook=_unique_keys,
-            parse_constant=_finite,
-            parse_float=_finite,
             parse_int=_whole,
         )
     except json.JSONDecodeError as error:
@@ -155,8 +153,12 @@ def _malformed(node_id: str, spec: Any) -> Fault | None:
             node_id,
             found=shorten(spec["inputs"], 40),
         )
-    if any(_is_deep(value) for value in spec.get("inputs", {}).values()):
-        return _too_deep(node_id)
+    for name, value in spec.get("inputs", {}).items():
+        if _is_deep(value):
+            return _too_deep(node_id)
+        if (problem := _bad_literal(value)) is not None:
+            found = shorten(value, 60)
+            return Fault("invalid_json", problem, "Write another value.", node_id, input=name, found=found)
     return None
 
 
@@ -192,11 +194,32 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise _bad_number(f"{text} is not a finite number")
-    return number
+def _bad_literal(value: Any) -> str | None:
+    """What is wrong with a literal that is valid for Python's JSON reader; None if nothing is.
+
+    Only inputs are checked: ComfyUI writes NaN beside them, which nobody reads.
+    """
+    pending = [value]
+    for each in pending:  # grows while it is walked
+        if isinstance(each, dict):
+            pending += [*each, *each.values()]
+        elif isinstance(each, list):
+            pending += each
+        elif isinstance(each, float) and not math.isfinite(each):
+            return f"{json.dumps(each)} is not a finite number"
+        elif isinstance(each, str) and not _can_be_encoded(each):
+            return "the text contains half a character (a lone surrogate), so it was cut in the middle of one"
+    return None
+
+
+def _can_be_encoded(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _whole(text: str) -> int:

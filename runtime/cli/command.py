@@ -23,6 +23,7 @@ from run_graph.runtime.cli.terminal import (
     NODE_FAILED,
     discard_warning,
     print_message,
+    print_result,
     warn,
 )
 from run_graph.runtime.errors import Cancelled, NodeFailed
@@ -67,7 +68,7 @@ def _dispatch(options: Options) -> None:
     for problem in registry.problems:
         warn(problem)
     if actions.concerns_nodes:
-        print(_node_reference(actions, registry))
+        print_result(_node_reference(actions, registry))
         return
     check_values = actions.validate or not actions.draw  # a draft with faults can be drawn
     jobs = read_files(options.files, options.nodes, options.output, registry, check_values=check_values)
@@ -159,7 +160,7 @@ def _run(jobs: Sequence[FileJob], options: Options, registry: Registry) -> None:
     if not (reporting.quiet or reporting.json):
         for outputs in result.by_node.values():
             for value in plain_values(outputs).values():
-                print(value)
+                print_result(str(value))
     if path and sheet:
         save_contact_sheet(path, sheet, result.as_run(), jobs[0].job.environment)
         _print_result({"event": "contact_sheet", "path": str(path)}, str(path), reporting)
@@ -205,8 +206,8 @@ def _print_result(event: Mapping[str, Any], text: str, reporting: ReportingOptio
     if reporting.json:
         _print_json(event)
     elif not reporting.quiet:
-        print(text)
+        print_result(text)
 
 
 def _print_json(event: Mapping[str, Any]) -> None:
-    print(json.dumps(event, ensure_ascii=False), flush=True)
+    print_result(json.dumps(event, ensure_ascii=False))

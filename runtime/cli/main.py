@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from run_graph.runtime.cli.arguments import parse
-from run_graph.runtime.cli.terminal import DONE, INTERRUPTED, discard_output, print_message
+from run_graph.runtime.cli.terminal import DONE, INTERRUPTED, discard_output, prepare_streams, print_message
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code: 0 done, 1 a node failed, 2 bad input, 130 interrupted.
     """
+    prepare_streams()
     try:
         options = parse(argv)
         from run_graph.runtime.cli.command import execute

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
-from run_graph.runtime.cli.terminal import discard_output, print_message
+from run_graph.runtime.cli.terminal import discard_output, print_message, print_result, visible
 from run_graph.runtime.events import (
     Downloading,
     Event,
@@ -55,7 +55,7 @@ class JsonLines:
     def __call__(self, event: Event) -> None:
         line = json.dumps(event.to_json(), ensure_ascii=False, default=str)
         try:
-            print(line, file=self.stream, flush=True)
+            print_result(line, self.stream)
         except BrokenPipeError:
             discard_output(self.stream)
 
@@ -116,7 +116,8 @@ class StageLines:
     def _name(self, node_id: str, class_type: str) -> str:
         from rich.markup import escape
 
-        return f"{escape(self.titles.get(node_id) or class_type)} [dim]{escape(node_id)}[/]"
+        title = visible(self.titles.get(node_id) or class_type)
+        return f"{escape(title)} [dim]{escape(visible(node_id))}[/]"
 
     def _show_download(self, event: Downloading) -> None:
         """A bar in megabytes below that of the stage, for as long as the download lasts."""

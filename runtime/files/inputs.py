@@ -20,7 +20,8 @@ def find_input(name: str, folders: Sequence[Path]) -> Path:
     Parameters
     ----------
     name : str
-        A path relative to the folders, or an absolute one; ``~`` is the home folder.
+        A path relative to the folders, or an absolute one; ``~`` is the home folder. A backslash counts as a
+        separator where no file has it in its name.
     folders : sequence of Path
         Where to look, in order.
 
@@ -36,6 +37,9 @@ def find_input(name: str, folders: Sequence[Path]) -> Path:
     for candidate in candidates:
         if name and os.path.isfile(candidate):
             return candidate
+    if "\\" in name and os.sep != "\\":  # a workflow that was written on Windows
+        with contextlib.suppress(InputNotFoundError):
+            return find_input(name.replace("\\", "/"), folders)
     looked = list(dict.fromkeys(str(candidate.parent) for candidate in candidates))
     message = f"no file {name!r}; looked in {', '.join(looked)}"
     if close := _similar(os.path.basename(wanted), looked):

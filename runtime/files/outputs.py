@@ -6,8 +6,12 @@ import glob
 import os
 from pathlib import Path
 
+from run_graph.graph.faults import shorten
 from run_graph.runtime.files.atomic import SaveError, explain_os_errors, flush_folder, publish
 from run_graph.runtime.files.temporary import temporary_file
+
+# What nearly all file systems take; "_00001_" and the suffix follow the prefix.
+_NAME_BYTES, _COUNTER_BYTES = 255, 13
 
 
 def refuse_overwriting(workflow: str | Path, target: str | Path, option: str) -> None:
@@ -72,6 +76,17 @@ def prefix_fault(prefix: str) -> str | None:
         return (
             f"file name prefix {prefix!r} points outside the output folder; "
             "write a relative name without '..'"
+        )
+    if any(ord(character) < 32 or ord(character) == 127 for character in prefix.replace("\0", "")):
+        return f"file name prefix {prefix!r} contains a line break or another control character; remove it"
+    try:
+        sizes = [len(os.fsencode(part)) for part in parts]
+    except UnicodeEncodeError:
+        return f"file name prefix {prefix!r} contains a character that file names cannot have; remove it"
+    if max(*sizes, sizes[-1] + _COUNTER_BYTES) > _NAME_BYTES:
+        return (
+            f"file name prefix {shorten(prefix, 40)} is too long: with counter and suffix a name has at most "
+            f"{_NAME_BYTES} bytes; shorten it"
         )
     if "\0" in prefix:
         return f"file name prefix {prefix!r} contains a NUL character; remove it"

@@ -38,21 +38,27 @@ def read_embedded_workflow(path: Path, report: Callable[[str], None]) -> tuple[W
     from run_graph.runtime.images.png_text import PngTextError, read_text
 
     try:
-        text = read_text(path)
-        if "prompt" in text:
+        text, comment = read_text(path), read_mflux_comment(path)
+        # Other programs call a prompt in plain words "prompt" too.
+        if "prompt" in text and (comment is None or _is_json_object(text["prompt"])):
             workflow = migrated(parse_workflow(text["prompt"]), report)
             return workflow, [path.parent, *_recorded_folders(text.get("run_graph", ""), path.parent)]
-        comment = read_mflux_comment(path)
         if comment is not None:
             from run_graph.runtime.formats.mflux.embedded import workflow_of_settings
 
             return workflow_of_settings(comment, path)
+        if "workflow" in text:  # ComfyUI's editor format alone: says what it says of such a file
+            return parse_workflow(text["workflow"]), [path.parent]
     except (ImageError, PngTextError, OSError) as error:
         raise WorkflowError([Fault("unreadable", str(error), "Give a picture made by run-graph.")]) from None
     except WorkflowError as error:
         raise error.in_file(str(path)) from None
     fix = "Give a picture that run-graph, mflux or ComfyUI saved with its metadata."
     raise WorkflowError([Fault("no_workflow", "the picture carries no workflow", fix)], str(path))
+
+
+def _is_json_object(text: str) -> bool:
+    return text.lstrip().startswith("{")
 
 
 def _recorded_folders(settings: str, start: Path) -> list[Path]:

@@ -46,7 +46,16 @@ def read_mflux_comment(path: Path) -> dict[str, Any] | None:
     try:
         exif.load(data)
         comment = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
-        settings = json.loads(bytes(comment).removeprefix(_COMMENT_PREFIX))
+        settings = json.loads(_comment_text(bytes(comment)))
     except Exception:  # EXIF from another program: a comment that is not JSON, or data PIL cannot parse
         return None
     return settings if isinstance(settings, dict) else None
+
+
+def _comment_text(comment: bytes) -> str:
+    """A UserComment's text: EXIF names its character code in the first 8 bytes (CIPA DC-008, 4.6.5)."""
+    code, content = comment[:8], comment[8:]
+    if code != b"UNICODE\0":
+        return comment.removeprefix(_COMMENT_PREFIX).lstrip(b"\0").decode()
+    # The byte order is that of the TIFF structure, or of whoever rewrote it: JSON begins with an ASCII sign.
+    return content.decode("utf-16-be" if content[:1] == b"\0" else "utf-16-le").lstrip("\ufeff")

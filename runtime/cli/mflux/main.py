@@ -13,7 +13,9 @@ from run_graph.runtime.cli.terminal import (
     INTERRUPTED,
     NODE_FAILED,
     discard_output,
+    prepare_streams,
     print_message,
+    print_result,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code: 0 done, 1 a node failed, 2 bad input, 130 interrupted.
     """
+    prepare_streams()
     try:
         return _execute(parse(argv))
     except KeyboardInterrupt:
@@ -55,7 +58,7 @@ def _execute(flags: Flags) -> int:
             _print_message(note)
         finished = run(invocation, flags)
         for path in finished.pictures:
-            print(path)
+            print_result(str(path))
         _print_message(f"peak MLX memory: {bytes_text(finished.peak_bytes)}")
         return DONE
     except (CommandError, WorkflowError, SaveError) as error:

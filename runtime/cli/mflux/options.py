@@ -90,11 +90,12 @@ def _refuse(flags: Flags) -> None:
 
 def _prompt(flags: PromptFlags) -> str | None:
     if flags.prompt == "-":
-        return _non_empty(sys.stdin.read(), "--prompt -: standard input was empty")
+        text = sys.stdin.read().removeprefix("\ufeff")
+        return _non_empty(text, "--prompt -: standard input was empty")
     if flags.prompt_file is None:
         return flags.prompt
     try:
-        text = flags.prompt_file.expanduser().read_text(encoding="utf-8")
+        text = flags.prompt_file.expanduser().read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"--prompt-file {flags.prompt_file} cannot be read: {error}") from error
     return _non_empty(

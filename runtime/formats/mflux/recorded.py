@@ -122,7 +122,7 @@ def settings_from(document: Mapping[str, Any]) -> Settings:
 
 def _from_sidecar(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{path} cannot be read: {error}") from error
     except ValueError as error:

@@ -158,7 +158,26 @@ def test_a_duplicate_key_among_many_is_found_in_linear_time() -> None:
 def test_numbers_that_are_not_finite_are_refused(number: str) -> None:
     error = refused(f'{{"a": {{"class_type": "A", "inputs": {{"x": {number}}}}}}}')
     assert error.faults[0].code == "invalid_json"
-    assert f"{number} is not a" in str(error)
+    assert "node 'a', input 'x': " in str(error)
+    shown = number.replace("1e999", "Infinity")
+    assert f"{shown} is not a finite number" in str(error)
+
+
+def test_numbers_that_are_not_finite_are_no_matter_where_nobody_reads_them() -> None:
+    text = '{"a": {"class_type": "A", "inputs": {"x": 1}, "is_changed": [NaN], "_meta": {"pos": Infinity}}}'
+    assert parse_workflow(text).nodes["a"].inputs == {"x": 1}
+
+
+@pytest.mark.parametrize("value", ['"a fox \\ud83d"', '["ok", "\\udc00"]', '{"deep": ["\\ud800"]}'])
+def test_text_that_was_cut_in_the_middle_of_a_character_is_refused_with_its_place(value: str) -> None:
+    error = refused(f'{{"a": {{"class_type": "A", "inputs": {{"x": {value}}}}}}}')
+    assert (error.faults[0].node_id, error.faults[0].input) == ("a", "x")
+    assert "half a character" in str(error)
+
+
+def test_whole_characters_of_any_plane_are_taken() -> None:
+    text = '{"a": {"class_type": "A", "inputs": {"x": "\\ud83e\\udd8a 日本 é"}}}'
+    assert parse_workflow(text).nodes["a"].inputs == {"x": "🦊 日本 é"}
 
 
 def test_a_number_of_too_many_digits_is_refused() -> None:

@@ -16,7 +16,7 @@ from run_graph.runtime.files import outputs as files
 from run_graph.runtime.files.atomic import SaveError, write_atomically
 from run_graph.runtime.files.inputs import InputNotFoundError, digest, find_input
 from run_graph.runtime.files.outputs import prefix_fault, save_numbered
-from run_graph.runtime.files.prefix_tokens import expand_tokens
+from run_graph.runtime.files.prefix_tokens import expand_tokens, token_fault
 
 
 def names(folder: Path) -> list[str]:
@@ -107,7 +107,7 @@ def test_an_output_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
 
 
 def test_a_name_longer_than_the_file_system_allows_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(SaveError, match="too long; shorten"):
+    with pytest.raises(SaveError, match=r"too long: .*shorten it"):
         save_numbered(tmp_path, "x" * 300, ".png", b"")
     assert names(tmp_path) == []
 
@@ -245,9 +245,92 @@ def test_tokens_become_size_and_local_time() -> None:
     assert expand_tokens(prefix, width=640, height=48, now=now) == "2026-03-04/050607_640x48"
 
 
-def test_unknown_tokens_and_single_percent_signs_are_kept() -> None:
-    prefix = "100%_%date:yyyy%_%WIDTH%_%widthx%"
+@pytest.mark.parametrize("prefix", ["100%", "50% off", "a%/b%", "%", "%%"])
+def test_percent_signs_that_enclose_no_name_are_kept(prefix: str) -> None:
+    assert token_fault(prefix) is None
     assert expand_tokens(prefix, width=1, height=1) == prefix
+
+
+@pytest.mark.parametrize("token", ["WIDTH", "widthx", "Date", "batch_num", "seed"])
+def test_an_unknown_token_is_refused_by_name(token: str) -> None:
+    fault = token_fault(f"a/%{token}%_b")
+    assert fault is not None
+    assert f"unknown token %{token}%; known are %width%" in fault
+    with pytest.raises(SaveError, match=f"%{token}%"):
+        expand_tokens(f"a/%{token}%_b", width=1, height=1)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("yyyy-MM-dd", "2026-03-07"),
+        ("yy.M.d", "26.3.7"),
+        ("hh_mm_ss", "04_05_09"),
+        ("h m s", "4 5 9"),
+        ("yyyy-MM-dd hh:mm:ss", "2026-03-07 04_05_09"),
+    ],
+)
+def test_dates_are_written_as_comfyui_s_browser_writes_them(pattern: str, expected: str) -> None:
+    now = datetime(2026, 3, 7, 4, 5, 9)
+    assert expand_tokens(f"%date:{pattern}%", width=1, height=1, now=now) == expected
+
+
+GRAPH = {
+    "sample": {"class_type": "FluxSample", "inputs": {"seed": 7, "flux": ["flux", 0]}},
+    "12": {"class_type": "TextEncode", "inputs": {"prompt": "a/b:c"}, "_meta": {"title": "My prompt"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [("sample.seed", "7"), ("My prompt.prompt", "a_b_c"), ("FluxSample.seed", "7"), ("12.prompt", "a_b_c")],
+)
+def test_an_input_of_a_node_goes_into_the_name(token: str, expected: str) -> None:
+    assert expand_tokens(f"x_%{token}%", width=1, height=1, graph=GRAPH) == f"x_{expected}"
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        ("sample.steps", "no node 'sample' has an input 'steps'"),
+        ("sampel.seed", "no node 'sampel' has an input 'seed'"),
+        ("sample.flux", "%sample.flux% in the file name prefix is linked"),
+    ],
+)
+def test_an_input_that_is_not_there_is_refused_by_name(token: str, message: str) -> None:
+    with pytest.raises(SaveError, match=message):
+        expand_tokens(f"%{token}%", width=1, height=1, graph=GRAPH)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "word"),
+    [
+        ("x" * 243, "too long"),
+        ("ü" * 122, "too long"),
+        ("日" * 300 + "/a", "too long"),
+        ("a\nb", "control character"),
+        ("a\x1b[2J", "control character"),
+        ("a\ud83d", "a character that file names cannot have"),
+    ],
+)
+def test_a_name_that_no_disk_takes_is_refused_before_anything_runs(prefix: str, word: str) -> None:
+    assert word in (prefix_fault(prefix) or "")
+
+
+@pytest.mark.parametrize("prefix", ["x" * 242, "ü" * 121, "日本語/ふね", "a b (c)"])
+def test_a_name_that_just_fits_is_taken(tmp_path: Path, prefix: str) -> None:
+    assert prefix_fault(prefix) is None
+    assert save_numbered(tmp_path, prefix, ".png", b"x").read_bytes() == b"x"
+
+
+def test_a_backslash_in_an_input_s_name_is_a_separator_where_no_file_has_it(tmp_path: Path) -> None:
+    (tmp_path / "refs").mkdir()
+    (tmp_path / "refs" / "fox.png").touch()
+    assert find_input("refs\\fox.png", [tmp_path]) == tmp_path / "refs" / "fox.png"
+    (tmp_path / "refs\\fox.png").touch()
+    assert find_input("refs\\fox.png", [tmp_path]) == tmp_path / "refs\\fox.png"
+    with pytest.raises(InputNotFoundError, match=r"no file 'refs\\\\cat.png'"):
+        find_input("refs\\cat.png", [tmp_path])
 
 
 # -- inputs -----------------------------------------------------------------------------------------

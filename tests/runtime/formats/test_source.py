@@ -1,9 +1,10 @@
 """A workflow comes from a JSON file or from a picture; a file without one is named with the fix."""
 
+import json
 from pathlib import Path
 
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 from small import shipped
 
 from run_graph.graph import WorkflowError
@@ -91,6 +92,48 @@ def test_mfluxs_settings_become_the_workflow_that_they_mean(tmp_path: Path, name
     inputs = [spec.inputs for spec in read_source(path).workflow.nodes.values()]
     assert [found["prompt"] for found in inputs if "prompt" in found] == ["a fox"]
     assert [found["seed"] for found in inputs if "seed" in found] == [7]
+
+
+SETTINGS = json.dumps({"prompt": "a fox, 日本", "seed": 7})
+
+
+def commented(comment: bytes) -> bytes:
+    """EXIF data with this UserComment."""
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
+    return exif.tobytes()
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        b"ASCII\0\0\0" + SETTINGS.encode(),
+        b"UNICODE\0" + SETTINGS.encode("utf-16-be"),
+        b"UNICODE\0" + SETTINGS.encode("utf-16-le"),
+        b"\0" * 8 + SETTINGS.encode(),
+        SETTINGS.encode(),
+    ],
+    ids=["ASCII", "UTF-16 BE", "UTF-16 LE", "undefined", "without a code"],
+)
+def test_settings_are_read_in_every_character_code_of_exif(tmp_path: Path, comment: bytes) -> None:
+    workflow = read_source(picture(tmp_path, "a.jpg", exif=commented(comment))).workflow
+    prompts = [spec.inputs["prompt"] for spec in workflow.nodes.values() if "prompt" in spec.inputs]
+    assert prompts == ["a fox, 日本"]
+
+
+def test_a_prompt_in_plain_words_does_not_hide_the_settings(tmp_path: Path) -> None:
+    path = picture(tmp_path, text={"prompt": "a fox"}, exif=mflux_comment({"prompt": "a cat", "seed": 7}))
+    workflow = read_source(path).workflow
+    assert "a cat" in [spec.inputs.get("prompt") for spec in workflow.nodes.values()]
+
+
+def test_a_prompt_in_plain_words_alone_is_named(tmp_path: Path) -> None:
+    assert "line 1, column 1" in fault(picture(tmp_path, text={"prompt": "a fox"}))
+
+
+def test_a_picture_with_comfyuis_editor_format_alone_gets_the_advice_of_such_a_file(tmp_path: Path) -> None:
+    text = {"workflow": '{"nodes": [], "links": [], "version": 0.4}'}
+    assert "editor format" in fault(picture(tmp_path, text=text))
 
 
 def test_a_damaged_workflow_in_a_picture_is_named_with_the_place(tmp_path: Path) -> None:

@@ -266,6 +266,14 @@ def test_what_cannot_be_honoured_is_refused_by_name(argv: list[str], named: str)
     assert named in refusal(*argv)
 
 
+def test_a_byte_order_mark_is_not_part_of_the_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "p.txt"
+    file.write_bytes(b"\xef\xbb\xbfa fox\r\n")
+    assert settings_given(parse(["--prompt-file", str(file)])).prompt == "a fox"
+    monkeypatch.setattr("sys.stdin", io.StringIO("\ufeffa fox\n"))
+    assert settings_given(parse(["--prompt", "-"])).prompt == "a fox"
+
+
 def test_a_missing_prompt_file_is_named() -> None:
     with pytest.raises(CommandError, match=r"--prompt-file nowhere\.txt cannot be read"):
         invocation_of(parse(["--prompt-file", "nowhere.txt"]))
