@@ -45,6 +45,18 @@ class Context(Environment, Protocol):
         """
         ...
 
+    def warn(self, message: str) -> None:
+        """Report something that the user should know although nothing has failed, such as a text cut short.
+
+        A message is reported once in a run.
+
+        Raises
+        ------
+        ValueError
+            With the message, if the run is strict.
+        """
+        ...
+
     def service(self, kind: type[Service]) -> Service:
         """The session's shared instance of a class, such as the model store; created on first use."""
         ...

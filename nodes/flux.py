@@ -129,6 +129,7 @@ class FluxSample(Node):
             lora_paths=tuple(lora.name for lora in self.flux.loras),
             lora_scales=tuple(lora.scale for lora in self.flux.loras),
             parameters=parameter_values(self),
+            warnings=self.conditioning.warnings,
         )
 
 

@@ -124,6 +124,8 @@ class SaveImage(Node):
         from run_graph.runtime.images.exif import mflux_comment
 
         _, height, width, _ = self.images.pixels.shape
+        for warning in self.images.generation.warnings if self.images.generation else ():
+            ctx.warn(warning)  # again, since the node that found it may not have run this time
         provenance, pictures = ctx.provenance(), []
         graph = provenance["prompt"]
         prefix = expand_tokens(self.filename_prefix, width=width, height=height, graph=graph)

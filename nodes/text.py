@@ -14,8 +14,9 @@ class Encoded(Outputs):
 class TextEncode(Node):
     """Encode a prompt with T5 and CLIP.
 
-    T5's tokens are padded or truncated to the model's length (512; 256 for schnell), CLIP's to 77. The prompt
-    may be empty, and often is with a reference picture.
+    T5's tokens are padded or truncated to the model's length (512; 256 for schnell), CLIP's to 77. What is
+    cut off is reported, in the picture's metadata too; so is other programs' syntax, such as `(word:1.2)`,
+    which is read as plain words. The prompt may be empty, and often is with a reference picture.
     """
 
     category = "conditioning"
@@ -24,11 +25,13 @@ class TextEncode(Node):
     prompt: str = Field(description="What to draw.", json_schema_extra={"multiline": True})
 
     def run(self, ctx: Context) -> Encoded:
+        from run_graph.runtime.models.prompt_notes import prompt_notes
         from run_graph.runtime.models.store import ModelStore
         from run_graph.runtime.models.text import encode_prompt
 
-        handle = self.text_encoders
-        tokens, pooled = encode_prompt(
-            ctx.service(ModelStore), handle.checkpoint, handle.quantize, self.prompt
-        )
-        return Encoded(conditioning=Conditioning(tokens, pooled, self.prompt))
+        handle, store = self.text_encoders, ctx.service(ModelStore)
+        warnings = tuple(prompt_notes(store, handle.checkpoint, self.prompt))
+        for warning in warnings:
+            ctx.warn(warning)
+        tokens, pooled = encode_prompt(store, handle.checkpoint, handle.quantize, self.prompt)
+        return Encoded(conditioning=Conditioning(tokens, pooled, self.prompt, warnings=warnings))

@@ -110,6 +110,15 @@ class NodeReused(Event):
 
 
 @dataclass(slots=True)
+class NodeWarned(Event):
+    """A node reports something that the user should know although nothing has failed."""
+
+    kind: ClassVar[str] = "node_warning"
+    node_id: str
+    message: str
+
+
+@dataclass(slots=True)
 class NodeErred(Event):
     """A node raised an exception: ``error`` is its class, ``message`` its text. The run ends.
 

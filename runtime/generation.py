@@ -93,6 +93,8 @@ class Generation:
     parameters : mapping
         The parameters of the nodes that sampled and decoded it, by input name: ``seed``, ``steps``,
         ``width``, ``tile_size``, ... Of a batch, ``seed`` is the first picture's.
+    warnings : tuple of str
+        What of the prompt was not read as it was meant.
     """
 
     prompt: str
@@ -103,6 +105,7 @@ class Generation:
     lora_paths: tuple[str, ...] = ()
     lora_scales: tuple[float, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    warnings: tuple[str, ...] = ()
 
     def of_picture(self, index: int) -> Generation:
         """The settings of one picture of a batch, made alone: it has the first one's seed plus its index."""

@@ -208,6 +208,8 @@ class Conditioning(ArrayValue):
     prompt : str
     references : tuple of Reference
         In the order of their tokens.
+    warnings : tuple of str
+        What of the prompt was not read as it was meant.
     """
 
     socket_type: ClassVar[str] = "CONDITIONING"
@@ -220,6 +222,7 @@ class Conditioning(ArrayValue):
     pooled: mx.array
     prompt: str
     references: tuple[Reference, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def nbytes(self) -> int:

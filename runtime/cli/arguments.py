@@ -165,6 +165,11 @@ def _add_reporting(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--traceback", action="store_true", help="if a node fails, show where in the code it failed"
     )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="fail where a warning would be printed, such as on a long prompt",
+    )
     parser.add_argument("--version", action="version", version=f"run-graph {version('run-graph')}")
 
 

@@ -154,7 +154,7 @@ def _run(jobs: Sequence[FileJob], options: Options, registry: Registry) -> None:
         listener(titles, quiet=reporting.quiet, as_json=reporting.json) as on_event,
         _failures_name_their_file(jobs),
     ):
-        result = Session(registry, results, services).run_together(
+        result = Session(registry, results, services, strict=reporting.strict).run_together(
             [each.job for each in jobs], on_event=each_of(on_event, sheet, report)
         )
     if not (reporting.quiet or reporting.json):

@@ -59,6 +59,7 @@ class ReportingOptions:
     quiet: bool
     json: bool
     traceback: bool
+    strict: bool
 
 
 @dataclass(frozen=True)

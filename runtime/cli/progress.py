@@ -18,6 +18,7 @@ from run_graph.runtime.events import (
     NodeProgress,
     NodeReused,
     NodeStarted,
+    NodeWarned,
     ignore,
 )
 from run_graph.runtime.units import bytes_text
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 def listener(titles: Mapping[str, str | None], *, quiet: bool, as_json: bool) -> Iterator[Listener]:
     """The listener that the command line asked for.
 
-    Progress goes to standard error if that is a terminal; otherwise only downloads are reported there.
+    Progress goes to standard error if that is a terminal; otherwise only warnings and downloads do.
     JSON lines go to standard output; anything that a node prints meanwhile goes to standard error.
     """
     if as_json:
@@ -40,7 +41,7 @@ def listener(titles: Mapping[str, str | None], *, quiet: bool, as_json: bool) ->
     elif quiet:
         yield ignore
     elif not sys.stderr.isatty():
-        yield DownloadLines()
+        yield PlainLines()
     else:
         with _progress() as progress:
             yield StageLines(progress, titles)
@@ -60,17 +61,24 @@ class JsonLines:
             discard_output(self.stream)
 
 
-class DownloadLines:
-    """One line for each download before it begins: its size, and how much space is free."""
+class PlainLines:
+    """One line for each warning, and for each download before it begins: its size, and the free space."""
 
     def __init__(self) -> None:
         self.running = False
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Downloading):
+        if isinstance(event, NodeWarned):
+            print_message(warning_text(event))
+        elif isinstance(event, Downloading):
             if not self.running:
                 print_message(download_text(event))
             self.running = event.done_bytes < event.total_bytes
+
+
+def warning_text(event: NodeWarned) -> str:
+    """A node's warning as one line."""
+    return f"warning: node {event.node_id!r}: {event.message}"
 
 
 def download_text(event: Downloading) -> str:
@@ -98,6 +106,8 @@ class StageLines:
             self.tasks[event.node_id] = self.progress.add_task(name, total=None)
         elif isinstance(event, NodeProgress) and event.node_id in self.tasks:
             self.progress.update(self.tasks[event.node_id], completed=event.value, total=event.maximum)
+        elif isinstance(event, NodeWarned):
+            self.progress.console.print(f"run-graph: {visible(warning_text(event))}", markup=False)
         elif isinstance(event, Downloading):
             self._show_download(event)
         elif isinstance(event, NodeFinished):

@@ -11,7 +11,7 @@ from run_graph.runtime.cache import ResultCache
 from run_graph.runtime.cache.snapshots import Snapshot
 from run_graph.runtime.engine.services import Services
 from run_graph.runtime.errors import Cancelled
-from run_graph.runtime.events import Listener, NodeProgress
+from run_graph.runtime.events import Listener, NodeProgress, NodeWarned
 from run_graph.runtime.files.inputs import find_input
 
 Service = TypeVar("Service")
@@ -71,6 +71,10 @@ class RunContext:
         Given a node's id and the seconds of the finished nodes, what the node may write beside its result.
     seconds : dict
         Seconds that each finished node took, by id, including those of interrupted runs that it resumed.
+    strict : bool
+        Whether a warning fails its node.
+    warned : set
+        The warnings reported so far.
     """
 
     environment_of: Callable[[str], RunEnvironment]
@@ -80,6 +84,8 @@ class RunContext:
     token: CancelToken
     describe: Callable[[str, Mapping[str, float]], dict[str, Any]]
     seconds: dict[str, float] = field(default_factory=dict)
+    strict: bool = False
+    warned: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -105,6 +111,13 @@ class NodeContext:
     def progress(self, value: int, maximum: int, preview: Any = None) -> None:
         self.run.emit(NodeProgress(self.node_id, value, maximum, preview))
         self.run.token.raise_if_cancelled()
+
+    def warn(self, message: str) -> None:
+        if self.run.strict:
+            raise ValueError(message)
+        if message not in self.run.warned:
+            self.run.warned.add(message)
+            self.run.emit(NodeWarned(self.node_id, message))
 
     def service(self, kind: type[Service]) -> Service:
         return self.run.services.get(kind)

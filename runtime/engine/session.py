@@ -98,6 +98,8 @@ class Session:
         Objects that nodes share. Default: each is made when a node first asks for it.
     executor : callable, optional
         Makes what runs a plan (:mod:`runtime.engine.protocol`). Default: nodes one after another, here.
+    strict : bool
+        Whether a node fails where it would warn (:meth:`graph.Context.warn`).
     """
 
     def __init__(
@@ -106,11 +108,13 @@ class Session:
         cache: ResultCache | None = None,
         services: Services | None = None,
         executor: ExecutorFactory = Executor,
+        strict: bool = False,
     ) -> None:
         self.registry = registry if registry is not None else installed_nodes()
         self.cache = cache if cache is not None else MemoryCache()
         self.services = services if services is not None else Services()
         self.executor = executor
+        self.strict = strict
 
     def run(
         self,
@@ -186,7 +190,15 @@ class Session:
                 observer.observe(event)
             on_event(event)
 
-        run = RunContext(checked.environment_of, self.services, self.cache, emit, token, checked.describe)
+        run = RunContext(
+            checked.environment_of,
+            self.services,
+            self.cache,
+            emit,
+            token,
+            checked.describe,
+            strict=self.strict,
+        )
         executor = self.executor(plan, run, self.services.has_room_for)
         self.services.run_started(_View(emit, executor.pending_values))
         started = time.perf_counter()
@@ -224,13 +236,16 @@ def run(
     output_directory: str | Path = OUTPUT_DIRECTORY,
     input_directories: Sequence[str | Path] = (".",),
     cache: bool = True,
+    strict: bool = False,
 ) -> RunResult:
     """Run a workflow in the process's own session: the engine behind :meth:`graph.Graph.run`.
 
-    With ``cache=False`` no result of an earlier run is used, and no result is kept.
+    With ``cache=False`` no result of an earlier run is used, and no result is kept. With ``strict=True`` a
+    warning of a node, such as that a prompt is too long, fails it.
     """
     environment = RunEnvironment([Path(folder) for folder in input_directories], Path(output_directory))
-    session = default_session() if cache else Session(cache=NoCache(), services=default_session().services)
+    own = default_session()
+    session = Session(cache=own.cache if cache else NoCache(), services=own.services, strict=strict)
     return session.run(
         workflow, targets=targets, environment=environment, on_event=on_event, registry=registry
     )

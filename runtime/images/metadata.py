@@ -17,6 +17,9 @@ from run_graph.runtime.values import Image
 
 Settings = dict[str, Any]
 
+WARNINGS = "warnings"
+"""The key of what was not read as it was meant, such as the end of a long prompt."""
+
 NOT_IN_SETTINGS = "not_in_settings"
 """The key of what a picture's settings cannot express, in words."""
 
@@ -56,6 +59,8 @@ def picture_metadata(
     )
     if not_in_settings:
         settings[NOT_IN_SETTINGS] = list(not_in_settings)
+    if image.generation is not None and image.generation.warnings:
+        settings[WARNINGS] = list(image.generation.warnings)
     settings["versions"] = provenance["versions"]
     settings["seconds"] = provenance["seconds"]
     settings["input_directories"] = [_relative(place, folder) for place in provenance["input_directories"]]

@@ -43,6 +43,18 @@ def token_ids(tokenizer: BaseTokenizer, prompt: str, length: int) -> mx.array:
     return ids
 
 
+def tokens_beyond(tokenizer: BaseTokenizer, prompt: str, length: int) -> str:
+    """The end of the prompt that `token_ids` cuts off, as text; "" if nothing is cut off.
+
+    The end token takes the last place, so `length - 1` tokens of text are kept.
+    """
+    ids: list[int] = tokenizer.tokenizer(prompt, add_special_tokens=True)["input_ids"]
+    if len(ids) <= length:
+        return ""
+    lost: str = tokenizer.tokenizer.decode(ids[length - 1 :], skip_special_tokens=True).strip()
+    return lost or "its last word"
+
+
 def _unreadable(place: Path, error: Exception) -> str:
     cause = error.__cause__ or error
     return f"The tokenizer in {place} cannot be read ({cause}). Download it again."

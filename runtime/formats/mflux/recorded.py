@@ -19,7 +19,7 @@ from run_graph.runtime.formats.mflux.errors import CommandError
 from run_graph.runtime.formats.mflux.models import base_of, canonical
 from run_graph.runtime.formats.mflux.parameters import read_parameters, recorded_parameters
 from run_graph.runtime.formats.mflux.settings import PerPicture, Quantize, Settings
-from run_graph.runtime.images.metadata import NOT_IN_SETTINGS
+from run_graph.runtime.images.metadata import NOT_IN_SETTINGS, WARNINGS
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -45,7 +45,7 @@ _OWN_KEYS = {
     "redux_model", "redux_quantize", "redux_mode", "interpolation_mode", "redux_fit", "redux_resample",
     "redux_background", "redux_frames",
     "redux_image_paths", "redux_image_strengths", "redux_tokens",
-    _OWN_KEY, "seconds", "input_directories", NOT_IN_SETTINGS,
+    _OWN_KEY, "seconds", "input_directories", NOT_IN_SETTINGS, WARNINGS,
 }  # fmt: skip
 _KINDS = {str: "text", int: "a whole number"}
 _PATH_CALL = re.compile(r"""\b(?:Posix|Windows)?Path\(('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\)""")

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn
 
-from run_graph.runtime.cli.progress import DownloadLines, StageLines, download_text, listener
+from run_graph.runtime.cli.progress import PlainLines, StageLines, download_text, listener
 from run_graph.runtime.events import Downloading, NodeFinished, NodeStarted
 
 GB = 10**9
@@ -28,7 +28,7 @@ def test_a_download_that_resumes_says_how_much_is_there_already() -> None:
 
 
 def test_one_line_for_each_download(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = DownloadLines()
+    lines = PlainLines()
     for done in (0, 4 * GB, 10 * GB):
         lines(state(done))
     lines(state(0, 2 * GB))

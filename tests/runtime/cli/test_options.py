@@ -7,7 +7,8 @@ from run_graph.runtime.cli.arguments import build_parser, parse
 
 _EVERY_OPTION = """
     a.json --set a.b=1 --target a --sweep a.b=1,2 --sweep a.c=3,4 --zip --output o --contact-sheet s.png
-    --offline --memory-limit 8GB --low-ram --memory-report --no-cache --cache-dir c --json --traceback
+    --offline --memory-limit 8GB --low-ram --memory-report --no-cache --cache-dir c
+    --json --traceback --strict
     --validate --draw d.svg --cache-info --cache-clear --list-nodes --describe C --schema
 """
 EVERY_OPTION = _EVERY_OPTION.split()
