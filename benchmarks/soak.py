@@ -10,8 +10,9 @@ import os
 import random
 import tempfile
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import mlx.core as mx
 import numpy as np
@@ -26,7 +27,7 @@ from run_graph.runtime.engine.context import CancelToken, RunEnvironment
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.errors import Cancelled, NodeFailed
 from run_graph.runtime.events import Event, NodeReused, NodeStarted
-from run_graph.runtime.values import ArrayValue, Mask
+from run_graph.runtime.values import ArrayValue
 
 GRAPHS, QUICK_GRAPHS = 2_000, 60
 LEAK_RUNS, QUICK_LEAK_RUNS = 500, 60
@@ -43,8 +44,21 @@ evaluator gives. Then one graph after another is run; live values, MLX's memory 
 _failing: set[int] = set()
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Numbers(ArrayValue):
+    """An array of any numbers."""
+
+    socket_type: ClassVar[str] = "NUMBERS"
+
+    values: Array
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.values.nbytes)
+
+
 class Made(Outputs):
-    mask: Mask
+    mask: Numbers
 
 
 class Summed(Outputs):
@@ -55,32 +69,32 @@ class Ramp(Node):
     slope: int
 
     def run(self, ctx: Context) -> Made:
-        return Made(mask=Mask(ramp(self.slope)))
+        return Made(mask=Numbers(ramp(self.slope)))
 
 
 class Mix(Node):
-    a: Mask
-    b: Mask
+    a: Numbers
+    b: Numbers
     weight: int
 
     def run(self, ctx: Context) -> Made:
-        return Made(mask=Mask(mixed(self.a.values, self.b.values, self.weight)))
+        return Made(mask=Numbers(mixed(self.a.values, self.b.values, self.weight)))
 
 
 class Floor(Node):
     """Gives the same output for many inputs, so that the nodes after it need not run again."""
 
-    a: Mask
+    a: Numbers
     step: int
 
     def run(self, ctx: Context) -> Made:
-        return Made(mask=Mask(floored(self.a.values, self.step)))
+        return Made(mask=Numbers(floored(self.a.values, self.step)))
 
 
 class Fragile(Node):
     """Fails while its ticket is in the set of failing tickets."""
 
-    a: Mask
+    a: Numbers
     ticket: int
 
     def run(self, ctx: Context) -> Made:
@@ -92,7 +106,7 @@ class Fragile(Node):
 class Walk(Node):
     """Resumes where it was interrupted."""
 
-    a: Mask
+    a: Numbers
     steps: int
 
     def run(self, ctx: Context) -> Made:
@@ -103,13 +117,13 @@ class Walk(Node):
             mx.eval(values)
             ctx.save_state(done=step + 1, values=values)
             ctx.progress(step + 1, self.steps)
-        return Made(mask=Mask(np.array(values)))
+        return Made(mask=Numbers(np.array(values)))
 
 
 class Sum(Node):
     is_output = True
 
-    a: Mask
+    a: Numbers
 
     def run(self, ctx: Context) -> Summed:
         return Summed(total=total(self.a.values))

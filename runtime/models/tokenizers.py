@@ -48,7 +48,7 @@ def tokens_beyond(tokenizer: BaseTokenizer, prompt: str, length: int) -> str:
 
     The end token takes the last place, so `length - 1` tokens of text are kept.
     """
-    ids: list[int] = tokenizer.tokenizer(prompt, add_special_tokens=True)["input_ids"]
+    ids: list[int] = tokenizer.tokenizer(prompt, add_special_tokens=True, verbose=False)["input_ids"]
     if len(ids) <= length:
         return ""
     lost: str = tokenizer.tokenizer.decode(ids[length - 1 :], skip_special_tokens=True).strip()

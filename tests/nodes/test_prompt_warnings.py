@@ -2,15 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image as PilImage
 
 from run_graph.graph import Graph
 from run_graph.nodes import DecodeLatent, FluxSample, LoadFlux, SaveImage, TextEncode
+from run_graph.runtime.cache import MemoryCache, NoCache, ResultCache
 from run_graph.runtime.cli.main import main
-from run_graph.runtime.engine.session import run
+from run_graph.runtime.engine.context import RunEnvironment
+from run_graph.runtime.engine.session import Session
 from run_graph.runtime.errors import NodeFailed
 from run_graph.runtime.events import Event, NodeWarned
 from run_graph.runtime.models.checkpoints import resolve_flux
@@ -32,15 +33,18 @@ def graph(prompt: str) -> Graph:
     return g
 
 
-def warnings_of(prompt: str, folder: Path, **options: Any) -> list[str]:
+def warnings_of(
+    prompt: str, folder: Path, *, strict: bool = False, cache: ResultCache | None = None
+) -> list[str]:
     events: list[Event] = []
-    run(graph(prompt).workflow, on_event=events.append, output_directory=folder, **options)
+    session = Session(cache=NoCache() if cache is None else cache, strict=strict)
+    session.run(graph(prompt).workflow, environment=RunEnvironment([folder], folder), on_event=events.append)
     return [event.message for event in events if isinstance(event, NodeWarned)]
 
 
 def test_a_prompt_that_is_cut_is_reported_once_in_every_run(tmp_path: Path) -> None:
     for _ in range(2):
-        [message] = warnings_of(LONG, tmp_path, cache=False)
+        [message] = warnings_of(LONG, tmp_path)
         assert message.startswith("the prompt is too long: T5 reads its first 24 tokens, and the end from")
     settings = [json.loads(PilImage.open(path).info["run_graph"]) for path in tmp_path.glob("*.png")]
     assert [each["warnings"] for each in settings] == [[message], [message]]
@@ -63,14 +67,15 @@ def test_the_end_that_is_lost_is_quoted() -> None:
 
 def test_a_strict_run_fails_at_the_prompt(tmp_path: Path) -> None:
     with pytest.raises(NodeFailed, match=r"\(TextEncode\) failed: the prompt is too long"):
-        warnings_of(LONG, tmp_path, strict=True, cache=False)
+        warnings_of(LONG, tmp_path, strict=True)
     assert list(tmp_path.glob("*.png")) == []
 
 
 def test_a_strict_run_fails_on_what_an_earlier_run_has_encoded(tmp_path: Path) -> None:
-    assert warnings_of(LONG, tmp_path / "one")
+    kept = MemoryCache()
+    assert warnings_of(LONG, tmp_path / "one", cache=kept)
     with pytest.raises(NodeFailed, match=r"\(SaveImage\) failed: the prompt is too long"):
-        warnings_of(LONG, tmp_path / "two", strict=True)
+        warnings_of(LONG, tmp_path / "two", strict=True, cache=kept)
 
 
 @pytest.mark.parametrize("carrier", ["--set", "file"])
