@@ -25,6 +25,9 @@ from run_graph.graph.workflow import NodeSpec, Workflow, own_copy, unwrapped
 
 Classes = Mapping[str, type[Node]]
 
+# Names of buttons and switches that ComfyUI's editor writes among the inputs; they mean nothing to a run.
+_EDITOR_ONLY = {"upload", "choose file to upload", "control_after_generate"}
+
 _MAXIMUM_CYCLE_SHOWN = 10
 _SCALARS = frozenset({int, float, str, bool, type(None)})
 
@@ -192,7 +195,8 @@ def _check_node(
     values: dict[str, Any] = {}
     for name, value in spec.inputs.items():
         if type(value) in _SCALARS:
-            values[name] = value
+            if name in specs or name not in _EDITOR_ONLY:
+                values[name] = value
         elif isinstance(value, (Link, list)) and name in specs:
             values[name], fault = check_link(name, value, specs[name].socket, workflow, classes, registry)
             if fault is not None:

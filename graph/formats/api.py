@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import stat
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -38,6 +40,9 @@ def load_workflow(path: str | Path, report: Callable[[str], None] | None = None)
     """
     path = Path(path)
     try:
+        if _is_device(path):
+            fault = Fault("not_a_file", "this is a device, not a file", "Check the path.")
+            raise WorkflowError([fault])
         if path.stat().st_size > MAXIMUM_BYTES:
             fault = Fault("file_too_large", "this is too large to be a workflow", "Check the path.")
             raise WorkflowError([fault])
@@ -192,6 +197,17 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         )
         raise WorkflowError([fault])
     return result
+
+
+def _is_device(path: Path) -> bool:
+    """Whether reading might never end; standard input is taken, whatever it is."""
+    status = path.stat()
+    if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+        return False
+    try:
+        return not os.path.samestat(status, os.fstat(0))
+    except OSError:
+        return True
 
 
 def _bad_literal(value: Any) -> str | None:

@@ -165,23 +165,30 @@ class BlobStore:
             return
         if not self.root.is_dir():
             raise SaveError(f"cannot keep results in {self.root}: it is a file; name a folder")
-        if not (self.root / _TAG_NAME).exists() and any(
-            not entry.name.startswith(".") for entry in os.scandir(self.root)
-        ):
+        if not self._is_ours() and any(not entry.name.startswith(".") for entry in os.scandir(self.root)):
             raise SaveError(
                 f"{self.root} holds other things than results of run-graph; name an empty or a new folder"
             )
 
     def path(self, kind: str, name: str) -> Path:
-        """Where a file is stored."""
+        """Where a file is stored. Raises Damaged if the name leads out of the folder."""
+        if name in ("", ".", "..") or "/" in name or os.sep in name or "\0" in name:
+            raise Damaged(f"{self.root / kind} has no file called {name!r}")
         return self.root / kind / name
+
+    def _is_ours(self) -> bool:
+        """Whether the folder has run-graph's own tag: other programs tag their caches too."""
+        try:
+            return (self.root / _TAG_NAME).read_bytes() == _TAG
+        except OSError:
+            return False
 
     def _claim(self) -> None:
         """Create the folder with its tag, and remove what a killed process was writing."""
         self.root.mkdir(parents=True, exist_ok=True)
-        if not (
-            self.root / _TAG_NAME
-        ).exists():  # first, so that the folder is recognised as ours from now on
+        with contextlib.suppress(OSError):  # somebody else's folder, or a file system without modes
+            self.root.chmod(0o700)  # prompts and pictures are nobody else's business
+        if not self._is_ours():  # first, so that the folder is recognised as ours from now on
             (self.root / _TAG_NAME).write_bytes(_TAG)
         for kind in (*_KINDS, NEW):
             (self.root / kind).mkdir(exist_ok=True)

@@ -8,12 +8,14 @@ import math
 from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from run_graph.graph.draw import draw, palette
 from run_graph.graph.draw.layout import Curve, Point
 from run_graph.graph.draw.scene import Dot, Rectangle, Scene, Shape, Text, scene_of
 from run_graph.graph.registry import Registry
 from run_graph.graph.workflow import Workflow
+from run_graph.runtime.files.outputs import OWN_MARK
 
 SCALE = 2.0
 LARGEST_SIDE, MOST_PIXELS = 32_000, 24_000_000
@@ -51,7 +53,9 @@ def draw_png(workflow: Workflow, registry: Registry) -> bytes:
     scene = scene_of(workflow, registry)
     image = _painted(scene, _scale(scene.layout.width, scene.layout.height))
     file = io.BytesIO()
-    image.save(file, "PNG", optimize=image.width * image.height < 4_000_000)
+    mark = PngInfo()
+    mark.add_text("Software", OWN_MARK)
+    image.save(file, "PNG", optimize=image.width * image.height < 4_000_000, pnginfo=mark)
     return file.getvalue()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from dataclasses import Field, fields, is_dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 
 
@@ -36,4 +37,7 @@ def _value(kind: Any, name: str, parsed: Namespace) -> Any:
 
 
 def _frozen(value: Any) -> Any:
-    return tuple(_frozen(each) for each in value) if isinstance(value, list) else value
+    """Lists as tuples, and ``~`` in paths as the home folder: the shell leaves it after ``--option=``."""
+    if isinstance(value, list):
+        return tuple(_frozen(each) for each in value)
+    return value.expanduser() if isinstance(value, Path) else value

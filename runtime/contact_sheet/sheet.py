@@ -25,6 +25,7 @@ from run_graph.runtime.contact_sheet.painting import paint
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.provenance import describe_run
 from run_graph.runtime.events import Event, NodeFinished, NodeReused
+from run_graph.runtime.files.outputs import OWN_MARK
 from run_graph.runtime.images.codec import ImageError, encoded, load
 from run_graph.runtime.images.metadata import as_text
 from run_graph.runtime.sweep.expansion import Sweep
@@ -105,7 +106,7 @@ class ContactSheet:
         sheet = paint(arrange(self._dimensions(), cells))
         provenance = describe_run(as_run, environment, self._seconds)
         documents = {"prompt": provenance.pop("prompt"), "run_graph": {"sweep": self._swept(), **provenance}}
-        return encoded(sheet, as_text(documents))
+        return encoded(sheet, {"Software": OWN_MARK, **as_text(documents)})
 
     def _dimensions(self) -> list[Labels]:
         axes = self._sweep.axes

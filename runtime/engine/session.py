@@ -243,7 +243,9 @@ def run(
     With ``cache=False`` no result of an earlier run is used, and no result is kept. With ``strict=True`` a
     warning of a node, such as that a prompt is too long, fails it.
     """
-    environment = RunEnvironment([Path(folder) for folder in input_directories], Path(output_directory))
+    environment = RunEnvironment(
+        [Path(folder).expanduser() for folder in input_directories], Path(output_directory).expanduser()
+    )
     own = default_session()
     session = Session(cache=own.cache if cache else NoCache(), services=own.services, strict=strict)
     return session.run(

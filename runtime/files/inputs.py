@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import hashlib
 import os
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -37,6 +38,9 @@ def find_input(name: str, folders: Sequence[Path]) -> Path:
     for candidate in candidates:
         if name and os.path.isfile(candidate):
             return candidate
+    for candidate in candidates:
+        if name and (alike := _with_other_accents(candidate)) is not None:
+            return alike
     if "\\" in name and os.sep != "\\":  # a workflow that was written on Windows
         with contextlib.suppress(InputNotFoundError):
             return find_input(name.replace("\\", "/"), folders)
@@ -45,6 +49,18 @@ def find_input(name: str, folders: Sequence[Path]) -> Path:
     if close := _similar(os.path.basename(wanted), looked):
         message += f"; did you mean {' or '.join(repr(other) for other in close)}?"
     raise InputNotFoundError(message)
+
+
+def _with_other_accents(path: Path) -> Path | None:
+    """The file with the same name in another Unicode form: macOS decomposes accents, others do not."""
+    if str(path).isascii():
+        return None
+    wanted = unicodedata.normalize("NFC", path.name)
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(path.parent):
+            if unicodedata.normalize("NFC", entry.name) == wanted and entry.is_file():
+                return Path(entry.path)
+    return None
 
 
 def digest(path: Path) -> str:

@@ -13,11 +13,31 @@ from run_graph.runtime.files.temporary import temporary_file
 # What nearly all file systems take; "_00001_" and the suffix follow the prefix.
 _NAME_BYTES, _COUNTER_BYTES = 255, 13
 
+OWN_MARK = "run-graph contact sheet or drawing"
+"""The text, under the PNG keyword Software, of files that --contact-sheet and --draw may replace."""
+
 
 def refuse_overwriting(workflow: str | Path, target: str | Path, option: str) -> None:
     """Raise SaveError if ``target``, the value of the option ``option``, is the workflow file itself."""
-    if os.path.exists(target) and os.path.samefile(target, workflow):
+    if not os.path.exists(target):
+        return
+    if os.path.samefile(target, workflow):
         raise SaveError(f"{option} {target} would overwrite the workflow itself; name another file")
+    if Path(target).suffix.lower() == ".png" and not _is_own_png(Path(target)):
+        raise SaveError(
+            f"{option} {target} would overwrite a picture that is not a contact sheet or drawing of "
+            "run-graph; name another file, or delete it first"
+        )
+
+
+def _is_own_png(path: Path) -> bool:
+    """Whether a PNG is a contact sheet or a drawing: it says so in a text chunk at its beginning."""
+    try:
+        with open(path, "rb") as file:
+            beginning = file.read(4096)
+    except OSError:
+        return False
+    return OWN_MARK.encode() in beginning
 
 
 def save_numbered(folder: Path, prefix: str, suffix: str, data: bytes) -> Path:

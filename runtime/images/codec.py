@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageColor, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageColor, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from run_graph.runtime.generation import Background, Frames
 from run_graph.runtime.values import eight_bit
@@ -29,6 +29,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM
 MAX_PIXELS = 178_956_970
 """Most pixels of a file that is opened, all frames together: PIL's own limit, 512 MiB of 8-bit RGB."""
 
+_UNKNOWN = "damaged, or not a picture in a known format"
 _NO_MASK = 64  # Side of the mask of an opaque picture, as in ComfyUI.
 
 
@@ -39,8 +40,8 @@ class ImageError(ValueError):
 def load(path: Path, background: Background = "none", frames: Frames = "all") -> tuple[Array, Array]:
     """Read a picture file.
 
-    The EXIF orientation is applied. Greyscale samples of more than 8 bits keep their precision; colours are
-    read as 8 bits.
+    The EXIF orientation and an embedded colour profile are applied, so that colours are sRGB. Greyscale
+    samples of more than 8 bits keep their precision; colours are read as 8 bits.
 
     Parameters
     ----------
@@ -154,9 +155,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
         except Image.DecompressionBombError as error:
             raise _too_many_pixels(path, "the picture") from error
         except UnidentifiedImageError as error:
-            raise ImageError(
-                f"{path}: damaged, or not a picture in a known format; export it as PNG or JPEG"
-            ) from error
+            kind = "a HEIC picture, which is not read here" if _is_heic(path) else _UNKNOWN
+            raise ImageError(f"{path}: {kind}; export it as PNG or JPEG") from error
         except PermissionError as error:
             raise ImageError(f"{path}: no permission to read it; change the file's permissions") from error
         except Exception as error:  # on damaged headers, PIL's plug-ins raise almost any exception
@@ -164,6 +164,13 @@ def opened(path: Path) -> Iterator[Image.Image]:
         if image.width * image.height > MAX_PIXELS:
             raise _too_many_pixels(path, _size(image))
         yield image
+
+
+def _is_heic(path: Path) -> bool:
+    """Whether a file is HEIC or HEIF, what iPhones take pictures in, whatever its suffix."""
+    with open(path, "rb") as file:
+        beginning = file.read(32)
+    return beginning[4:8] == b"ftyp" and any(brand in beginning[8:] for brand in (b"hei", b"hev", b"mif1"))
 
 
 def _check_file(path: Path) -> None:
@@ -227,6 +234,7 @@ def _decoded(image: Image.Image, background: Background) -> _Decoded:
     """A decoded frame in any of PIL's modes."""
     if image.mode.startswith(("I", "F")):
         return _deep_grey(image, background)
+    image = _in_srgb(image)
     if not image.has_transparency_data:
         return _Decoded(_unit(image.convert("RGB")), None)
     # PIL converts premultiplied La only by way of LA.
@@ -235,6 +243,37 @@ def _decoded(image: Image.Image, background: Background) -> _Decoded:
     if background != "none":
         rgba = Image.alpha_composite(Image.new("RGBA", rgba.size, background), rgba)
     return _Decoded(_unit(rgba)[..., :3], alpha)
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """The picture with its embedded colour profile applied: P3, Adobe RGB, CMYK, grey.
+
+    Without a profile, or with one of sRGB itself, the samples stay as they are.
+    """
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return image
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    if "srgb" in ImageCms.getProfileDescription(source).lower():
+        return image
+    if image.mode in ("P", "PA", "La", "LA", "RGBa", "RGBA"):
+        straight = image.convert("LA") if image.mode == "La" else image
+        rgba = straight.convert("RGBA")
+        colours = rgba.convert("RGB")
+        if source.profile.xcolor_space.strip() == "GRAY":
+            colours = colours.convert("L")
+        converted = _converted(colours, source)
+        if image.has_transparency_data:
+            converted.putalpha(rgba.getchannel("A"))
+        return converted
+    return _converted(image, source)
+
+
+def _converted(image: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.Image:
+    converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    if converted is None:  # only if it was converted in place, which is not asked for
+        raise ValueError("the colour profile was not applied")
+    return converted
 
 
 def _deep_grey(image: Image.Image, background: Background) -> _Decoded:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,12 +52,26 @@ def find_language_model(name: str) -> Path:
     if name.startswith(_PATH_STARTS) or path.is_dir():
         if not (path / "config.json").is_file():
             raise LanguageModelError(f"{path} is not the folder of a language model: it has no config.json")
-        return path.resolve()
+        return _without_code(path.resolve())
     folder = _cached(name)
     if folder is None or not any(folder.glob("*.safetensors")):
         raise LanguageModelError(
             f"the language model {name!r} is not on this machine. Download it with the command "
             f"`hf download {name}`, or give a local folder"
+        )
+    return _without_code(folder)
+
+
+def _without_code(folder: Path) -> Path:
+    """The folder, unless its config asks to run a Python file of its own: data is never code here."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return folder  # reading the model says what is wrong with it
+    if isinstance(config, dict) and config.get("model_file"):
+        raise LanguageModelError(
+            f"{folder} brings Python code ({config['model_file']!r}, named by config.json), which run-graph "
+            "never runs. Use a model that mlx-lm knows"
         )
     return folder
 
@@ -143,7 +158,9 @@ class Translator:
         from mlx_lm import load
 
         try:
-            self._model, self._tokenizer, *_ = load(str(folder))
+            self._model, self._tokenizer, *_ = load(
+                str(folder), tokenizer_config={"trust_remote_code": False}
+            )
         except Exception as error:  # any error of mlx-lm or transformers on damaged or foreign files
             raise LanguageModelError(f"{folder} cannot be read as a language model: {error}") from error
         self._folder = folder

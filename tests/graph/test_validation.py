@@ -320,6 +320,11 @@ def test_a_float_out_of_range_or_not_whole_is_refused(seed: float, code: str) ->
     assert (fault.input, fault.code) == ("seed", code)
 
 
+@pytest.mark.parametrize("name", ["upload", "choose file to upload", "control_after_generate"])
+def test_what_only_comfyuis_editor_writes_beside_the_inputs_means_nothing(name: str) -> None:
+    assert faults_of(photo=(LoadPhoto, {"name": "fox.png", name: "image"})) == []
+
+
 def test_thousands_of_wrong_links_are_reported_in_seconds() -> None:
     """Each is compared with a bounded number of ids, and a message shows a bounded number of faults."""
     wrong = {f"node{number}": (Seeded, {"seed": f"@nodx{number}"}) for number in range(3000)}

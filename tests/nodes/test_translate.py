@@ -217,6 +217,19 @@ def test_a_model_in_the_local_hub_cache_is_found(tmp_path: Path, monkeypatch: py
     assert find_language_model("someone/some-model") == snapshot
 
 
+@pytest.mark.parametrize("place", ["folder", "linked folder"])
+def test_a_model_that_brings_code_is_refused_before_anything_runs(tmp_path: Path, place: str) -> None:
+    model = tmp_path / "lm"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "llama", "model_file": "model.py"}')
+    (model / "model.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    if place == "linked folder":
+        (tmp_path / "link").symlink_to(model)
+        model = tmp_path / "link"
+    assert "brings Python code ('model.py'" in fault_of(model=str(model))
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere"])
 def test_a_folder_without_a_model_is_refused(name: str) -> None:
     assert "is not the folder of a language model" in fault_of(model=name)

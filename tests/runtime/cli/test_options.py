@@ -1,5 +1,7 @@
 """The options of ``run-graph``: each is a typed field of a frozen dataclass."""
 
+from pathlib import Path
+
 import pytest
 from option_checks import check_types_and_frozenness, destinations, leaf_values
 
@@ -32,3 +34,14 @@ def test_options_may_come_between_the_files() -> None:
     options = parse(["a.json", "--set", "a.b=1", "b.json", "--set", "a.c=2"])
     assert options.files == ("a.json", "b.json")
     assert options.nodes.settings == ("a.b=1", "a.c=2")
+
+
+@pytest.mark.parametrize("option", ["--output", "--draw", "--contact-sheet"])
+def test_a_tilde_that_the_shell_left_alone_is_the_home_folder(option: str) -> None:
+    options = parse(["a.json", f"{option}=~/pictures/a.png"])
+    found = {
+        "--output": options.output,
+        "--draw": options.actions.draw,
+        "--contact-sheet": options.contact_sheet,
+    }
+    assert found[option] == Path.home() / "pictures" / "a.png"

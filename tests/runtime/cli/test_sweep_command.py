@@ -179,7 +179,8 @@ def test_the_contact_sheet_replaces_an_older_one_and_can_be_run_again(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sheet = project.parent / "sheet.png"
-    sheet.write_bytes(b"older")
+    assert run("--sweep", "sample.seed=7,8", "--contact-sheet", "sheet.png") == 0
+    capsys.readouterr()
     arguments = ["--sweep", "smaller.mode=low,high", "--sweep", "sample.seed=1,2"]
     assert run(*arguments, "--contact-sheet", "sheet.png") == 0
     *paths, last = capsys.readouterr().out.splitlines()

@@ -7,8 +7,10 @@ import hashlib
 import os
 import subprocess
 import sys
+import unicodedata
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -369,3 +371,15 @@ def test_names_that_cannot_be_files_are_reported_as_missing(tmp_path: Path, name
 def test_a_digest_is_the_sha256_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc" * 100_000)
     assert digest(tmp_path / "x") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+@pytest.mark.parametrize("typed", ["NFC", "NFD"])
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+def test_a_name_is_found_whichever_way_its_accents_are_encoded(
+    tmp_path: Path, typed: Literal["NFC", "NFD"], on_disk: Literal["NFC", "NFD"]
+) -> None:
+    (tmp_path / unicodedata.normalize(on_disk, "café.png")).touch()
+    found = find_input(unicodedata.normalize(typed, "café.png"), [tmp_path])
+    assert found.is_file()
+    with pytest.raises(InputNotFoundError):
+        find_input("cafè.png", [tmp_path])

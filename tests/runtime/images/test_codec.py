@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from run_graph.runtime.images import codec as images
 from run_graph.runtime.images.codec import ImageError
@@ -434,3 +434,58 @@ def test_a_comment_of_another_program_is_not_taken_as_settings(tmp_path: Path, c
 
 def test_a_picture_without_exif_has_no_settings(tmp_path: Path) -> None:
     assert read_mflux_comment(saved(tmp_path, Image.fromarray(colours()))) is None
+
+
+# -- colour profiles ----------------------------------------------------------------------------------
+
+
+def srgb_profile() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def profile(name: str) -> bytes:
+    return (Path(__file__).parent / "profiles" / f"{name}.icc").read_bytes()
+
+
+@pytest.mark.parametrize(("name", "expected"), [("wide", (51, 201, 37)), ("p3", (90, 204, 0))])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_an_embedded_colour_profile_is_applied(
+    tmp_path: Path, name: str, expected: tuple[int, ...], mode: str, suffix: str
+) -> None:
+    image = Image.new("RGB", (4, 3), (120, 200, 60))
+    image = image.quantize(4) if mode == "P" else image.convert(mode)
+    pixels, _ = images.load(saved(tmp_path, image, f"a.{suffix}", icc_profile=profile(name)))
+    assert pixels.shape == (1, 3, 4, 3)
+    np.testing.assert_allclose(pixels[0, 0, 0] * 255, expected, atol=8)
+
+
+def test_transparency_survives_a_colour_profile(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (2, 2), (120, 200, 60, 64))
+    pixels, mask = images.load(saved(tmp_path, image, icc_profile=profile("wide")))
+    np.testing.assert_allclose(pixels[0, 0, 0] * 255, (51, 201, 37), atol=8)
+    np.testing.assert_allclose(mask, 1 - 64 / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("embedded", [None, "sRGB"])
+def test_samples_stay_as_they_are_without_a_profile_or_with_srgb_s(
+    tmp_path: Path, embedded: str | None
+) -> None:
+    options = {} if embedded is None else {"icc_profile": srgb_profile()}
+    original = colours()
+    pixels, _ = images.load(saved(tmp_path, Image.fromarray(original), **options))
+    np.testing.assert_array_equal(np.round(pixels[0] * 255), original)
+
+
+def test_a_damaged_profile_is_named(tmp_path: Path) -> None:
+    path = saved(tmp_path, Image.new("RGB", (2, 2)), icc_profile=b"no profile")
+    with pytest.raises(ImageError, match=r"a\.png: the picture cannot be decoded"):
+        images.load(path)
+
+
+@pytest.mark.parametrize("name", ["IMG_1.heic", "IMG_1.jpg"])
+@pytest.mark.parametrize("brands", [b"heic\0\0\0\0mif1heic", b"mif1\0\0\0\0heix", b"hevc\0\0\0\0mif1"])
+def test_a_picture_of_an_iphone_is_called_heic_not_damaged(tmp_path: Path, name: str, brands: bytes) -> None:
+    path = write(tmp_path / name, b"\0\0\0\x18ftyp" + brands)
+    with pytest.raises(ImageError, match=r"a HEIC picture, which is not read here; export it as PNG or JPEG"):
+        images.load(path)
