@@ -27,7 +27,7 @@ from run_graph.runtime.engine.provenance import describe_run
 from run_graph.runtime.events import Event, NodeFinished, NodeReused
 from run_graph.runtime.files.outputs import OWN_MARK
 from run_graph.runtime.images.codec import ImageError, encoded, load
-from run_graph.runtime.images.metadata import as_text
+from run_graph.runtime.images.metadata import as_text, relative_folder
 from run_graph.runtime.sweep.expansion import Sweep
 from run_graph.runtime.sweep.labels import input_names
 from run_graph.runtime.values import Image as ImageValue
@@ -97,14 +97,16 @@ class ContactSheet:
             pixels, _ = load(Path(result["path"]))
             self._pictures[place] = reduced(ImageValue(pixels), self._side)
 
-    def png(self, as_run: Workflow, environment: RunEnvironment) -> bytes:
-        """The sheet as a PNG file that contains the swept workflow, ``as_run``.
+    def png(self, as_run: Workflow, environment: RunEnvironment, folder: Path) -> bytes:
+        """The sheet as a PNG file for a folder, which contains the swept workflow, ``as_run``.
 
         `run-graph SHEET.png` makes all its pictures again.
         """
         cells = {index: self._pictures.get(place) for index, place in self._cells.items()}
         sheet = paint(arrange(self._dimensions(), cells))
         provenance = describe_run(as_run, environment, self._seconds)
+        places = provenance["input_directories"]
+        provenance["input_directories"] = [relative_folder(place, folder) for place in places]
         documents = {"prompt": provenance.pop("prompt"), "run_graph": {"sweep": self._swept(), **provenance}}
         return encoded(sheet, {"Software": OWN_MARK, **as_text(documents)})
 

@@ -63,7 +63,9 @@ def picture_metadata(
         settings[WARNINGS] = list(image.generation.warnings)
     settings["versions"] = provenance["versions"]
     settings["seconds"] = provenance["seconds"]
-    settings["input_directories"] = [_relative(place, folder) for place in provenance["input_directories"]]
+    settings["input_directories"] = [
+        relative_folder(place, folder) for place in provenance["input_directories"]
+    ]
     return {"prompt": provenance["prompt"], "run_graph": settings}
 
 
@@ -108,7 +110,7 @@ def _common(values: Sequence[Any]) -> Any:
     return values[0] if len(set(values)) == 1 else values
 
 
-def _relative(folder: str, start: Path) -> str:
+def relative_folder(folder: str, start: Path) -> str:
     """The path from ``start`` to ``folder``; of real paths, since ``..`` after a link leads elsewhere."""
     try:
         return os.path.relpath(os.path.realpath(folder), os.path.realpath(start))
