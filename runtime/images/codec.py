@@ -149,9 +149,10 @@ def opened(path: Path) -> Iterator[Image.Image]:
     _check_file(path)
     with contextlib.ExitStack() as stack:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # checked against MAX_PIXELS
-                image = stack.enter_context(Image.open(path, formats=FORMATS))
+            # Until the end: some plug-ins look at the size again when they decode. MAX_PIXELS decides.
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = stack.enter_context(Image.open(path, formats=FORMATS))
         except Image.DecompressionBombError as error:
             raise _too_many_pixels(path, "the picture") from error
         except UnidentifiedImageError as error:

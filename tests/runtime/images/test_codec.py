@@ -489,3 +489,13 @@ def test_a_picture_of_an_iphone_is_called_heic_not_damaged(tmp_path: Path, name:
     path = write(tmp_path / name, b"\0\0\0\x18ftyp" + brands)
     with pytest.raises(ImageError, match=r"a HEIC picture, which is not read here; export it as PNG or JPEG"):
         images.load(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_a_large_picture_below_the_limit_is_read_without_a_warning_of_pil(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder, suffix: str
+) -> None:
+    path = saved(tmp_path, Image.new("RGB", (40, 40)), f"a.{suffix}")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    images.load(path)
+    assert [str(warning.message) for warning in recwarn] == []
