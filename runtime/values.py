@@ -42,7 +42,7 @@ class Promise(NamedTuple):
         fixed = [(size, want) for size, want in zip(array.shape, self.shape, strict=False) if want != size]
         if len(array.shape) != len(self.shape) or any(isinstance(want, int) for _, want in fixed):
             raise ValueError(f"{name} has shape {_shape(array.shape)}, not {_shape(self.shape)}")
-        if _library(array) == "mlx":
+        if array_library(array) == "mlx":
             self._check_mlx(name, array)
         else:
             self._check_numpy(name, array)
@@ -85,7 +85,7 @@ class ArrayValue(SocketValue):
     def seal(self) -> None:
         """Evaluate MLX arrays, so that any thread can read them; make numpy arrays read-only; check all."""
         for value in self.__dict__.values():
-            library = _library(value)
+            library = array_library(value)
             if library == "mlx":
                 import mlx.core as mx
 
@@ -252,9 +252,12 @@ def eight_bit(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return samples
 
 
-def _library(value: Any) -> str | None:
+def array_library(value: Any) -> str | None:
+    """The package an array belongs to, ``"numpy"`` or ``"mlx"``; None for anything else. Imports neither."""
+    if not (hasattr(value, "dtype") and hasattr(value, "shape")):
+        return None
     package = type(value).__module__.partition(".")[0]
-    return package if package in ("numpy", "mlx") and hasattr(value, "shape") else None
+    return package if package in ("numpy", "mlx") else None
 
 
 def _shape(sizes: Sequence[str | int]) -> str:

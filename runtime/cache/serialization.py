@@ -21,7 +21,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from run_graph.runtime.generation import Generation, PictureFile, Reference
-from run_graph.runtime.values import ArrayValue
+from run_graph.runtime.values import ArrayValue, array_library
 
 _NOTES = {note.__name__: note for note in (Generation, PictureFile, Reference)}
 _DIGESTS: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
@@ -80,7 +80,7 @@ def serialize(value: Any) -> Serialized:
 
 def serialize_items(items: Mapping[str, Any], kind: type | None = None) -> Serialized:
     """Named arrays and plain values, which may be the fields of a ``kind``. Raises NotSerializable."""
-    arrays = {name: _to_host(item) for name, item in items.items() if _library(item) is not None}
+    arrays = {name: _to_host(item) for name, item in items.items() if array_library(item) is not None}
     plain = {name: _to_json(item) for name, item in items.items() if name not in arrays}
     return Serialized(None if kind is None else _name(kind), plain, arrays)
 
@@ -154,17 +154,10 @@ def _kinds(kind: type[ArrayValue]) -> Iterator[type[ArrayValue]]:
         yield from _kinds(each)
 
 
-def _library(item: Any) -> str | None:
-    if not (hasattr(item, "dtype") and hasattr(item, "shape")):
-        return None
-    package = type(item).__module__.partition(".")[0]
-    return package if package in ("numpy", "mlx") else None
-
-
 def _to_host(array: Any) -> HostArray:
     import numpy as np
 
-    if _library(array) == "mlx":
+    if array_library(array) == "mlx":
         import mlx.core as mx
 
         dtype = str(array.dtype).removeprefix("mlx.core.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from run_graph.runtime.cli.arguments import parse
-from run_graph.runtime.cli.terminal import DONE, INTERRUPTED, discard_output, prepare_streams, print_message
+from run_graph.runtime.cli.terminal import run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,15 +20,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code: 0 done, 1 a node failed, 2 bad input, 130 interrupted.
     """
-    prepare_streams()
-    try:
-        options = parse(argv)
-        from run_graph.runtime.cli.command import execute
+    return run_command(lambda: _execute(argv), "run-graph")
 
-        return execute(options)
-    except KeyboardInterrupt:
-        print_message("interrupted")
-        return INTERRUPTED
-    except BrokenPipeError:
-        discard_output()
-        return DONE
+
+def _execute(argv: Sequence[str] | None) -> int:
+    options = parse(argv)
+    from run_graph.runtime.cli.command import execute
+
+    return execute(options)

@@ -7,6 +7,7 @@ import io
 import os
 import re
 import sys
+from collections.abc import Callable
 from typing import TextIO
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -14,7 +15,26 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 DONE, NODE_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
-def prepare_streams() -> None:
+def run_command(work: Callable[[], int], program: str) -> int:
+    """Run a command from its first import on, so that Ctrl-C and a closed pipe end it without a traceback.
+
+    Returns
+    -------
+    int
+        The exit code of the work; 130 after Ctrl-C; 0 if the reader of standard output has gone.
+    """
+    _prepare_streams()
+    try:
+        return work()
+    except KeyboardInterrupt:
+        print_message("interrupted", program)
+        return INTERRUPTED
+    except BrokenPipeError:
+        discard_output()
+        return DONE
+
+
+def _prepare_streams() -> None:
     """Make standard output and error usable whatever they are: printing must not fail a run.
 
     A stream that was closed before the start is replaced by one that discards; a character that the

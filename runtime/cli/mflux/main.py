@@ -12,10 +12,9 @@ from run_graph.runtime.cli.terminal import (
     DONE,
     INTERRUPTED,
     NODE_FAILED,
-    discard_output,
-    prepare_streams,
     print_message,
     print_result,
+    run_command,
 )
 
 if TYPE_CHECKING:
@@ -32,15 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code: 0 done, 1 a node failed, 2 bad input, 130 interrupted.
     """
-    prepare_streams()
-    try:
-        return _execute(parse(argv))
-    except KeyboardInterrupt:
-        _print_message("interrupted")
-        return INTERRUPTED
-    except BrokenPipeError:
-        discard_output()
-        return DONE
+    return run_command(lambda: _execute(parse(argv)), PROGRAM)
 
 
 def _execute(flags: Flags) -> int:

@@ -18,7 +18,10 @@ import run_graph
 from run_graph.runtime.cli import main as cli
 
 HEAVY = ("mlx", "mflux", "torch", "transformers", "huggingface_hub")
-START = [sys.executable, "-c", "import sys; from run_graph.runtime.cli.main import main; sys.exit(main())"]
+# A shell without job control makes its background jobs ignore Ctrl-C, and a test run in one hands that on.
+_HEED_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+_MAIN = "import sys; from run_graph.runtime.cli.main import main; sys.exit(main())"
+START = [sys.executable, "-c", f"{_HEED_CTRL_C}; {_MAIN}"]
 
 
 def modules_after(*commands: list[str], cwd: Path) -> set[str]:
