@@ -4,6 +4,7 @@ from pydantic import Field
 
 from run_graph.graph.builder import Graph
 from run_graph.graph.context import Context, Environment
+from run_graph.graph.effects import Effect
 from run_graph.graph.faults import Fault, Problem, WorkflowError
 from run_graph.graph.formats.api import load_workflow, parse_workflow
 from run_graph.graph.links import Link
@@ -15,6 +16,7 @@ from run_graph.graph.workflow import NodeSpec, Workflow
 
 __all__ = [
     "Context",
+    "Effect",
     "Environment",
     "Fault",
     "Field",

@@ -22,7 +22,18 @@ class Environment(Protocol):
         Raises
         ------
         OSError
-            If there is no such file; the message lists the folders that were searched.
+            If there is no such file, or a workflow that came in a picture may not read it; the message
+            lists the folders that were searched, or says how to allow it.
+        """
+        ...
+
+    def find_model(self, name: str) -> Path:
+        """The path of a model's file, found as `find_input` finds one; it may lie anywhere.
+
+        Raises
+        ------
+        OSError
+            If there is no such file.
         """
         ...
 

@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
 from run_graph.graph.context import Context, Environment
+from run_graph.graph.effects import Effect
 from run_graph.graph.faults import Problem
 from run_graph.graph.link_schema import accept_links
 
@@ -76,7 +77,7 @@ class Node(BaseModel):
         The name in workflow files. Default: the name of the class.
 
     Instances are immutable. In ``run`` every input holds a value, except a linked lazy input that was not
-    asked for. In ``fingerprint``, ``is_still_valid`` and ``check``, a linked input holds a
+    asked for. In ``fingerprint``, ``is_still_valid``, ``check`` and ``effects``, a linked input holds a
     :class:`graph.Link` instead.
     """
 
@@ -133,6 +134,14 @@ class Node(BaseModel):
 
         Called before any node runs, once types, ranges and links are correct. Linked inputs hold links
         here. Must be fast and must not import model code.
+        """
+        return ()
+
+    def effects(self, env: Environment) -> Iterable[Effect]:
+        """What ``run`` would read, write or download. Default: nothing.
+
+        Shown before a workflow of somebody else runs, and by ``run-graph --validate``. A path that is found
+        with ``env.find_input`` stays within the folders that the user allows in any case.
         """
         return ()
 

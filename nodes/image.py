@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from run_graph.graph import Context, Environment, Field, Node, Outputs, Problem
+from run_graph.graph import Context, Effect, Environment, Field, Node, Outputs, Problem
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.files.atomic import SaveError
 from run_graph.runtime.files.inputs import digest
 from run_graph.runtime.files.outputs import folder_fault, prefix_folder
 from run_graph.runtime.files.prefix_tokens import expand_tokens, token_fault
+from run_graph.runtime.files.recorded_names import shareable
 from run_graph.runtime.files.save_once import save_once
 from run_graph.runtime.generation import Background, Frames, PictureFile
 from run_graph.runtime.images.metadata import as_text, generation_settings, picture_metadata
@@ -62,6 +63,10 @@ class LoadImage(Node):
     def fingerprint(self, env: Environment) -> Any:
         # A path that a link delivers is not known yet; the source's key covers it.
         return digest(env.find_input(self.image)) if isinstance(self.image, str) else None
+
+    def effects(self, env: Environment) -> Iterable[Effect]:
+        if isinstance(self.image, str):
+            yield Effect("read", str(env.find_input(self.image)), "image")
 
     def run(self, ctx: Context) -> LoadedImage:
         from run_graph.runtime.images.codec import load
@@ -116,6 +121,11 @@ class SaveImage(Node):
     def fingerprint(self, env: Environment) -> Any:
         return os.path.abspath(env.output_directory)  # a file in another folder is no substitute
 
+    def effects(self, env: Environment) -> Iterable[Effect]:
+        linked = not isinstance(self.filename_prefix, str)
+        folder = env.output_directory
+        yield Effect("write", str(folder if linked else prefix_folder(folder, self.filename_prefix)))
+
     def is_still_valid(self, outputs: SavedImage) -> bool:
         return os.path.isfile(outputs.path)
 
@@ -132,8 +142,8 @@ class SaveImage(Node):
         folder = prefix_folder(ctx.output_directory, prefix)
         differences = _not_in_settings(self.images, provenance)
         for index, pixels in enumerate(self.images.pixels):
-            settings = picture_metadata(self.images, provenance, folder, index, differences)
-            pictures.append(to_png(pixels, as_text(settings), mflux_comment(settings["run_graph"])))
+            documents = shareable(picture_metadata(self.images, provenance, index, differences), folder)
+            pictures.append(to_png(pixels, as_text(documents), mflux_comment(documents["run_graph"])))
         path = save_once(ctx, prefix, ".png", pictures)[0]
         return SavedImage.model_construct(path=str(path))  # a forwarded output is not part of the result
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from run_graph.graph import Context, Environment, Field, Node, Outputs, Problem
+from run_graph.graph import Context, Effect, Environment, Field, Node, Outputs, Problem
 from run_graph.runtime.errors import ModelError
 from run_graph.runtime.models.checkpoints import Checkpoint, resolve_flux, resolve_redux
 from run_graph.runtime.models.components import FLUX_PARTS, REDUX_PARTS
 from run_graph.runtime.models.handles import Flux, Redux, Siglip, TextEncoders, Vae
 from run_graph.runtime.models.hub import commit_of
+from run_graph.runtime.models.sizes import download_bytes
 
 _COMMIT = re.compile("[0-9a-f]{40}")
 
@@ -49,6 +50,9 @@ class LoadFlux(Node):
     def check(self, env: Environment) -> Iterable[Problem]:
         return _model_problems(self.model, resolve_flux, FLUX_PARTS)
 
+    def effects(self, env: Environment) -> Iterable[Effect]:
+        return _model_effects(self.model, resolve_flux, FLUX_PARTS)
+
     def fingerprint(self, env: Environment) -> Any:
         return _identity(self.model, resolve_flux)
 
@@ -78,6 +82,9 @@ class LoadRedux(Node):
 
     def check(self, env: Environment) -> Iterable[Problem]:
         return _model_problems(self.model, resolve_redux, REDUX_PARTS)
+
+    def effects(self, env: Environment) -> Iterable[Effect]:
+        return _model_effects(self.model, resolve_redux, REDUX_PARTS)
 
     def fingerprint(self, env: Environment) -> Any:
         return _identity(self.model, resolve_redux)
@@ -112,3 +119,15 @@ def _model_problems(
         return
     for fault in faults:
         yield Problem("model", fault, "Fix the folder, or name another model.", found=model)
+
+
+def _model_effects(
+    model: Any, resolve: Callable[[str], Checkpoint], parts: Sequence[str]
+) -> Iterable[Effect]:
+    if not isinstance(model, str):
+        return
+    checkpoint = resolve(model)
+    if checkpoint.folder is not None:
+        yield Effect("model", str(checkpoint.folder), "model")
+    elif checkpoint.repo is not None and (missing := checkpoint.missing(*parts)):
+        yield Effect("download", checkpoint.repo, "model", download_bytes(checkpoint.repo, missing))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Literal
 
-from run_graph.graph import Context, Environment, Field, Node, Outputs, Problem
+from run_graph.graph import Context, Effect, Environment, Field, Node, Outputs, Problem
 from run_graph.runtime.errors import LoraError
 from run_graph.runtime.models.handles import Flux
 from run_graph.runtime.models.hub import commit_of
@@ -43,22 +43,31 @@ class LoadLora(Node):
         if not isinstance(self.lora, str):
             return
         try:
-            resolve_lora(self.lora, env.find_input).check()
+            resolve_lora(self.lora, env.find_model).check()
         except LoraError as error:
             yield Problem("lora", str(error), "Name another LoRA.", found=self.lora)
 
     def fingerprint(self, env: Environment) -> Any:
         if not isinstance(self.lora, str):
             return None
-        source = resolve_lora(self.lora, env.find_input)
+        source = resolve_lora(self.lora, env.find_model)
         if source.path is not None:
             return lora_digest(source.path)
         return [self.lora, commit_of(source.repo, None)]  # the repository may change
 
+    def effects(self, env: Environment) -> Iterable[Effect]:
+        if not isinstance(self.lora, str):
+            return
+        source = resolve_lora(self.lora, env.find_model)
+        if source.path is not None:
+            yield Effect("model", str(source.path), "lora")
+        elif not source.is_cached():
+            yield Effect("download", self.lora, "lora")
+
     def run(self, ctx: Context) -> Adapted:
         from run_graph.runtime.models.lora_matching import examine
 
-        path = resolve_lora(self.lora, ctx.find_input).locate()
+        path = resolve_lora(self.lora, ctx.find_model).locate()
         skip = self.unmatched == "skip"
         examine(path, skip)
         lora = Lora(lora_digest(path), self.scale, skip, self.lora, path)

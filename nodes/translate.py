@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from run_graph.graph import Context, Environment, Field, Node, Outputs, Problem
+from run_graph.graph import Context, Effect, Environment, Field, Node, Outputs, Problem
 from run_graph.runtime.models.translation import (
     DEFAULT_MODEL,
     LanguageModelError,
@@ -48,6 +48,10 @@ class TranslatePrompt(Node):
         # A name that a link delivers is not known yet; the source's key covers it.
         known = isinstance(self.model, str)
         return language_model_identity(find_language_model(self.model)) if known else None
+
+    def effects(self, env: Environment) -> Iterable[Effect]:
+        if isinstance(self.model, str):
+            yield Effect("model", str(find_language_model(self.model)), "model")
 
     def run(self, ctx: Context) -> Translated:
         if not self.text.strip():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from run_graph.graph import (
         Context,
+        Effect,
         Environment,
         Fault,
         Field,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Context",
+    "Effect",
     "Environment",
     "Fault",
     "Field",

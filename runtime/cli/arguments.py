@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from run_graph.runtime.cli.cache_options import add_cache_arguments
+from run_graph.runtime.cli.permission_options import add_permission_arguments
 from run_graph.runtime.units import parse_bytes
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def build_parser() -> ArgumentParser:
         action="store_true",
         help="do not use the network: a model that is neither local nor cached is an error",
     )
+    add_permission_arguments(parser)
     _add_many(parser)
     _add_memory(parser)
     add_cache_arguments(parser)

@@ -5,16 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from run_graph.graph.effect_list import effects_of
 from run_graph.graph.faults import Fault, WorkflowError, WorkflowErrors, raise_all, suggestion
 from run_graph.graph.registry import Registry, installed_nodes
 from run_graph.graph.validation import check
+from run_graph.runtime.cli.consent import differs, permitted, summary
 from run_graph.runtime.cli.contact_sheet_option import make_contact_sheet, save_contact_sheet
 from run_graph.runtime.cli.files import FileJob, read_files
-from run_graph.runtime.cli.options import ActionOptions, CacheOptions, Options, ReportingOptions
+from run_graph.runtime.cli.options import (
+    ActionOptions,
+    CacheOptions,
+    Options,
+    PermissionOptions,
+    ReportingOptions,
+)
 from run_graph.runtime.cli.sweep_option import sweep_event
 from run_graph.runtime.cli.terminal import (
     BAD_INPUT,
@@ -79,12 +88,35 @@ def _dispatch(options: Options) -> None:
     if actions.draw:
         _draw(jobs[0], actions.draw, registry, reporting)
     if not (actions.validate or actions.draw):
-        _run(jobs, options, registry)
+        jobs, downloads = _within_bounds(jobs, options.permissions, registry)
+        with offline(not downloads):
+            _run(jobs, options, registry)
+
+
+def _within_bounds(
+    jobs: Sequence[FileJob], permissions: PermissionOptions, registry: Registry
+) -> tuple[list[FileJob], bool]:
+    """The jobs, those of pictures within what they may do, and whether the run may download."""
+    found: list[FileJob] = []
+    downloads = True
+    errors: list[WorkflowError] = []
+    for each in jobs:
+        if (picture := each.source.picture) is not None:
+            try:
+                is_own = partial(differs, job=each.job, given=each.source.workflow)
+                within = permitted(each.job, picture, is_own, permissions, registry)
+            except WorkflowError as error:
+                errors.append(error)
+                continue
+            each, downloads = replace(each, job=within.job), downloads and within.downloads
+        found.append(each)
+    raise_all(errors)
+    return found, downloads
 
 
 def _print_notes(jobs: Sequence[FileJob]) -> None:
     for job in jobs:
-        for note in job.notes:
+        for note in job.source.notes:
             print_message(f"{job.file}: {note}")
 
 
@@ -118,8 +150,11 @@ def _validate(jobs: Sequence[FileJob], registry: Registry, reporting: ReportingO
     for each, checked in found:
         file, count, targets = each.file, len(checked.nodes), checked.targets
         named = {"file": file} if each.job.name else {}
+        effects = effects_of(each.job.workflow, registry, each.job.environment, each.job.targets)
         event = {"event": "valid", **named, "nodes": count, "targets": targets}
-        _print_result(event, f"{file}: valid, {count} nodes lead to {', '.join(targets)}", reporting)
+        event["effects"] = [asdict(effect) for effect in effects]
+        lines = [f"{file}: valid, {count} nodes lead to {', '.join(targets)}", *summary(effects)]
+        _print_result(event, "\n  ".join(lines), reporting)
 
 
 def _draw(job: FileJob, target: Path, registry: Registry, reporting: ReportingOptions) -> None:

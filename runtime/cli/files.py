@@ -35,14 +35,14 @@ class FileJob:
         The workflow with its settings and variants.
     job : Job
         What runs: the workflow of the sweep. Its name is "" if this is the only file.
-    notes : sequence of str
-        What the user should know about the file, such as what was renamed since it was written.
+    source : Source
+        What the file itself says, before any option.
     """
 
     file: str
     sweep: Sweep
     job: Job
-    notes: Sequence[str] = ()
+    source: Source
 
     def place(self, node_id: str) -> str:
         """The id of a node of this file in the plan and in events."""
@@ -87,9 +87,9 @@ def read_files(
         environment = RunEnvironment(source.folders, output)
         try:
             workflow = apply_settings(source, own.settings, registry)
-            changed = Source(workflow, source.folders)
+            changed = replace(source, workflow=workflow)
             sweep = read_sweep(changed, own, registry, environment, check_values=check_values)
-            jobs.append(_file_job(file, name, sweep, own.targets, environment, source.notes))
+            jobs.append(_file_job(file, name, sweep, own.targets, environment, source))
         except WorkflowError as error:
             errors.append(error.in_file(file))
     raise_all(errors)
@@ -114,11 +114,11 @@ def _file_job(
     sweep: Sweep,
     targets: Sequence[str],
     environment: RunEnvironment,
-    notes: Sequence[str],
+    source: Source,
 ) -> FileJob:
     originals = sweep.originals if sweep.axes else None
     job = Job(sweep.workflow, environment, sweep.targets(targets) or None, originals, name, file)
-    return FileJob(file, sweep, job, notes)
+    return FileJob(file, sweep, job, source)
 
 
 def _options_by_file(workflows: Mapping[str, Workflow], options: NodeOptions) -> dict[str, NodeOptions]:

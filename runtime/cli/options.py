@@ -38,6 +38,22 @@ class MemoryOptions:
 
 
 @dataclass(frozen=True)
+class PermissionOptions:
+    """What a workflow that came in a picture may do beyond its bounds (:mod:`runtime.cli.consent`).
+
+    Attributes
+    ----------
+    allow_read : tuple of Path
+        Further folders that it may read.
+    allow_download : bool
+        Whether it may download models.
+    """
+
+    allow_read: tuple[Path, ...]
+    allow_download: bool
+
+
+@dataclass(frozen=True)
 class CacheOptions:
     """Which cache to use, as :func:`runtime.cache.open.chosen_cache` takes it.
 
@@ -99,6 +115,7 @@ class Options:
     contact_sheet : Path, optional
     offline : bool
         Whether the network is off limits.
+    permissions : PermissionOptions
     memory : MemoryOptions
     cache : CacheOptions
     reporting : ReportingOptions
@@ -110,6 +127,7 @@ class Options:
     output: Path
     contact_sheet: Path | None
     offline: bool
+    permissions: PermissionOptions
     memory: MemoryOptions
     cache: CacheOptions
     reporting: ReportingOptions

@@ -26,8 +26,9 @@ from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.provenance import describe_run
 from run_graph.runtime.events import Event, NodeFinished, NodeReused
 from run_graph.runtime.files.outputs import OWN_MARK
+from run_graph.runtime.files.recorded_names import shareable
 from run_graph.runtime.images.codec import ImageError, encoded, load
-from run_graph.runtime.images.metadata import as_text, relative_folder
+from run_graph.runtime.images.metadata import as_text
 from run_graph.runtime.sweep.expansion import Sweep
 from run_graph.runtime.sweep.labels import input_names
 from run_graph.runtime.values import Image as ImageValue
@@ -105,10 +106,8 @@ class ContactSheet:
         cells = {index: self._pictures.get(place) for index, place in self._cells.items()}
         sheet = paint(arrange(self._dimensions(), cells))
         provenance = describe_run(as_run, environment, self._seconds)
-        places = provenance["input_directories"]
-        provenance["input_directories"] = [relative_folder(place, folder) for place in places]
         documents = {"prompt": provenance.pop("prompt"), "run_graph": {"sweep": self._swept(), **provenance}}
-        return encoded(sheet, {"Software": OWN_MARK, **as_text(documents)})
+        return encoded(sheet, {"Software": OWN_MARK, **as_text(shareable(documents, folder))})
 
     def _dimensions(self) -> list[Labels]:
         axes = self._sweep.axes

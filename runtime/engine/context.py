@@ -12,6 +12,7 @@ from run_graph.runtime.cache.snapshots import Snapshot
 from run_graph.runtime.engine.services import Services
 from run_graph.runtime.errors import Cancelled
 from run_graph.runtime.events import Listener, NodeProgress, NodeWarned
+from run_graph.runtime.files.bounds import Bounds
 from run_graph.runtime.files.inputs import find_input
 
 Service = TypeVar("Service")
@@ -27,12 +28,19 @@ class RunEnvironment:
         Where relative input names are looked for, in this order.
     output_directory : Path
         Created when the first file is written.
+    bounds : Bounds, optional
+        The files that may be read. Default: all.
     """
 
     input_directories: Sequence[Path]
     output_directory: Path
+    bounds: Bounds | None = None
 
     def find_input(self, name: str) -> Path:
+        path = find_input(name, self.input_directories)
+        return path if self.bounds is None else self.bounds.check(path)
+
+    def find_model(self, name: str) -> Path:
         return find_input(name, self.input_directories)
 
 
@@ -107,6 +115,9 @@ class NodeContext:
 
     def find_input(self, name: str) -> Path:
         return self.run.environment_of(self.node_id).find_input(name)
+
+    def find_model(self, name: str) -> Path:
+        return self.run.environment_of(self.node_id).find_model(name)
 
     def progress(self, value: int, maximum: int, preview: Any = None) -> None:
         self.run.emit(NodeProgress(self.node_id, value, maximum, preview))

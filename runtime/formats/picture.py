@@ -10,6 +10,7 @@ from run_graph.graph.faults import Fault, WorkflowError
 from run_graph.graph.formats.api import parse_workflow
 from run_graph.graph.formats.v01 import migrated
 from run_graph.graph.workflow import Workflow
+from run_graph.runtime.files.recorded_names import recorded_folder
 
 
 def read_embedded_workflow(path: Path, report: Callable[[str], None]) -> tuple[Workflow, list[Path]]:
@@ -64,6 +65,6 @@ def _is_json_object(text: str) -> bool:
 def _recorded_folders(settings: str, start: Path) -> list[Path]:
     try:
         folders = json.loads(settings)["input_directories"]
-        return [start / folder for folder in folders if isinstance(folder, str)]
+        return [recorded_folder(folder, start) for folder in folders if isinstance(folder, str)]
     except (ValueError, KeyError, TypeError):
         return []  # a picture that ComfyUI made

@@ -23,11 +23,14 @@ class Source:
         Where relative input names are searched for, in order.
     notes : tuple of str
         What the user should know about how the file was read, one line each.
+    picture : Path, optional
+        The picture that the workflow came in; it may be a stranger's.
     """
 
     workflow: Workflow
     folders: Sequence[Path]
     notes: tuple[str, ...] = ()
+    picture: Path | None = None
 
 
 def read_source(path: Path) -> Source:
@@ -39,10 +42,12 @@ def read_source(path: Path) -> Source:
         If there is no workflow in it; names the file and the fix.
     """
     notes: list[str] = []
+    picture: Path | None = None
     if path.suffix.lower() in _PICTURE_SUFFIXES and path.is_file():
         from run_graph.runtime.formats.picture import read_embedded_workflow
 
         workflow, folders = read_embedded_workflow(path, notes.append)
+        picture = path
     else:
         workflow, folders = load_workflow(path, notes.append), [path.parent]
-    return Source(workflow, list(dict.fromkeys([*folders, Path.cwd()])), tuple(notes))
+    return Source(workflow, list(dict.fromkeys([*folders, Path.cwd()])), tuple(notes), picture)

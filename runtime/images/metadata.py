@@ -7,9 +7,7 @@ a run says about itself (graph, versions, seconds); *metadata* is both of them i
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from run_graph.runtime.generation import Generation
@@ -27,11 +25,11 @@ NOT_IN_SETTINGS = "not_in_settings"
 def picture_metadata(
     image: Image,
     provenance: Mapping[str, Any],
-    folder: Path,
     index: int = 0,
     not_in_settings: Sequence[str] = (),
 ) -> dict[str, Settings]:
-    """The two documents that go into a PNG.
+    """The two documents that go into a picture, before their paths are made fit to be shared
+    (:func:`runtime.files.recorded_names.shareable`).
 
     Parameters
     ----------
@@ -39,9 +37,6 @@ def picture_metadata(
         The picture, which knows how it was made.
     provenance : mapping
         What :meth:`graph.Context.provenance` says of the run.
-    folder : Path
-        The folder of the file. Input folders are written relative to it, so that a project can be moved
-        as a whole, and the file reveals little about the rest of the disk.
     index : int
         Which picture of the batch: each records its own seed.
     not_in_settings : sequence of str
@@ -63,9 +58,7 @@ def picture_metadata(
         settings[WARNINGS] = list(image.generation.warnings)
     settings["versions"] = provenance["versions"]
     settings["seconds"] = provenance["seconds"]
-    settings["input_directories"] = [
-        relative_folder(place, folder) for place in provenance["input_directories"]
-    ]
+    settings["input_directories"] = provenance["input_directories"]
     return {"prompt": provenance["prompt"], "run_graph": settings}
 
 
@@ -108,11 +101,3 @@ def _common(values: Sequence[Any]) -> Any:
     if not values:
         return None
     return values[0] if len(set(values)) == 1 else values
-
-
-def relative_folder(folder: str, start: Path) -> str:
-    """The path from ``start`` to ``folder``; of real paths, since ``..`` after a link leads elsewhere."""
-    try:
-        return os.path.relpath(os.path.realpath(folder), os.path.realpath(start))
-    except ValueError:  # another drive on Windows
-        return folder

@@ -74,6 +74,10 @@ class Checkpoint:
             return fetch(self.repo, self.revision, parts, on_event)
         return TINY_FOLDER
 
+    def missing(self, *parts: str) -> list[str]:
+        """The parts that would have to be downloaded. Does not use the network."""
+        return [] if self.repo is None else [part for part in parts if self.local_folder(part) is None]
+
     def local_folder(self, *parts: str) -> Path | None:
         """The local folder that contains the named parts complete, or None. Never downloads."""
         if self.repo is not None:

@@ -28,10 +28,8 @@ def fetch_file(repo: str, file: str | None, suffix: str) -> Path:
     DownloadError
         If there is no such file, if several files match, or if the Hub cannot be reached.
     """
-    for folder in _cached(repo):
-        names = [path.relative_to(folder).as_posix() for path in folder.rglob(f"*{suffix}") if path.is_file()]
-        if len(matches := _matches(names, file, suffix)) == 1:
-            return folder / matches[0]
+    if (found := cached_file(repo, file, suffix)) is not None:
+        return found
     if is_offline():
         raise DownloadError(
             f"{file or 'the file'} of {repo} is not in the local Hugging Face cache, and the network must "
@@ -46,6 +44,15 @@ def fetch_file(repo: str, file: str | None, suffix: str) -> Path:
             f"{repo} is not in the local Hugging Face cache and could not be downloaded: {error}. Check the "
             "name and the connection, or give the path of a local file."
         ) from error
+
+
+def cached_file(repo: str, file: str | None, suffix: str) -> Path | None:
+    """The local copy of a file that `fetch_file` would find without the network, or None."""
+    for folder in _cached(repo):
+        names = [path.relative_to(folder).as_posix() for path in folder.rglob(f"*{suffix}") if path.is_file()]
+        if len(matches := _matches(names, file, suffix)) == 1:
+            return folder / matches[0]
+    return None
 
 
 def _downloaded(repo: str, file: str | None, suffix: str) -> Path:

@@ -21,14 +21,14 @@ from pathlib import Path
 
 from run_graph.runtime.errors import LoraError
 from run_graph.runtime.files.inputs import digest
-from run_graph.runtime.models.hub_files import fetch_file
+from run_graph.runtime.models.hub_files import cached_file, fetch_file
 from run_graph.runtime.models.inspection import read_header
 
 _SUFFIX = ".safetensors"
 _REPOSITORY = re.compile(r"(?:hf:)?(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+?)(?:[:/](?P<file>[^:]+))?")
 _PATH_STARTS = ("./", "../", "/", "~", ".\\", "..\\")
 
-FindInput = Callable[[str], Path]
+FindFile = Callable[[str], Path]
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,10 @@ class LoraSource:
             except (OSError, ValueError) as error:
                 raise LoraError(f"The LoRA cannot be read: {error}") from error
 
+    def is_cached(self) -> bool:
+        """Whether it is on this machine. Does not use the network."""
+        return self.path is not None or cached_file(self.repo, self.file, _SUFFIX) is not None
+
     def locate(self) -> Path:
         """The local file; downloads it if necessary. Raises DownloadError."""
         return self.path if self.path is not None else fetch_file(self.repo, self.file, _SUFFIX)
@@ -89,14 +93,14 @@ def _digest(path: Path, size: int, modified: int) -> str:
     return digest(path)
 
 
-def resolve_lora(name: str, find_input: FindInput) -> LoraSource:
+def resolve_lora(name: str, find_file: FindFile) -> LoraSource:
     """Where the LoRA called `name` is stored. Does not use the network.
 
     Parameters
     ----------
     name
         See the module docstring.
-    find_input
+    find_file
         Finds the file that a relative path means, or raises OSError.
 
     Raises
@@ -108,7 +112,7 @@ def resolve_lora(name: str, find_input: FindInput) -> LoraSource:
     if not name:
         raise LoraError("No LoRA is given. Give the path of a .safetensors file, or a repository.")
     try:
-        return LoraSource(name, find_input(str(Path(name).expanduser())))
+        return LoraSource(name, find_file(str(Path(name).expanduser())))
     except OSError as error:
         missing = str(error).removesuffix(".")
     if (found := _from_library(name)) is not None:

@@ -1,12 +1,31 @@
-"""How much memory a component will take, computed from file headers before any weights are read."""
+"""How much memory and disk a component takes, before any of its weights are read."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 from run_graph.runtime.models.inspection import Tensor, saved_bits, tensors
 
 _GROUP_SIZE = 64  # Weights that share one scale and one offset.
 _FLOATS = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}
+
+# Published sizes of the bfloat16 files of Black Forest Labs' repositories, in bytes; tokenizers are small.
+_DOWNLOADS = {
+    "transformer": 23_800_000_000,
+    "text_encoder_2": 9_520_000_000,
+    "text_encoder": 246_000_000,
+    "vae": 168_000_000,
+    "image_encoder": 857_000_000,
+    "image_embedder": 129_000_000,
+}
+_PUBLISHER = "black-forest-labs/"
+
+
+def download_bytes(repo: str, parts: Iterable[str]) -> int | None:
+    """Bytes that downloading parts of a repository takes, rounded; None if that is not known beforehand."""
+    if not repo.startswith(_PUBLISHER):
+        return None
+    return sum(_DOWNLOADS.get(part, 0) for part in parts)
 
 
 def estimated_bytes(component_folder: Path, quantize: int | None, float_bytes: int) -> int:

@@ -24,6 +24,12 @@ SMALL = TinySpec(
 )
 
 
+@pytest.fixture(autouse=True)
+def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' models lie in the home folder, where a picture can name them: as ~/..."""
+    monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp()))
+
+
 @pytest.fixture(scope="session")
 def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole checkpoint in diffusers' layout; read it, do not change it."""
@@ -68,7 +74,12 @@ def saved(tmp_path: Path) -> Callable[..., Lora]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, small_model: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(
+    tmp_path: Path,
+    small_model: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     """``redux.json`` on a small model, its pictures beside it, and the working directory there."""
     from small import make_project
 

@@ -32,6 +32,7 @@ from run_graph.runtime.cli.mflux.argument_types import (
 )
 from run_graph.runtime.cli.mflux.flags import Flags
 from run_graph.runtime.cli.namespace import from_namespace
+from run_graph.runtime.cli.permission_options import add_permission_arguments
 from run_graph.runtime.formats.mflux.parameters import flag_parameters
 from run_graph.runtime.models.components import QUANTIZE_BITS
 from run_graph.runtime.networks.token_counts import KERNELS, MODES
@@ -81,6 +82,7 @@ def build_parser() -> ArgumentParser:
     _add_sampling(parser)
     _add_output(parser)
     _add_machine(parser)
+    add_permission_arguments(parser)
     add_cache_arguments(parser)
     return parser
 

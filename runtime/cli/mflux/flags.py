@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from run_graph.runtime.cli.options import CacheOptions
+from run_graph.runtime.cli.options import CacheOptions, PermissionOptions
 from run_graph.runtime.models.components import Bits
 from run_graph.runtime.networks.token_counts import Kernel, Mode
 
@@ -112,4 +112,5 @@ class Flags:
     sampling: SamplingFlags
     output: OutputFlags
     machine: MachineFlags
+    permissions: PermissionOptions
     cache: CacheOptions

@@ -28,6 +28,8 @@ class Invocation:
         Where the run writes; all pictures go there or into a folder below.
     input_folders : tuple of Path
         Where relative names of pictures and LoRAs are looked for, in this order.
+    recorded : Recorded
+        The settings that came from a file rather than from flags.
     notes : tuple of str
         What the user should know although nothing is wrong, one sentence each.
     """
@@ -36,6 +38,7 @@ class Invocation:
     pictures: dict[str, Path]
     output_folder: Path
     input_folders: tuple[Path, ...]
+    recorded: Recorded
     notes: tuple[str, ...]
 
 
@@ -56,6 +59,7 @@ def invocation_of(flags: Flags) -> Invocation:
         pictures={node_id: places.paths[seed] for node_id, seed in save_nodes(recipe).items()},
         output_folder=places.folder,
         input_folders=(Path.cwd(), *recorded.folders),
+        recorded=recorded,
         notes=tuple(_notes(settings, recipe)),
     )
 

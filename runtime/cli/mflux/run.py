@@ -8,23 +8,28 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from run_graph.graph.effects import Effect
 from run_graph.graph.registry import installed_nodes
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.cache.open import chosen_cache
+from run_graph.runtime.cli.consent import Permitted, permitted
 from run_graph.runtime.cli.mflux.arguments import PROGRAM
 from run_graph.runtime.cli.mflux.battery import BatteryGuard
 from run_graph.runtime.cli.mflux.flags import Flags
 from run_graph.runtime.cli.mflux.invocation import Invocation
 from run_graph.runtime.cli.mflux.pictures import PictureNames
 from run_graph.runtime.cli.mflux.stepwise import StepwisePictures
+from run_graph.runtime.cli.options import PermissionOptions
 from run_graph.runtime.cli.progress import listener
 from run_graph.runtime.cli.terminal import print_message
 from run_graph.runtime.engine.context import CancelToken, RunEnvironment
+from run_graph.runtime.engine.job import Job
 from run_graph.runtime.engine.services import Services
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.errors import Cancelled
 from run_graph.runtime.events import Event, StageMemory, each_of
 from run_graph.runtime.files.atomic import write_atomically
+from run_graph.runtime.models.hub import offline
 from run_graph.runtime.models.store import ModelStore
 
 _GIGABYTE = 1000**3
@@ -62,19 +67,30 @@ def run(invocation: Invocation, flags: Flags) -> Finished:
     battery = BatteryGuard(machine.battery_percentage_stop_limit, token)
     names = PictureNames(invocation.pictures, embed=not output.no_exif, sidecar=output.metadata)
     steps, memory = _stepwise(workflow, output.stepwise_image_output_dir, store), PeakMemory()
-    with listener({}, quiet=False, as_json=False) as progress:
+    allowed = _within_bounds(invocation, flags.permissions)
+    with listener({}, quiet=False, as_json=False) as progress, offline(not allowed.downloads):
         try:
-            Session(installed_nodes(), cache, Services(store)).run(
-                workflow,
-                environment=RunEnvironment(invocation.input_folders, invocation.output_folder),
-                on_event=each_of(progress, battery, names, steps, memory),
-                token=token,
-                # Each picture then contains only the part of the graph that makes it, not the other seeds.
-                originals={node_id: node_id for node_id in workflow.nodes},
+            Session(installed_nodes(), cache, Services(store)).run_together(
+                [allowed.job], on_event=each_of(progress, battery, names, steps, memory), token=token
             )
         except Cancelled as error:
             raise Cancelled(battery.reason or str(error)) from None
     return Finished(names.written, memory.peak_bytes)
+
+
+def _within_bounds(invocation: Invocation, permissions: PermissionOptions) -> Permitted:
+    """The job; with settings out of a picture, within what they may do."""
+    workflow, recorded = invocation.workflow, invocation.recorded
+    # Each picture then contains only the part of the graph that makes it, not the other seeds.
+    originals = {node_id: node_id for node_id in workflow.nodes}
+    job = Job(workflow, RunEnvironment(invocation.input_folders, invocation.output_folder), None, originals)
+    if recorded.picture is None:
+        return Permitted(job, downloads=True)
+
+    def is_own(effect: Effect) -> bool:
+        return not recorded.name(workflow.nodes[effect.node_id or ""].inputs.get(effect.input or ""))
+
+    return permitted(job, recorded.picture, is_own, permissions, installed_nodes())
 
 
 def _log_details() -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from run_graph.runtime.files.recorded_names import recorded_folder
 from run_graph.runtime.formats.mflux.errors import CommandError
 from run_graph.runtime.formats.mflux.models import base_of, canonical
 from run_graph.runtime.formats.mflux.parameters import read_parameters, recorded_parameters
@@ -53,10 +54,20 @@ _PATH_CALL = re.compile(r"""\b(?:Posix|Windows)?Path\(('(?:[^'\\]|\\.)*'|"(?:[^"
 
 @dataclass(frozen=True)
 class Recorded:
-    """Settings from a file, and the folders to search for the pictures that they name, in order."""
+    """Settings from a file, and the folders to search for the pictures that they name, in order.
+
+    ``picture`` is the file if it is a picture; it may be a stranger's.
+    """
 
     settings: Settings
     folders: tuple[Path, ...] = ()
+    picture: Path | None = None
+
+    def name(self, value: Any) -> bool:
+        """Whether the settings name this picture, LoRA or model."""
+        own = self.settings
+        names = (*(own.redux_image_paths or ()), *(own.lora_paths or ()), own.model, own.redux_model)
+        return value is not None and value in names
 
 
 def read_recorded(path: Path) -> Recorded:
@@ -69,9 +80,11 @@ def read_recorded(path: Path) -> Recorded:
         does not have.
     """
     path = path.expanduser()
-    document = _from_picture(path) if path.suffix.lower() in PICTURE_SUFFIXES else _from_sidecar(path)
+    is_picture = path.suffix.lower() in PICTURE_SUFFIXES
+    document = _from_picture(path) if is_picture else _from_sidecar(path)
     try:
-        return Recorded(settings_from(document), (*folders_of(document, path.parent), path.parent))
+        folders = (*folders_of(document, path.parent), path.parent)
+        return Recorded(settings_from(document), folders, path if is_picture else None)
     except CommandError as error:
         raise CommandError(f"{path}: {error}") from None
 
@@ -79,9 +92,9 @@ def read_recorded(path: Path) -> Recorded:
 def folders_of(document: Mapping[str, Any], start: Path) -> list[Path]:
     """Where run-graph looked for the pictures, recorded relative to the file's own folder."""
     folders = document.get("input_directories")
-    return (
-        [start / folder for folder in folders if isinstance(folder, str)] if isinstance(folders, list) else []
-    )
+    if not isinstance(folders, list):
+        return []
+    return [recorded_folder(folder, start) for folder in folders if isinstance(folder, str)]
 
 
 def settings_from(document: Mapping[str, Any]) -> Settings:

@@ -107,10 +107,15 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_validate_says_what_would_run_and_runs_nothing(
-    project: Path, capsys: pytest.CaptureFixture[str]
+    project: Path, small_model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["redux.json", "--validate"]) == 0
-    assert capsys.readouterr().out == "redux.json: valid, 11 nodes lead to save\n"
+    assert capsys.readouterr().out.splitlines() == [
+        "redux.json: valid, 11 nodes lead to save",
+        "  read images/fox.png (photo.image)",
+        f"  use {small_model} (redux.model)",
+        "  write into output (save)",
+    ]
     assert not Path("output").exists()
 
 
@@ -133,7 +138,11 @@ def test_validate_as_json_is_one_line_with_the_faults(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["redux.json", "--validate", "--json"]) == 0
-    assert lines(capsys.readouterr().out) == [{"event": "valid", "nodes": 11, "targets": ["save"]}]
+    [event] = lines(capsys.readouterr().out)
+    assert (event["event"], event["nodes"], event["targets"]) == ("valid", 11, ["save"])
+    assert {"kind": "write", "target": "output", "input": None, "size": None, "node_id": "save"} in event[
+        "effects"
+    ]
     assert cli.main(["redux.json", "--validate", "--json", "--set", "sample.steps=0"]) == 2
     [line] = lines(capsys.readouterr().out)
     assert (line["event"], line["file"]) == ("invalid", "redux.json")
@@ -246,10 +255,11 @@ def test_a_picture_runs_again_and_gives_the_same_pixels(project: Path, prefix: s
     elsewhere.mkdir()
     os.chdir(elsewhere)
     first = project.parent / "output" / f"{prefix}_00001_.png"
-    assert cli.main([str(first), "--quiet"]) == 0
+    allow = ["--allow-read", str(project.parent)]
+    assert cli.main([str(first), "--quiet", *allow]) == 0
     again = Path("output") / f"{prefix}_00001_.png"
     np.testing.assert_array_equal(pixels(again), pixels(first))
-    assert cli.main([str(first), "--quiet", "--set", "sample.seed=99"]) == 0
+    assert cli.main([str(first), "--quiet", *allow, "--set", "sample.seed=99"]) == 0
     assert not np.array_equal(pixels(Path("output") / f"{prefix}_00002_.png"), pixels(first))
 
 

@@ -9,6 +9,7 @@ from run_graph.runtime.cli.arguments import build_parser, parse
 
 _EVERY_OPTION = """
     a.json --set a.b=1 --target a --sweep a.b=1,2 --sweep a.c=3,4 --zip --output o --contact-sheet s.png
+    --allow-read d --allow-download
     --offline --memory-limit 8GB --low-ram --memory-report --no-cache --cache-dir c
     --json --traceback --strict
     --validate --draw d.svg --cache-info --cache-clear --list-nodes --describe C --schema

@@ -130,9 +130,8 @@ def test_a_node_that_fails_is_named_with_its_file(
 
 def test_validate_reports_each_file(pair: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*pair, "--validate"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        f"{file}: valid, {STAGES} nodes lead to save" for file in pair
-    ]
+    reports = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert reports == [f"{file}: valid, {STAGES} nodes lead to save" for file in pair]
 
 
 @pytest.mark.parametrize("option", ["--draw=graph.svg", "--contact-sheet=sheet.png"])

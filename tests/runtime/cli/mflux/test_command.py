@@ -247,7 +247,7 @@ def test_ctrl_c_ends_with_code_130(run: Any, monkeypatch: pytest.MonkeyPatch) ->
     def interrupted(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Session, "run", interrupted)
+    monkeypatch.setattr(Session, "run_together", interrupted)
     assert run("--seed", "1") == 130
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from option_checks import check_types_and_frozenness, destinations, leaf_values
 
+from run_graph.runtime.cli import consent
 from run_graph.runtime.cli import mflux as mflux_command
 from run_graph.runtime.cli.mflux.arguments import build_parser, parse
 from run_graph.runtime.cli.mflux.flags import Flags
@@ -327,7 +328,7 @@ def test_every_flag_has_an_effect() -> None:
     """The value of each flag is read somewhere, from its group, outside of the parser."""
     groups = {field.name for field in fields(Flags)} - {"verbose"} | {"flags"}  # names of variables, too
     read = set()
-    for path in Path(mflux_command.__file__).parent.glob("*.py"):
+    for path in (*Path(mflux_command.__file__).parent.glob("*.py"), Path(consent.__file__)):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[-1] in groups:
                 read.add(node.attr)
@@ -344,7 +345,7 @@ _EVERY_FLAG = """
     --height 64 --scheduler linear --output o.png --metadata --no-exif --config-from-metadata c.png
     --stepwise-image-output-dir d --save-graph g.json --low-ram --mlx-cache-limit-gb 1 --vae-tiling
     --vae-tile-size 128 --vae-tiling-split w --battery-percentage-stop-limit 9 --no-cache --cache-dir c
-    --sampler euler
+    --sampler euler --allow-read d --allow-download
 """
 EVERY_FLAG = _EVERY_FLAG.split()
 
