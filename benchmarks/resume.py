@@ -125,7 +125,7 @@ def _import_everything() -> None:
 
     import run_graph.runtime.cache.disk
     import run_graph.runtime.cli.command
-    import run_graph.runtime.images.codec
+    import run_graph.runtime.images.writing
     import run_graph.runtime.models.loading
     import run_graph.runtime.models.text
     import run_graph.runtime.networks.siglip

@@ -23,7 +23,7 @@ def effects_of(
 
     What a link delivers, such as a path that another node makes up, is not known before the run.
     """
-    nodes = check(workflow, registry, targets).nodes
+    nodes = check(workflow, registry, targets, env).nodes
     return [effect for node_id, node in nodes.items() for effect in _of_node(node_id, node, env)]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from run_graph.graph import Context, Effect, Environment, Field, Node, Outputs, Problem
@@ -15,7 +16,8 @@ from run_graph.runtime.files.prefix_tokens import expand_tokens, token_fault
 from run_graph.runtime.files.recorded_names import shareable
 from run_graph.runtime.files.save_once import save_once
 from run_graph.runtime.generation import Background, Frames, PictureFile
-from run_graph.runtime.images.metadata import as_text, generation_settings, picture_metadata
+from run_graph.runtime.images.formats import MetadataKept, SavedFormat, suffix_of
+from run_graph.runtime.images.metadata import Settings, generation_settings, picture_metadata
 from run_graph.runtime.values import Image, Mask
 
 
@@ -30,8 +32,9 @@ class LoadImage(Node):
     """Read a picture file.
 
     A relative path is searched for beside the workflow file first, then in the working directory. PNG, JPEG,
-    WebP, TIFF, GIF and other formats that Pillow reads are accepted; at most 178 megapixels, all frames
-    together.
+    WebP, AVIF, TIFF, GIF and other formats that Pillow reads are accepted, and HEIC with the package
+    pillow-heif (`uv sync --extra heic`); at most 178 megapixels, all frames together. An embedded colour
+    profile is applied.
     """
 
     category = "image"
@@ -47,7 +50,7 @@ class LoadImage(Node):
     )
 
     def check(self, env: Environment) -> Iterable[Problem]:
-        from run_graph.runtime.images.codec import check
+        from run_graph.runtime.images.reading import check
 
         if not isinstance(self.image, str):
             return
@@ -69,11 +72,11 @@ class LoadImage(Node):
             yield Effect("read", str(env.find_input(self.image)), "image")
 
     def run(self, ctx: Context) -> LoadedImage:
-        from run_graph.runtime.images.codec import load
+        from run_graph.runtime.images.reading import read
 
-        pixels, mask = load(ctx.find_input(self.image), self.background, self.frames)
+        samples, mask = read(ctx.find_input(self.image), self.background, self.frames)
         source = PictureFile(self.image, self.background, self.frames)
-        return LoadedImage(image=Image.from_file(pixels, source), mask=Mask(mask))
+        return LoadedImage(image=Image.from_file(samples, source), mask=Mask(mask))
 
 
 class SavedImage(Outputs):
@@ -84,13 +87,14 @@ class SavedImage(Outputs):
 
 
 class SaveImage(Node):
-    """Write pictures as PNG files into the output folder, with the whole graph in their metadata.
+    """Write pictures into the output folder, with the whole graph in their metadata.
 
     A file is called `<prefix>_<00001>_.png`; numbers continue after the highest in the folder, and nothing
     is ever overwritten. Each picture of a batch gets its own file, which records its own seed. Samples are
     rounded to 8 bits. A file carries `prompt`, the graph as run in ComfyUI's API format, and `run_graph`, the
-    settings and timings as JSON, which is also its EXIF comment in mflux's form. `run-graph FILE.png` runs it
-    again.
+    settings and timings as JSON, which is also its EXIF comment in mflux's form. Formats other than PNG carry
+    both as EXIF. `run-graph FILE` runs a file's graph again. Paths are recorded relative to the input folders
+    or to the home folder, never as absolute paths.
     """
 
     category = "image"
@@ -103,6 +107,17 @@ class SaveImage(Node):
         description="Start of the file name; may name subfolders (`portraits/anna`) and contain `%width%`, "
         "`%height%`, `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%`, `%second%`, `%date:yyyy-MM-dd%` and "
         "`%node.input%`, the value of a node's input.",
+    )
+    format: SavedFormat = Field(default="png", description="The file format.")
+    quality: int = Field(
+        default=90,
+        ge=1,
+        le=100,
+        description="For jpeg, webp (lossless at 100) and avif; png has no loss.",
+    )
+    metadata: MetadataKept = Field(
+        default="all",
+        description="What files say about themselves: graph and settings, only the settings, or nothing.",
     )
 
     def check(self, env: Environment) -> Iterable[Problem]:
@@ -130,22 +145,48 @@ class SaveImage(Node):
         return os.path.isfile(outputs.path)
 
     def run(self, ctx: Context) -> SavedImage:
-        from run_graph.runtime.images.codec import to_png
-        from run_graph.runtime.images.exif import mflux_comment
+        from run_graph.runtime.images.writing import encode
 
-        _, height, width, _ = self.images.pixels.shape
+        _, height, width, _ = self.images.shape
         for warning in self.images.generation.warnings if self.images.generation else ():
             ctx.warn(warning)  # again, since the node that found it may not have run this time
-        provenance, pictures = ctx.provenance(), []
-        graph = provenance["prompt"]
-        prefix = expand_tokens(self.filename_prefix, width=width, height=height, graph=graph)
-        folder = prefix_folder(ctx.output_directory, prefix)
-        differences = _not_in_settings(self.images, provenance)
-        for index, pixels in enumerate(self.images.pixels):
-            documents = shareable(picture_metadata(self.images, provenance, index, differences), folder)
-            pictures.append(to_png(pixels, as_text(documents), mflux_comment(documents["run_graph"])))
-        path = save_once(ctx, prefix, ".png", pictures)[0]
+        provenance = ctx.provenance()
+        prefix = expand_tokens(self.filename_prefix, width=width, height=height, graph=provenance["prompt"])
+        describe = self._describer(provenance, prefix_folder(ctx.output_directory, prefix))
+        pictures = [
+            encode(self.images.eight_bit(index), self.format, describe(index), self.quality)
+            for index in range(self.images.shape[0])
+        ]
+        for left_out in dict.fromkeys(name for picture in pictures for name in picture.left_out):
+            ctx.warn(_too_long(left_out))
+        path = save_once(ctx, prefix, suffix_of(self.format), [picture.data for picture in pictures])[0]
         return SavedImage.model_construct(path=str(path))  # a forwarded output is not part of the result
+
+    def _describer(
+        self, provenance: Mapping[str, Any], folder: Path
+    ) -> Callable[[int], Mapping[str, Settings]]:
+        """What each picture of the batch says about itself, by its index."""
+        if self.metadata == "none":
+            return lambda index: {}
+        differences = _not_in_settings(self.images, provenance)
+        kept = _DOCUMENTS[self.metadata]
+
+        def describe(index: int) -> Mapping[str, Settings]:
+            documents = shareable(picture_metadata(self.images, provenance, index, differences), folder)
+            return {name: documents[name] for name in kept}
+
+        return describe
+
+
+_DOCUMENTS = {"all": ("prompt", "run_graph"), "settings": ("run_graph",)}
+_LEFT_OUT = {"prompt": "the graph", "run_graph": "the settings"}
+
+
+def _too_long(document: str) -> str:
+    return (
+        f"{_LEFT_OUT[document]} of this picture cannot be kept in it: a JPEG file has room for 64 KB of "
+        "metadata; save as png, webp or avif to keep all of it"
+    )
 
 
 def _not_in_settings(image: Image, provenance: Mapping[str, Any]) -> list[str]:

@@ -43,7 +43,7 @@ class SiglipEncode(Node):
 
         tower = ctx.service(ModelStore).get(self.siglip.checkpoint, "image_encoder", self.siglip.quantize)
         size = siglip.image_size(tower.config)
-        pixels = mx.array(siglip_pixels(self.image.pixels, size, self.fit, self.resample))
+        pixels = mx.array(siglip_pixels(self.image.samples, size, self.fit, self.resample))
         hidden = siglip.encode(tower.module, tower.config, pixels)
         mx.eval(hidden)
         return Seen(vision=Vision(hidden, self._reference()))

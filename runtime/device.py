@@ -30,7 +30,7 @@ def memory_budget() -> int:
     recommended = info.get("max_recommended_working_set_size")
     if recommended:
         return int(SHARE_OF_WORKING_SET * int(recommended))
-    total = info.get("memory_size") or info.get("total_memory") or _machine_memory()
+    total = info.get("memory_size") or info.get("total_memory") or machine_memory()
     return int(SHARE_OF_MEMORY * int(total))
 
 
@@ -62,5 +62,6 @@ def memory_in_use() -> tuple[int, int]:
     return mx.get_active_memory(), mx.get_peak_memory()
 
 
-def _machine_memory() -> int:
+def machine_memory() -> int:
+    """Bytes of memory that the machine has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

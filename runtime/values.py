@@ -70,6 +70,8 @@ class Promise(NamedTuple):
         return "" if self.range is None else " with values from 0 to 1"
 
 
+_EIGHT_BIT = "_eight_bit_samples"  # where a picture keeps them
+
 # Resampling kernels with negative lobes go a little beyond 0 and 1; samples of 0 to 255 go far beyond.
 COLOURS = (-1.0, 2.0)
 
@@ -93,7 +95,8 @@ class ArrayValue(SocketValue):
             elif library == "numpy":
                 value.flags.writeable = False
         for name, promise in self.promises.items():
-            promise.check(name, self.__dict__[name])
+            if name in self.__dict__:  # not so for a picture's pixels while it is kept in 8 bits
+                promise.check(name, self.__dict__[name])
 
     def __repr__(self) -> str:
         shapes = [value.shape for value in self.__dict__.values() if hasattr(value, "shape")]
@@ -123,15 +126,46 @@ class Image(ArrayValue):
     generation: Generation | None = None
 
     @classmethod
-    def from_file(cls, pixels: npt.NDArray[np.float32], source: PictureFile) -> Image:
-        """Pictures exactly as they were read from a file."""
-        image = cls(pixels)
-        object.__setattr__(image, "source", source)
+    def from_file(cls, samples: npt.NDArray[Any], source: PictureFile) -> Image:
+        """Pictures exactly as they were read from a file.
+
+        Parameters
+        ----------
+        samples : uint8 or float32 array (B, H, W, 3)
+            0..255, or 0..1. 8-bit samples are kept so; `pixels` then converts them whenever it is read.
+        source : PictureFile
+        """
+        image = cls.__new__(cls)
+        name = "pixels" if samples.dtype == "float32" else _EIGHT_BIT
+        image.__dict__.update({name: samples, "source": source, "generation": None})
         return image
+
+    def __getattr__(self, name: str) -> Any:
+        # Called for what is not set: `pixels`, if the picture is kept in 8 bits.
+        samples = self.__dict__.get(_EIGHT_BIT)
+        if name != "pixels" or samples is None:
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+        return _read_only(unit(samples))
+
+    @property
+    def samples(self) -> npt.NDArray[Any]:
+        """The picture as it is kept: uint8, 0..255, if it was read from an 8-bit file, else `pixels`."""
+        samples: npt.NDArray[Any] | None = self.__dict__.get(_EIGHT_BIT)
+        return self.pixels if samples is None else samples
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Count, height, width and channels, without converting anything."""
+        batch, height, width, channels = self.samples.shape
+        return batch, height, width, channels
 
     @property
     def nbytes(self) -> int:
-        return self.pixels.nbytes
+        return self.samples.nbytes
+
+    def eight_bit(self, index: int = 0) -> npt.NDArray[np.uint8]:
+        """One picture of the batch as uint8 (H, W, 3), 0..255; floats are clipped and rounded."""
+        return eight_bit(self.samples[index])
 
     def to_numpy(self) -> npt.NDArray[np.float32]:
         """A copy of the pixels that may be changed, float32 (B, H, W, 3); `pixels` itself is read-only."""
@@ -141,7 +175,7 @@ class Image(ArrayValue):
         """One picture of the batch as an 8-bit RGB picture of PIL; samples are clipped and rounded."""
         import PIL.Image
 
-        return PIL.Image.fromarray(eight_bit(self.pixels[index]))
+        return PIL.Image.fromarray(self.eight_bit(index))
 
     def save(self, path: str | os.PathLike[str], index: int = 0) -> None:
         """Write one picture of the batch, in the format that the suffix names and without metadata.
@@ -245,11 +279,28 @@ class Latent(ArrayValue):
 
 
 def eight_bit(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Samples 0..1 as 0..255: clipped, and rounded to the nearest step."""
+    """Samples 0..1 as 0..255: clipped, and rounded to the nearest step. Those of 8 bits stay."""
     import numpy as np
 
+    if pixels.dtype == np.uint8:
+        return pixels
     samples: npt.NDArray[np.uint8] = np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
     return samples
+
+
+def unit(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Samples as float32, 0..1: those of 8 bits are divided by 255."""
+    import numpy as np
+
+    if samples.dtype != np.uint8:
+        return samples.astype(np.float32, copy=False)
+    pixels: npt.NDArray[np.float32] = np.divide(samples, np.float32(255), dtype=np.float32)
+    return pixels
+
+
+def _read_only(array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    array.flags.writeable = False
+    return array
 
 
 def array_library(value: Any) -> str | None:

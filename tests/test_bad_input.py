@@ -24,7 +24,7 @@ from run_graph.runtime.engine.session import Session
 from run_graph.runtime.errors import NodeFailed
 from run_graph.runtime.events import NodeStarted
 from run_graph.runtime.files import outputs as files
-from run_graph.runtime.images.exif import mflux_comment
+from run_graph.runtime.images.exif import exif_data
 
 BAD_INPUT, NODE_FAILED = 2, 1
 
@@ -235,7 +235,7 @@ def test_a_damaged_picture_as_a_workflow(project: Path, refused: Command) -> Non
 
 def test_a_jpeg_by_mflux_whose_reference_picture_is_missing(project: Path, refused: Command) -> None:
     settings = {"prompt": "a fox", "seed": 7, "redux_image_paths": ["gone.png"]}
-    Image.new("RGB", (8, 8)).save("a.jpg", exif=mflux_comment(settings))
+    Image.new("RGB", (8, 8)).save("a.jpg", exif=exif_data(settings))
     message = refused("a.jpg")
     assert message.startswith("run-graph: a.jpg: ")
     assert "no file 'gone.png'; looked in" in message

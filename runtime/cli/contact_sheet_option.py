@@ -41,4 +41,4 @@ def save_contact_sheet(
     path: Path, sheet: ContactSheet, as_run: Workflow, environment: RunEnvironment
 ) -> None:
     """Write the sheet, which replaces an older one. Raises SaveError."""
-    write_atomically(path, sheet.png(as_run, environment, path.parent), overwrite=True)
+    write_atomically(path, sheet.encoded(as_run, environment, path.parent), overwrite=True)

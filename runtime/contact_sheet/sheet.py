@@ -27,12 +27,13 @@ from run_graph.runtime.engine.provenance import describe_run
 from run_graph.runtime.events import Event, NodeFinished, NodeReused
 from run_graph.runtime.files.outputs import OWN_MARK
 from run_graph.runtime.files.recorded_names import shareable
-from run_graph.runtime.images.codec import ImageError, encoded, load
 from run_graph.runtime.images.metadata import as_text
+from run_graph.runtime.images.reading import ImageError, read
+from run_graph.runtime.images.writing import png
 from run_graph.runtime.sweep.expansion import Sweep
 from run_graph.runtime.sweep.labels import input_names
 from run_graph.runtime.values import Image as ImageValue
-from run_graph.runtime.values import eight_bit
+from run_graph.runtime.values import eight_bit, unit
 
 LARGEST_PICTURE = 512  # pixels a side
 MOST_PIXELS = 48_000_000  # in all pictures of a sheet
@@ -95,10 +96,10 @@ class ContactSheet:
         if place in self._pictures or not isinstance(result.get("path"), str):
             return
         with suppress(ImageError, OSError):  # if it is not a picture, its field stays empty
-            pixels, _ = load(Path(result["path"]))
-            self._pictures[place] = reduced(ImageValue(pixels), self._side)
+            samples, _ = read(Path(result["path"]))
+            self._pictures[place] = reduced(ImageValue(unit(samples)), self._side)
 
-    def png(self, as_run: Workflow, environment: RunEnvironment, folder: Path) -> bytes:
+    def encoded(self, as_run: Workflow, environment: RunEnvironment, folder: Path) -> bytes:
         """The sheet as a PNG file for a folder, which contains the swept workflow, ``as_run``.
 
         `run-graph SHEET.png` makes all its pictures again.
@@ -107,7 +108,7 @@ class ContactSheet:
         sheet = paint(arrange(self._dimensions(), cells))
         provenance = describe_run(as_run, environment, self._seconds)
         documents = {"prompt": provenance.pop("prompt"), "run_graph": {"sweep": self._swept(), **provenance}}
-        return encoded(sheet, {"Software": OWN_MARK, **as_text(shareable(documents, folder))})
+        return png(sheet, {"Software": OWN_MARK, **as_text(shareable(documents, folder))})
 
     def _dimensions(self) -> list[Labels]:
         axes = self._sweep.axes
@@ -129,9 +130,8 @@ class ContactSheet:
 
 def reduced(image: ImageValue, side: int) -> Image.Image:
     """A picture of at most ``side`` pixels a side; pictures of a batch go side by side."""
-    pixels = np.concatenate(list(image.pixels), axis=1)
-    samples = eight_bit(np.nan_to_num(pixels))
-    picture = Image.fromarray(samples)
+    pixels = np.concatenate(list(image.samples), axis=1)
+    picture = Image.fromarray(eight_bit(np.nan_to_num(pixels)))
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     return picture
 

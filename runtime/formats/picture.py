@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from run_graph.graph.faults import Fault, WorkflowError
 from run_graph.graph.formats.api import parse_workflow
 from run_graph.graph.formats.v01 import migrated
 from run_graph.graph.workflow import Workflow
-from run_graph.runtime.files.recorded_names import recorded_folder
 
 
 def read_embedded_workflow(path: Path, report: Callable[[str], None]) -> tuple[Workflow, list[Path]]:
@@ -34,16 +34,17 @@ def read_embedded_workflow(path: Path, report: Callable[[str], None]) -> tuple[W
     WorkflowError
         If the picture carries no workflow.
     """
-    from run_graph.runtime.images.codec import ImageError
-    from run_graph.runtime.images.exif import read_mflux_comment
+    from run_graph.runtime.formats.mflux.recorded import folders_of
+    from run_graph.runtime.images.exif import read_comfyui_documents, read_mflux_comment
     from run_graph.runtime.images.png_text import PngTextError, read_text
+    from run_graph.runtime.images.reading import ImageError
 
     try:
-        text, comment = read_text(path), read_mflux_comment(path)
+        text, comment = read_comfyui_documents(path) | read_text(path), read_mflux_comment(path)
         # Other programs call a prompt in plain words "prompt" too.
         if "prompt" in text and (comment is None or _is_json_object(text["prompt"])):
             workflow = migrated(parse_workflow(text["prompt"]), report)
-            return workflow, [path.parent, *_recorded_folders(text.get("run_graph", ""), path.parent)]
+            return workflow, [path.parent, *folders_of(_settings(text, comment), path.parent)]
         if comment is not None:
             from run_graph.runtime.formats.mflux.embedded import workflow_of_settings
 
@@ -62,9 +63,10 @@ def _is_json_object(text: str) -> bool:
     return text.lstrip().startswith("{")
 
 
-def _recorded_folders(settings: str, start: Path) -> list[Path]:
+def _settings(text: Mapping[str, str], comment: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The settings beside the graph: in a text chunk of a PNG, else in the EXIF comment."""
     try:
-        folders = json.loads(settings)["input_directories"]
-        return [recorded_folder(folder, start) for folder in folders if isinstance(folder, str)]
-    except (ValueError, KeyError, TypeError):
-        return []  # a picture that ComfyUI made
+        settings = json.loads(text["run_graph"])
+    except (ValueError, KeyError):
+        settings = comment
+    return settings if isinstance(settings, dict) else {}  # {}: a picture that ComfyUI made

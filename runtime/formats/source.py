@@ -8,8 +8,7 @@ from pathlib import Path
 
 from run_graph.graph.formats.api import load_workflow
 from run_graph.graph.workflow import Workflow
-
-_PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+from run_graph.runtime.images.formats import PICTURE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def read_source(path: Path) -> Source:
     """
     notes: list[str] = []
     picture: Path | None = None
-    if path.suffix.lower() in _PICTURE_SUFFIXES and path.is_file():
+    if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file():
         from run_graph.runtime.formats.picture import read_embedded_workflow
 
         workflow, folders = read_embedded_workflow(path, notes.append)

@@ -1,33 +1,54 @@
-"""Generation settings in a picture's EXIF comment, in mflux's format."""
+"""What a picture's EXIF data say about how it was made: in mflux's form, and in ComfyUI's."""
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import ExifTags, Image
 
-from run_graph.runtime.images.codec import opened
+from run_graph.runtime.images.reading import opened
 
-# EXIF is a TIFF structure: a header, then directories; a directory of one field takes 18 bytes. PIL would
-# write the comment as type BYTE, which mflux does not read; EXIF (CIPA DC-008) specifies UNDEFINED.
+# EXIF is a TIFF structure: a header, then directories of 12-byte fields; values of more than 4 bytes follow.
+# PIL would write the comment as type BYTE, which mflux does not read; EXIF (CIPA DC-008) says UNDEFINED.
 _TIFF_HEADER = struct.pack(">2sHI", b"MM", 42, 8)
-_EXIF_OFFSET = len(_TIFF_HEADER) + 18
-_COMMENT_OFFSET = _EXIF_OFFSET + 18
-_LONG, _UNDEFINED = 4, 7
+_ASCII, _LONG, _UNDEFINED = 2, 4, 7
 _COMMENT_PREFIX = b"ASCII\0\0\0"  # the first 8 bytes of a UserComment name its character code
+# ComfyUI writes each document into a text field as "name:{...}", the graph into Model.
+_COMFYUI_FIELDS = (ExifTags.Base.Make, ExifTags.Base.Model)
+_COMFYUI_NAMES = ("prompt", "workflow")
+
+_Field = tuple[int, int, int, int]  # tag, type, count, and value or offset
 
 
-def mflux_comment(metadata: Mapping[str, Any]) -> bytes:
-    """EXIF data with `metadata` as mflux writes it: JSON in the UserComment field."""
-    comment = _COMMENT_PREFIX + json.dumps(dict(metadata)).encode()
-    first = struct.pack(">HHHIII", 1, ExifTags.IFD.Exif, _LONG, 1, _EXIF_OFFSET, 0)
-    field = (ExifTags.Base.UserComment, _UNDEFINED, len(comment), _COMMENT_OFFSET)
-    second = struct.pack(">HHHIII", 1, *field, 0)
-    return b"Exif\0\0" + _TIFF_HEADER + first + second + comment
+def exif_data(settings: Mapping[str, Any] | None, graph: str | None = None) -> bytes:
+    """EXIF data with settings as mflux writes them, and with a graph as ComfyUI writes it in WebP.
+
+    Parameters
+    ----------
+    settings : mapping, optional
+        JSON values, for the field UserComment.
+    graph : str, optional
+        A graph in API format as JSON, for the field Model.
+    """
+    comment = None if settings is None else _COMMENT_PREFIX + json.dumps(dict(settings)).encode()
+    model = None if graph is None else f"prompt:{graph}".encode() + b"\0"
+    count = (model is not None) + (comment is not None)
+    end = len(_TIFF_HEADER) + _directory_size(count)
+    fields: list[_Field] = []
+    values = b""
+    if model is not None:
+        fields.append((ExifTags.Base.Model, _ASCII, len(model), end))
+        values += model + b"\0" * (len(model) % 2)  # offsets are even
+    if comment is not None:
+        inner = end + len(values)
+        fields.append((ExifTags.IFD.Exif, _LONG, 1, inner))
+        start = inner + _directory_size(1)
+        values += _directory([(ExifTags.Base.UserComment, _UNDEFINED, len(comment), start)]) + comment
+    return b"Exif\0\0" + _TIFF_HEADER + _directory(fields) + values
 
 
 def read_mflux_comment(path: Path) -> dict[str, Any] | None:
@@ -38,18 +59,50 @@ def read_mflux_comment(path: Path) -> dict[str, Any] | None:
     ImageError
         If `path` is not a readable picture.
     """
-    with opened(path) as image:
-        data = image.info.get("exif")
-    if not isinstance(data, bytes):
-        return None
-    exif = Image.Exif()
+    exif = _read(path)
     try:
-        exif.load(data)
         comment = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
         settings = json.loads(_comment_text(bytes(comment)))
     except Exception:  # EXIF from another program: a comment that is not JSON, or data PIL cannot parse
         return None
     return settings if isinstance(settings, dict) else None
+
+
+def read_comfyui_documents(path: Path) -> dict[str, str]:
+    """The graph (``prompt``) and editor file (``workflow``) in EXIF fields, as ComfyUI writes them in WebP.
+
+    Raises
+    ------
+    ImageError
+        If `path` is not a readable picture.
+    """
+    exif = _read(path)
+    texts = (str(exif.get(field, "")).rstrip("\0") for field in _COMFYUI_FIELDS)
+    named = (text.partition(":") for text in texts)
+    return {name: document for name, _, document in named if name in _COMFYUI_NAMES}
+
+
+def _read(path: Path) -> Image.Exif:
+    """A picture's EXIF data; empty if it has none, or PIL cannot parse them."""
+    with opened(path) as image:
+        data = image.info.get("exif")
+    exif = Image.Exif()
+    if isinstance(data, bytes):
+        try:
+            exif.load(data)
+        except Exception:  # written by another program
+            return Image.Exif()
+    return exif
+
+
+def _directory_size(count: int) -> int:
+    return 2 + 12 * count + 4
+
+
+def _directory(fields: Sequence[_Field]) -> bytes:
+    """A directory; the offset of the next one is 0, since there is none."""
+    packed = b"".join(struct.pack(">HHII", *field) for field in fields)
+    return struct.pack(">H", len(fields)) + packed + bytes(4)
 
 
 def _comment_text(comment: bytes) -> str:

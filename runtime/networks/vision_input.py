@@ -13,11 +13,13 @@ antialias. In all three, the samples are rounded to 8 bits afterwards.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+from run_graph.runtime.values import eight_bit, unit
 
 Array = npt.NDArray[np.float32]
 Fit = Literal["crop", "stretch", "pad"]
@@ -27,14 +29,14 @@ _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LAN
 
 
 def siglip_pixels(
-    pixels: Array, size: int = 384, fit: Fit = "crop", resample: Resample = "bicubic"
+    pixels: npt.NDArray[Any], size: int = 384, fit: Fit = "crop", resample: Resample = "bicubic"
 ) -> npt.NDArray[np.float32]:
     """Convert pictures to SigLIP's size and range.
 
     Parameters
     ----------
-    pixels : float32 array
-        ``(B, H, W, 3)``, 0..1; values outside are clipped.
+    pixels : float32 or uint8 array
+        ``(B, H, W, 3)``, 0..1 (values outside are clipped) or 0..255.
     size : int
         Side of the square in pixels: 384 for patch14-384, 512 for patch16-512.
     fit : {"crop", "stretch", "pad"}
@@ -64,15 +66,15 @@ def siglip_pixels(
     return (samples.astype(np.float32) / np.float32(255) - np.float32(0.5)) / np.float32(0.5)
 
 
-def _fit(picture: Array, size: int, fit: Fit, resample: Image.Resampling) -> npt.NDArray[np.uint8]:
+def _fit(picture: npt.NDArray[Any], size: int, fit: Fit, resample: Image.Resampling) -> npt.NDArray[np.uint8]:
     if fit == "crop":
-        return _to_8_bit(_crop(picture, size, resample))
+        return eight_bit(_crop(picture, size, resample))
     if fit == "pad":
-        return _to_8_bit(_pad(picture, size, resample))
-    return np.asarray(Image.fromarray(_to_8_bit(picture)).resize((size, size), resample))
+        return eight_bit(_pad(picture, size, resample))
+    return np.asarray(Image.fromarray(eight_bit(picture)).resize((size, size), resample))
 
 
-def _crop(picture: Array, size: int, resample: Image.Resampling) -> Array:
+def _crop(picture: npt.NDArray[Any], size: int, resample: Image.Resampling) -> Array:
     """The middle square of the picture scaled to ``(h, w)``.
 
     Only the part of the source under that square is resampled, so that a very long picture takes no more
@@ -86,7 +88,7 @@ def _crop(picture: Array, size: int, resample: Image.Resampling) -> Array:
     return _resize(picture, size, size, resample, box)
 
 
-def _pad(picture: Array, size: int, resample: Image.Resampling) -> Array:
+def _pad(picture: npt.NDArray[Any], size: int, resample: Image.Resampling) -> Array:
     """The whole picture in the middle of a black square."""
     height, width = picture.shape[:2]
     scale = size / max(height, width)
@@ -98,17 +100,13 @@ def _pad(picture: Array, size: int, resample: Image.Resampling) -> Array:
 
 
 def _resize(
-    picture: Array,
+    picture: npt.NDArray[Any],
     width: int,
     height: int,
     resample: Image.Resampling,
     box: tuple[float, float, float, float] | None = None,
 ) -> Array:
     """PIL's antialiased resize of each channel in float32; `box` is the source region, in pixels."""
-    channels = [Image.fromarray(np.ascontiguousarray(picture[..., c], np.float32)) for c in range(3)]
+    # One channel at a time: of a large picture in 8 bits, only a third is in memory as float32.
+    channels = (Image.fromarray(np.ascontiguousarray(unit(picture[..., c]))) for c in range(3))
     return np.stack([np.asarray(c.resize((width, height), resample, box=box)) for c in channels], axis=-1)
-
-
-def _to_8_bit(picture: Array) -> npt.NDArray[np.uint8]:
-    """Clip to 0..1, scale to 0..255 and round, halves to even."""
-    return np.round(np.clip(picture, 0, 1) * np.float32(255)).astype(np.uint8)

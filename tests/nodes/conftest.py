@@ -9,7 +9,7 @@ from run_graph.graph.node import Node
 from run_graph.runtime.cache import NoCache
 from run_graph.runtime.engine.context import CancelToken, NodeContext, RunContext, RunEnvironment
 from run_graph.runtime.engine.services import Services
-from run_graph.runtime.events import Event, NodeProgress
+from run_graph.runtime.events import Event, NodeProgress, NodeWarned
 from run_graph.runtime.models.store import ModelStore
 
 PROVENANCE = {
@@ -50,6 +50,11 @@ class Bench:
     def steps(self) -> list[tuple[int, int]]:
         """What was reported as done, of how many."""
         return [(event.value, event.maximum) for event in self.events if isinstance(event, NodeProgress)]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the nodes warned of."""
+        return [event.message for event in self.events if isinstance(event, NodeWarned)]
 
     @property
     def saved(self) -> list[str]:

@@ -15,7 +15,8 @@ from run_graph.nodes import LoadImage, SaveImage
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.files import outputs as files
 from run_graph.runtime.generation import Generation, PictureFile, Reference
-from run_graph.runtime.images import codec
+from run_graph.runtime.images import reading
+from run_graph.runtime.images.exif import read_comfyui_documents, read_mflux_comment
 from run_graph.runtime.values import Image
 
 ORIENTATION = 0x0112
@@ -74,7 +75,7 @@ def test_too_large_an_animation_is_reported_before_the_run(
 ) -> None:
     pictures = [PilImage.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
     pictures[0].save(bench.folder / "a.gif", save_all=True, append_images=pictures[1:])
-    monkeypatch.setattr(codec, "MAX_PIXELS", 20)
+    monkeypatch.setattr(reading, "MAX_PIXELS", 20)
     [message] = problems(LoadImage(image="a.gif"), bench)
     assert "2 frames of 4 x 4 pixels exceed the limit of 20 pixels in all" in message
     assert problems(LoadImage(image="a.gif", frames="first"), bench) == []
@@ -204,10 +205,41 @@ def test_a_full_disk_leaves_no_file_and_says_how_much_was_needed(
     assert bench.saved == []
 
 
-def test_values_that_are_not_finite_are_refused_and_leave_no_file(bench: Any) -> None:
-    with pytest.raises(ValueError, match="not finite numbers"):
-        bench.run(SaveImage(images=picture(value=float("nan"))))
-    assert bench.saved == []
+@pytest.mark.parametrize(
+    ("kept", "documents"), [("all", {"prompt", "run_graph"}), ("settings", {"run_graph"}), ("none", set())]
+)
+def test_a_file_says_as_much_about_itself_as_is_wanted(bench: Any, kept: Any, documents: set[str]) -> None:
+    path = bench.run(SaveImage(images=picture(), metadata=kept)).path
+    found = PilImage.open(path).info
+    assert {"prompt", "run_graph"} & found.keys() == documents
+    assert ("exif" in found) == ("run_graph" in documents)
+
+
+@pytest.mark.parametrize("saved", ["jpeg", "webp", "avif"])
+def test_other_formats_are_saved_with_their_suffix_and_metadata(bench: Any, saved: Any) -> None:
+    path = Path(bench.run(SaveImage(images=picture(), format=saved, quality=70)).path)
+    assert path.suffix == {"jpeg": ".jpg", "webp": ".webp", "avif": ".avif"}[saved]
+    comment = read_mflux_comment(path)
+    assert comment is not None
+    assert comment["seed"] == GENERATION.parameters["seed"]
+    assert "prompt" in read_comfyui_documents(path)
+
+
+def test_a_jpeg_whose_metadata_do_not_fit_is_saved_with_a_warning(bench: Any) -> None:
+    image = replace(picture(), generation=replace(GENERATION, prompt="a fox " * 20_000))
+    path = Path(bench.run(SaveImage(images=image, format="jpeg")).path)
+    assert PilImage.open(path).size
+    assert read_mflux_comment(path) is None
+    assert any("the settings of this picture cannot be kept" in text for text in bench.warnings)
+
+
+def test_a_picture_in_8_bits_is_saved_as_it_was_read(bench: Any, tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
+    PilImage.fromarray(samples).save(tmp_path / "a.png")
+    loaded = bench.run(LoadImage(image=str(tmp_path / "a.png"))).image
+    assert loaded.samples.dtype == np.uint8
+    path = bench.run(SaveImage(images=loaded)).path
+    np.testing.assert_array_equal(np.asarray(PilImage.open(path)), samples)
 
 
 def test_a_loaded_picture_is_saved_without_settings_that_it_does_not_have(bench: Any) -> None:

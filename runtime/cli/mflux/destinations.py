@@ -8,8 +8,7 @@ from pathlib import Path
 
 from run_graph.runtime.formats.mflux.errors import CommandError
 from run_graph.runtime.formats.mflux.recipe import Recipe
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+from run_graph.runtime.images.formats import PICTURE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,9 @@ def destinations(template: str, recipe: Recipe) -> Destinations:
         If the template has another field, does not name a file, or names a format that cannot be written.
     """
     path = Path(template).expanduser()
-    if path.suffix.lower() not in SUFFIXES:
-        raise CommandError(f"--output {template}: the name must end with one of {', '.join(SUFFIXES)}")
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        known = ", ".join(PICTURE_SUFFIXES)
+        raise CommandError(f"--output {template}: the name must end with one of {known}")
     if len(recipe.seeds) > 1 and "{seed}" not in template:
         path = path.with_stem(path.stem + "_seed_{seed}")
     mode = _mode(recipe)

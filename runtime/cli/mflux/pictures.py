@@ -1,8 +1,8 @@
 """Pictures under mflux's names.
 
 SaveImage numbers its files and writes the graph and the settings into them. As soon as one of its files has
-been written, it becomes the file that the user asked for: the same PNG, a PNG without metadata, or a JPEG or
-WebP with the settings in its EXIF comment. If asked for, a metadata file is written next to it.
+been written, it becomes the file that the user asked for: the same PNG, or a picture in the format that the
+name asks for, with the same metadata or none. If asked for, a metadata file is written next to it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,16 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
+
+from run_graph.runtime.cli.mflux.arguments import PROGRAM
+from run_graph.runtime.cli.terminal import print_message
 from run_graph.runtime.events import Event, NodeFinished, NodeReused
 from run_graph.runtime.files.atomic import SaveError, write_atomically
+from run_graph.runtime.images.formats import SUFFIXES
+from run_graph.runtime.images.metadata import Settings
 from run_graph.runtime.images.png_text import read_text
-
-_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+from run_graph.runtime.images.writing import EncodedPicture, encode
 
 
 class PictureNames:
@@ -50,27 +55,31 @@ class PictureNames:
             self._rename(Path(event.result["path"]), self.paths[event.node_id])
 
     def _rename(self, numbered: Path, path: Path) -> None:
-        settings = read_text(numbered)["run_graph"]
-        path = write_new(path, converted(numbered.read_bytes(), path.suffix, self.embed))
+        documents = {name: json.loads(text) for name, text in read_text(numbered).items()}
+        picture = converted(numbered.read_bytes(), path.suffix, documents if self.embed else {})
+        if picture.left_out:
+            lost = _LEFT_OUT[len(picture.left_out)]
+            print_message(f"warning: {path}: a JPEG file has room for 64 KB of metadata; {lost}", PROGRAM)
+        path = write_new(path, picture.data)
         numbered.unlink()
         if self.sidecar:
-            text = json.dumps(json.loads(settings), indent=4, ensure_ascii=False)
+            text = json.dumps(documents["run_graph"], indent=4, ensure_ascii=False)
             write_atomically(path.with_suffix(".metadata.json"), text.encode(), overwrite=True)
         self.written.append(path)
 
 
-def converted(png: bytes, suffix: str, embed: bool) -> bytes:
-    """The picture of a PNG in the format of the suffix, with its EXIF comment or without any metadata."""
-    kind = _FORMATS[suffix.lower()]
-    if kind == "PNG" and embed:
-        return png
+_LEFT_OUT = {1: "the graph was left out", 2: "graph and settings were left out"}
+
+
+def converted(data: bytes, suffix: str, documents: Mapping[str, Settings]) -> EncodedPicture:
+    """The picture of SaveImage's PNG in the format of the suffix, carrying these documents."""
+    saved = SUFFIXES[suffix.lower()]
+    if saved == "png" and documents:
+        return EncodedPicture(data)
     from PIL import Image
 
-    buffer = io.BytesIO()
-    with Image.open(io.BytesIO(png)) as picture:
-        exif = {"exif": picture.info["exif"]} if embed and "exif" in picture.info else {}
-        picture.save(buffer, kind, **exif)
-    return buffer.getvalue()
+    with Image.open(io.BytesIO(data)) as picture:
+        return encode(np.asarray(picture.convert("RGB")), saved, documents)
 
 
 def write_new(path: Path, data: bytes) -> Path:

@@ -70,22 +70,22 @@ class StepwisePictures:
                 self._write_composite(sampling)
 
     def _write_step(self, sampling: _Sampling, event: NodeProgress) -> None:
-        from run_graph.runtime.images.codec import to_png
+        from run_graph.runtime.images.writing import to_png
 
         pixels = self._decoded(sampling, event.preview)
         sampling.pictures.append(pixels)
         name = f"seed_{sampling.seed}_step{event.value}of{event.maximum}.png"
-        write_new(self._folder / name, to_png(pixels, {}))
+        write_new(self._folder / name, to_png(pixels))
 
     def _write_composite(self, sampling: _Sampling) -> None:
         import numpy as np
 
-        from run_graph.runtime.images.codec import to_png
+        from run_graph.runtime.images.writing import to_png
 
         if sampling.pictures:
             strip = np.concatenate(sampling.pictures, axis=1)
             path = self._folder / f"seed_{sampling.seed}_composite.png"
-            write_atomically(path, to_png(strip, {}), overwrite=True)
+            write_atomically(path, to_png(strip), overwrite=True)
 
     def _decoded(self, sampling: _Sampling, packed: Any) -> Pixels:
         import numpy as np

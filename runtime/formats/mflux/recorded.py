@@ -20,9 +20,8 @@ from run_graph.runtime.formats.mflux.errors import CommandError
 from run_graph.runtime.formats.mflux.models import base_of, canonical
 from run_graph.runtime.formats.mflux.parameters import read_parameters, recorded_parameters
 from run_graph.runtime.formats.mflux.settings import PerPicture, Quantize, Settings
+from run_graph.runtime.images.formats import PICTURE_SUFFIXES
 from run_graph.runtime.images.metadata import NOT_IN_SETTINGS, WARNINGS
-
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 _OTHER_VARIANTS = {
     "image_path": "an initial picture (image-to-image)",
@@ -146,8 +145,8 @@ def _from_sidecar(path: Path) -> dict[str, Any]:
 
 
 def _from_picture(path: Path) -> dict[str, Any]:
-    from run_graph.runtime.images.codec import ImageError
     from run_graph.runtime.images.exif import read_mflux_comment
+    from run_graph.runtime.images.reading import ImageError
 
     try:
         comment = read_mflux_comment(path)

@@ -84,7 +84,7 @@ def saved(sweep: Sweep, folder: Path, targets: list[str] | None = None) -> Path:
         on_event=sheet,
     )
     path = folder / "sheet.png"
-    path.write_bytes(sheet.png(sweep.workflow, ENVIRONMENT, Path()))
+    path.write_bytes(sheet.encoded(sweep.workflow, ENVIRONMENT, Path()))
     return path
 
 
@@ -232,7 +232,7 @@ def test_results_that_are_reused_are_shown_too(tmp_path: Path) -> None:
         sweep.workflow, targets=sweep.targets(["paint"]), environment=ENVIRONMENT, on_event=sheet
     )
     path = tmp_path / "sheet.png"
-    path.write_bytes(sheet.png(sweep.workflow, ENVIRONMENT, Path()))
+    path.write_bytes(sheet.encoded(sweep.workflow, ENVIRONMENT, Path()))
     assert colours_across(path, Pil.open(path).height - 50) == [(0, 255, 0), (0, 0, 255)]
 
 
@@ -244,7 +244,7 @@ def test_a_picture_saved_by_an_interrupted_run_is_read_back(tmp_path: Path) -> N
         Pil.new("RGB", (200, 100), tuple(255 * c for c in COLOURS[colour])).save(path)
         sheet(NodeReused(show, "Show", "cache", {"path": str(path)}))
     path = tmp_path / "sheet.png"
-    path.write_bytes(sheet.png(sweep.workflow, ENVIRONMENT, Path()))
+    path.write_bytes(sheet.encoded(sweep.workflow, ENVIRONMENT, Path()))
     assert colours_across(path, Pil.open(path).height - 50) == [(0, 255, 0), (0, 0, 255)]
 
 

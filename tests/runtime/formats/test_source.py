@@ -9,7 +9,7 @@ from small import shipped
 
 from run_graph.graph import WorkflowError
 from run_graph.runtime.formats.source import read_source
-from run_graph.runtime.images.exif import mflux_comment
+from run_graph.runtime.images.exif import exif_data
 
 
 def picture(folder: Path, name: str = "a.png", text: dict[str, str] | None = None, **options: object) -> Path:
@@ -88,7 +88,7 @@ def test_a_picture_without_a_workflow_is_named_with_the_fix(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
 def test_mfluxs_settings_become_the_workflow_that_they_mean(tmp_path: Path, name: str) -> None:
-    path = picture(tmp_path, name, exif=mflux_comment({"prompt": "a fox", "seed": 7}))
+    path = picture(tmp_path, name, exif=exif_data({"prompt": "a fox", "seed": 7}))
     inputs = [spec.inputs for spec in read_source(path).workflow.nodes.values()]
     assert [found["prompt"] for found in inputs if "prompt" in found] == ["a fox"]
     assert [found["seed"] for found in inputs if "seed" in found] == [7]
@@ -122,7 +122,7 @@ def test_settings_are_read_in_every_character_code_of_exif(tmp_path: Path, comme
 
 
 def test_a_prompt_in_plain_words_does_not_hide_the_settings(tmp_path: Path) -> None:
-    path = picture(tmp_path, text={"prompt": "a fox"}, exif=mflux_comment({"prompt": "a cat", "seed": 7}))
+    path = picture(tmp_path, text={"prompt": "a fox"}, exif=exif_data({"prompt": "a cat", "seed": 7}))
     workflow = read_source(path).workflow
     assert "a cat" in [spec.inputs.get("prompt") for spec in workflow.nodes.values()]
 

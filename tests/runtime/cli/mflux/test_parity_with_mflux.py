@@ -22,7 +22,7 @@ from run_graph.runtime.cli.mflux.arguments import parse
 from run_graph.runtime.cli.mflux.invocation import invocation_of
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.session import Session
-from run_graph.runtime.images.codec import load
+from run_graph.runtime.images.reading import read
 from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.loading import load_component
 from run_graph.runtime.networks.cpu import use_numpy_linears
@@ -86,10 +86,10 @@ def conditioning(session: Session, checkpoint: Checkpoint, *argv: str) -> Condit
 @pytest.mark.parametrize("photo", PHOTOS)
 def test_the_reference_picture_is_prepared_as_mflux_prepares_it(photo: str) -> None:
     theirs = np.array(ImageUtil.preprocess_for_model(ImageUtil.load_image(photo).convert("RGB")))
-    ours = siglip_pixels(load(Path(photo))[0], 384, "stretch", "lanczos")
+    ours = siglip_pixels(read(Path(photo))[0], 384, "stretch", "lanczos")
     assert theirs.shape == (1, 3, 384, 384)
     np.testing.assert_array_equal(ours.transpose(0, 3, 1, 2), theirs.astype(np.float32))
-    other = siglip_pixels(load(Path(photo))[0], 384, "stretch", "bicubic")
+    other = siglip_pixels(read(Path(photo))[0], 384, "stretch", "bicubic")
     assert np.abs(other - ours).max() > 0.02  # the comparison could fail
 
 

@@ -11,9 +11,9 @@ from PIL import Image
 from run_graph.runtime.cli.mflux.pictures import PictureNames, converted, write_new
 from run_graph.runtime.events import NodeFinished
 from run_graph.runtime.files.atomic import SaveError
-from run_graph.runtime.images.codec import to_png
-from run_graph.runtime.images.exif import mflux_comment, read_mflux_comment
+from run_graph.runtime.images.exif import read_mflux_comment
 from run_graph.runtime.images.png_text import read_text
+from run_graph.runtime.images.writing import encode
 
 SETTINGS = {"prompt": "è", "seed": 3}
 
@@ -21,9 +21,9 @@ SETTINGS = {"prompt": "è", "seed": 3}
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     """A file as SaveImage leaves it."""
-    pixels = np.random.default_rng(0).random((16, 24, 3), np.float32)
+    samples = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
     path = tmp_path / "image_00001_.png"
-    path.write_bytes(to_png(pixels, {"run_graph": json.dumps(SETTINGS)}, mflux_comment(SETTINGS)))
+    path.write_bytes(encode(samples, "png", {"run_graph": SETTINGS}).data)
     return path
 
 
@@ -62,13 +62,16 @@ def test_without_exif_the_pixels_stay_and_the_settings_go_only_to_the_sidecar(
     assert json.loads(path.with_suffix(".metadata.json").read_text(encoding="utf-8"))["seed"] == 3
 
 
-@pytest.mark.parametrize(("suffix", "kind"), [(".jpg", "JPEG"), (".JPEG", "JPEG"), (".webp", "WEBP")])
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [(".jpg", "JPEG"), (".JPEG", "JPEG"), (".webp", "WEBP"), (".avif", "AVIF")]
+)
 @pytest.mark.parametrize("embed", [True, False])
 def test_other_formats_keep_the_settings_as_exif_comment(
     saved: Path, tmp_path: Path, suffix: str, kind: str, embed: bool
 ) -> None:
     path = tmp_path / f"other{suffix}"
-    path.write_bytes(converted(saved.read_bytes(), suffix, embed))
+    documents = {"run_graph": SETTINGS} if embed else {}
+    path.write_bytes(converted(saved.read_bytes(), suffix, documents).data)
     with Image.open(path) as picture:
         assert (picture.format, picture.size) == (kind, (24, 16))
     assert read_mflux_comment(path) == (SETTINGS if embed else None)

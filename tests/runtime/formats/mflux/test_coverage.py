@@ -51,10 +51,10 @@ class Painter:
 
     def save(self, workflow: Workflow) -> list[Path]:
         folder = self.project.parent / "out"
-        before = set(folder.glob("*.png"))
+        before = set(folder.glob("*.*"))
         environment = RunEnvironment([self.project.parent], folder)
         self._session.run(workflow, environment=environment)
-        return sorted(set(folder.glob("*.png")) - before)
+        return sorted(set(folder.glob("*.*")) - before)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,9 @@ def test_a_parameter_survives_or_is_refused_by_name(
         ):
             replayed(painter, path)
     else:
-        np.testing.assert_array_equal(pixels(replayed(painter, path)), pixels(path))
+        difference = np.abs(pixels(replayed(painter, path)).astype(int) - pixels(path))
+        # A JPEG has lost detail; what is made again is the picture before that.
+        assert difference.mean() < 20 if name == "format" else difference.max() == 0
 
 
 def test_the_recorded_parameters_are_read_off_the_nodes(painter: Painter, workflow: Workflow) -> None:

@@ -14,7 +14,7 @@ from run_graph.runtime.formats.mflux.errors import CommandError
 from run_graph.runtime.formats.mflux.recipe import Recipe, recipe_of
 from run_graph.runtime.formats.mflux.recorded import read_recorded, settings_from
 from run_graph.runtime.formats.source import read_source
-from run_graph.runtime.images.exif import mflux_comment
+from run_graph.runtime.images.exif import exif_data
 
 # What mflux 0.24's GeneratedImage writes for plain Redux, as a whole.
 MFLUX_0_24: dict[str, Any] = {
@@ -91,7 +91,7 @@ def sidecar(folder: Path, document: Any) -> Path:
 def picture(folder: Path, document: dict[str, Any], suffix: str = ".png") -> Path:
     """A picture with settings in its EXIF comment, as mflux writes them."""
     path = folder / f"old{suffix}"
-    Image.new("RGB", (16, 16)).save(path, exif=mflux_comment(document))
+    Image.new("RGB", (16, 16)).save(path, exif=exif_data(document))
     return path
 
 

@@ -1,0 +1,100 @@
+"""Pictures as files, with what they say about themselves.
+
+A PNG carries each document as a text chunk. The other formats have EXIF only: the graph is in the field Model
+as ``prompt:{...}``, which is where ComfyUI writes and reads it in WebP, and the settings are in the comment.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, PngImagePlugin
+
+from run_graph.runtime.images.exif import exif_data
+from run_graph.runtime.images.formats import SavedFormat
+from run_graph.runtime.images.metadata import Settings, as_text
+from run_graph.runtime.values import eight_bit
+
+GRAPH, SETTINGS = "prompt", "run_graph"
+"""The names of the two documents."""
+
+# An APP1 segment of JPEG states its length, itself included, in 16 bits (ITU-T T.81, B.1.1.4).
+_MAX_JPEG_EXIF = 0xFFFF - 2
+_COMPRESS_LEVEL = 4  # zlib's, as in ComfyUI
+_LOSSLESS = 100
+
+
+class EncodedPicture(NamedTuple):
+    """A file's bytes, and the names of the documents that did not fit into it."""
+
+    data: bytes
+    left_out: tuple[str, ...] = ()
+
+
+def encode(
+    samples: npt.NDArray[np.uint8], saved: SavedFormat, documents: Mapping[str, Settings], quality: int = 90
+) -> EncodedPicture:
+    """A picture as a file.
+
+    Parameters
+    ----------
+    samples : uint8 array
+        ``(H, W, 3)``, sRGB.
+    saved : str
+        The format.
+    documents : mapping
+        `GRAPH`, `SETTINGS`, both or neither (:func:`runtime.images.metadata.picture_metadata`).
+    quality : int
+        1..100, for formats other than PNG; WebP is lossless at 100.
+
+    Returns
+    -------
+    EncodedPicture
+        JPEG has room for 64 KB of EXIF: the graph, then the settings are left out if they do not fit.
+    """
+    picture = Image.fromarray(samples)
+    if saved == "png":
+        settings = documents.get(SETTINGS)
+        exif = None if settings is None else exif_data(settings)
+        return EncodedPicture(png(picture, as_text(documents), exif))
+    kept = dict(documents)
+    left_out: list[str] = []
+    data = _exif(kept)
+    while saved == "jpeg" and data is not None and len(data) > _MAX_JPEG_EXIF:
+        left_out.append(GRAPH if GRAPH in kept else SETTINGS)
+        del kept[left_out[-1]]
+        data = _exif(kept)
+    options: dict[str, Any] = {"quality": quality}
+    if saved == "webp":
+        options["lossless"] = quality == _LOSSLESS
+    if data is not None:
+        options["exif"] = data
+    buffer = io.BytesIO()
+    picture.save(buffer, saved.upper(), **options)
+    return EncodedPicture(buffer.getvalue(), tuple(left_out))
+
+
+def to_png(pixels: npt.NDArray[Any]) -> bytes:
+    """Pixels, float ``(H, W, 3)``, 0..1, as an 8-bit PNG without metadata; values outside are clipped."""
+    return png(Image.fromarray(eight_bit(pixels)), {})
+
+
+def png(picture: Image.Image, text: Mapping[str, str], exif: bytes | None = None) -> bytes:
+    """A PIL picture as a PNG; each text becomes a tEXt chunk, or an iTXt chunk if it is not Latin-1."""
+    chunks = PngImagePlugin.PngInfo()
+    for keyword, value in text.items():
+        chunks.add_text(keyword, value)
+    buffer = io.BytesIO()
+    options = {} if exif is None else {"exif": exif}
+    picture.save(buffer, "PNG", pnginfo=chunks, compress_level=_COMPRESS_LEVEL, **options)
+    return buffer.getvalue()
+
+
+def _exif(documents: Mapping[str, Settings]) -> bytes | None:
+    if not documents:
+        return None
+    return exif_data(documents.get(SETTINGS), as_text(documents).get(GRAPH))
