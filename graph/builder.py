@@ -12,25 +12,22 @@ the graph runs it is really a :class:`graph.links.OutputHandle`, a placeholder f
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from importlib.metadata import entry_points
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
-from run_graph.graph.declaration import inputs_of, outputs_class, outputs_of
-from run_graph.graph.faults import Fault, WorkflowError
+from run_graph.graph.builder_faults import input_faults, name_faults, target_in_another_graph
+from run_graph.graph.declaration import output_table, outputs_class, outputs_of
+from run_graph.graph.engine import Result, Session, Token, installed_engine
+from run_graph.graph.faults import WorkflowError, suggestion
 from run_graph.graph.formats.api import load_workflow
 from run_graph.graph.links import Link, OutputHandle
 from run_graph.graph.node import Node, Outputs
 from run_graph.graph.normal_form import node_spec
 from run_graph.graph.registry import Registry, installed_nodes
-from run_graph.graph.sockets import compatible
 from run_graph.graph.validation import check
 from run_graph.graph.workflow import Workflow
 
-ENGINE_GROUP = "run_graph.engine"
-
-Value = TypeVar("Value")
 OutputsT_co = TypeVar("OutputsT_co", bound=Outputs, covariant=True)
 
 
@@ -39,18 +36,6 @@ class Runnable(Protocol[OutputsT_co]):
 
     @property
     def run(self) -> Callable[..., OutputsT_co]: ...
-
-
-class Result(Protocol):
-    """What :meth:`Graph.run` returns: the outputs of the target nodes."""
-
-    def value(self, output: Value) -> Value:
-        """The value of an output of a target node, given its handle (``result.value(image.image)``)."""
-        ...
-
-    def outputs(self, node_id: str) -> Outputs:
-        """All outputs of a target node."""
-        ...
 
 
 class Graph:
@@ -83,14 +68,20 @@ class Graph:
 
         Raises
         ------
-        ValueError
-            If the id is taken, or a handle belongs to another graph or does not fit its input.
+        WorkflowError
+            If the id is taken, a link belongs to another graph or does not fit its input, or a value cannot
+            be written in a workflow file. The graph is unchanged.
         """
         if not isinstance(node, Node):
-            raise TypeError(f"add takes a node, not {type(node).__name__}")
+            what = f"the class {node.__name__}" if isinstance(node, type) else type(node).__name__
+            raise TypeError(f"add takes a node, such as LoadImage(image=...), not {what}")
         node_id = id if id is not None else self._free_id(type(node))
-        if node_id in self._nodes:
-            raise ValueError(f"the graph already has a node {node_id!r}; give another id")
+        faults = [
+            *name_faults(node_id, title, self._nodes),
+            *input_faults(node, self, self._nodes, lambda: self.registry),
+        ]
+        if faults:
+            raise WorkflowError([fault.at(node_id, node.class_type) for fault in faults])
         self._nodes[node_id] = node.model_copy(update=self._own_links(node))
         if title is not None:
             self._titles[node_id] = title
@@ -99,7 +90,8 @@ class Graph:
     def outputs(self, node_id: str) -> Outputs:
         """Handles to the outputs of a node that is already in the graph, for example after :meth:`load`."""
         if node_id not in self._nodes:
-            raise KeyError(f"the graph has no node {node_id!r}")
+            advice = suggestion(node_id, self._nodes, f"Its nodes are {', '.join(self._nodes)}.")
+            raise KeyError(f"the graph has no node {node_id!r}. {advice}")
         return self._handles(node_id, type(self._nodes[node_id]))
 
     @property
@@ -155,16 +147,39 @@ class Graph:
         }
         return graph
 
-    def run(self, targets: Any = None, **options: Any) -> Result:
+    def run(
+        self,
+        targets: Any = None,
+        *,
+        on_event: Callable[[Any], None] | None = None,
+        token: Token | None = None,
+        output_directory: str | Path = "output",
+        input_directories: Sequence[str | Path] = (".",),
+        cache: bool = True,
+        strict: bool = False,
+        session: Session | None = None,
+    ) -> Result:
         """Run the graph on the installed engine, which keeps models and results for the next run.
 
         Parameters
         ----------
         targets : handle, node id, or several of them, optional
             What to compute. Default: all output nodes.
-        options
-            Passed to the engine; run-graph's engine takes ``on_event``, ``output_directory``,
-            ``input_directories`` and ``cache`` (:func:`runtime.engine.session.run`).
+        on_event : callable, optional
+            Gets every event of the run (:mod:`runtime.events`), on the thread that reports it. What it
+            raises ends the run.
+        token : CancelToken, optional
+            Lets another thread stop the run.
+        output_directory : str or Path
+            Where files are written. Default: ``output`` in the working directory.
+        input_directories : sequence of str or Path
+            Where relative names of input files are looked for, in this order.
+        cache : bool
+            Whether to use results of earlier runs and keep those of this one.
+        strict : bool
+            Whether a node fails where it would warn, for example of a prompt that is cut.
+        session : Session, optional
+            Where models and results are kept. Default: one for the process.
 
         Raises
         ------
@@ -172,12 +187,21 @@ class Graph:
             If the graph has faults.
         NodeFailed
             (runtime) If a node failed.
+        Cancelled
+            (runtime) If the token stopped the run.
         """
-        if isinstance(targets, (str, Link, Outputs)):
-            targets = [targets]
-        ids = None if targets is None else list(dict.fromkeys(_node_id(target) for target in targets))
-        engine = _installed_engine()
-        return cast(Result, engine(self.workflow, targets=ids, registry=self._full_registry(), **options))
+        return installed_engine()(
+            self.workflow,
+            targets=None if targets is None else self._target_ids(targets),
+            registry=self._full_registry(),
+            on_event=on_event,
+            token=token,
+            output_directory=output_directory,
+            input_directories=input_directories,
+            cache=cache,
+            strict=strict,
+            session=session,
+        )
 
     @property
     def registry(self) -> Registry:
@@ -199,6 +223,24 @@ class Graph:
             registry.register(type(node))
         return registry
 
+    def _target_ids(self, targets: Any) -> list[str]:
+        if isinstance(targets, (str, Link, Outputs)):
+            targets = [targets]
+        return list(dict.fromkeys(map(self._target_id, targets)))
+
+    def _target_id(self, target: Any) -> str:
+        if isinstance(target, str):
+            return target
+        handle = next(iter(target.__dict__.values()), None) if isinstance(target, Outputs) else target
+        if not isinstance(handle, Link):
+            raise TypeError(
+                "a target is a node id, an output handle or the outputs that add returned, "
+                f"not {type(target).__name__}"
+            )
+        if isinstance(handle, OutputHandle) and handle.graph is not self:
+            raise WorkflowError([target_in_another_graph(handle)])
+        return handle.node_id
+
     def _free_id(self, node_class: type[Node]) -> str:
         stem = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", node_class.class_type).lower()
         number = 1
@@ -207,20 +249,12 @@ class Graph:
         return node_id
 
     def _own_links(self, node: Node) -> dict[str, Link]:
+        """The node's links as data: without what handles know besides, and with slot numbers."""
         links = {name: value for name, value in node.__dict__.items() if isinstance(value, Link)}
-        for name, link in links.items():
-            place = f"{node.class_type}.{name}"
-            if isinstance(link, OutputHandle):
-                self._check_handle(link, place, inputs_of(type(node))[name].socket)
-            if link.node_id not in self._nodes:
-                raise ValueError(f"{place} is fed by node {link.node_id!r}, which is not in the graph")
-        return {name: Link(link.node_id, link.slot) for name, link in links.items()}
-
-    def _check_handle(self, handle: OutputHandle, place: str, accepted: str) -> None:
-        if handle.graph is not self:
-            raise ValueError(f"{place} is fed by {handle!r}, which is in another graph")
-        if not compatible(handle.produced, accepted):
-            raise ValueError(f"{handle!r} cannot feed {place}, which takes {accepted}")
+        return {
+            name: Link(link.node_id, output_table(type(self._nodes[link.node_id]))[link.slot].slot)
+            for name, link in links.items()
+        }
 
     def _handles(self, node_id: str, node_class: type[Node]) -> Outputs:
         handles: dict[str, Any] = {
@@ -228,26 +262,3 @@ class Graph:
             for out in outputs_of(node_class)
         }
         return outputs_class(node_class).model_construct(**handles)
-
-
-def _node_id(target: Any) -> str:
-    if isinstance(target, str):
-        return target
-    if isinstance(target, Link):
-        return target.node_id
-    if isinstance(target, Outputs):
-        first = next(iter(target.__dict__.values()), None)
-        if isinstance(first, Link):
-            return first.node_id
-    raise TypeError(
-        "a target is a node id, an output handle or the outputs that add returned, "
-        f"not {type(target).__name__}"
-    )
-
-
-def _installed_engine() -> Callable[..., Any]:
-    engines = entry_points(group=ENGINE_GROUP)
-    if not engines:
-        fault = Fault("no_engine", "no engine is installed", "Install the run-graph package.")
-        raise WorkflowError([fault])
-    return cast(Callable[..., Any], next(iter(engines)).load())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -53,6 +54,11 @@ class InputSpec:
     lazy: bool = False
     nullable: bool = False
     hints: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def takes_paths(self) -> bool:
+        """Whether a text of one line is accepted, which may name a file."""
+        return "STRING" in self.socket.split(",") and not self.hints.get("multiline")
 
     def expectation(self) -> str:
         """What this input accepts, in a few words, for messages and the reference."""
@@ -155,6 +161,19 @@ def parameters_of(node_class: type[Node]) -> Mapping[str, InputSpec]:
 def parameter_values(node: Node) -> dict[str, Any]:
     """The values of a node's parameters by name; links where it has not run."""
     return {name: getattr(node, name) for name in parameters_of(type(node))}
+
+
+def paths_as_text(node_class: type[Node], values: Mapping[str, Any]) -> dict[str, str]:
+    """The :class:`os.PathLike` objects among the values of a node's inputs, as text where a file is named.
+
+    That is where the input takes text of one line: a path in place of a prompt is a mistake.
+    """
+    specs = inputs_of(node_class)
+    return {
+        name: os.fsdecode(value)
+        for name, value in values.items()
+        if isinstance(value, os.PathLike) and name in specs and specs[name].takes_paths
+    }
 
 
 @cache

@@ -38,7 +38,8 @@ class Fault:
     message : str
         What is wrong, in a sentence.
     node_id, class_type, input : str or None
-        Where it is; all None if it concerns the whole file.
+        Where it is; all None if it concerns the whole file. A node that is created in Python has no id until
+        it is added to a graph.
     found, expected : str or None
         The value found, and what would be accepted.
     fix : str
@@ -54,7 +55,7 @@ class Fault:
     found: str | None = None
     expected: str | None = None
 
-    def at(self, node_id: str, class_type: str | None) -> Fault:
+    def at(self, node_id: str | None, class_type: str | None) -> Fault:
         """The same fault, located at a node."""
         return replace(self, node_id=node_id, class_type=class_type)
 
@@ -74,13 +75,18 @@ class Fault:
         parts = []
         if self.node_id is not None:
             parts.append(f"node {self.node_id!r}" + (f" ({self.class_type})" if self.class_type else ""))
+        elif self.class_type:
+            parts.append(self.class_type)
         if self.input:
             parts.append(f"input {self.input!r}")
         return f"{', '.join(parts)}: " if parts else ""
 
 
-class WorkflowError(Exception):
+class WorkflowError(ValueError):
     """A workflow cannot run as it is written. Carries every fault that was found.
+
+    Raised for files and for graphs built in Python alike: when a file is read or validated, when a node is
+    created with a wrong value, and when it is added with a wrong link.
 
     Parameters
     ----------
@@ -94,6 +100,9 @@ class WorkflowError(Exception):
         self.faults = tuple(faults)
         self.source = source
         super().__init__(self._text())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.faults, self.source)  # not the text, which Exception would pass
 
     def _text(self) -> str:
         prefix = f"{self.source}: " if self.source else ""
@@ -115,6 +124,9 @@ class WorkflowErrors(Exception):
     def __init__(self, errors: Sequence[WorkflowError]) -> None:
         self.errors = tuple(errors)
         super().__init__("\n".join(map(str, errors)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.errors,)
 
 
 def raise_all(errors: Sequence[WorkflowError]) -> None:

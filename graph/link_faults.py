@@ -55,8 +55,14 @@ def check_link(
         return value if value.slot == slot else Link(value.node_id, slot), None
     output = output_table(source_class).get(value.slot)
     if output is None:
-        return value, _missing_output(name, value, source_class)
-    return Link(value.node_id, output.slot), _mismatch(name, value, source_class, output, accepted, registry)
+        return value, missing_output(name, value, source_class)
+    better = output_that_fits(source_class, accepted)
+    fix = (
+        f'Link its output {better!r} instead: ["{value.node_id}", "{better}"].'
+        if better
+        else link_to_a_maker(accepted, registry)
+    )
+    return Link(value.node_id, output.slot), mismatch(name, value, source_class, output, accepted, fix)
 
 
 @cache
@@ -87,7 +93,8 @@ def _missing_node(name: str, link: Link, workflow: Workflow) -> Fault:
     )
 
 
-def _missing_output(name: str, link: Link, source_class: type[Node]) -> Fault:
+def missing_output(name: str, link: Link, source_class: type[Node]) -> Fault:
+    """The fault of a link to an output that its node does not have."""
     outputs = outputs_of(source_class)
     listing = ", ".join(f"{out.slot} = {out.name} ({out.socket})" for out in outputs) or "none"
     return Fault(
@@ -100,18 +107,10 @@ def _missing_output(name: str, link: Link, source_class: type[Node]) -> Fault:
     )
 
 
-def _mismatch(
-    name: str, link: Link, source_class: type[Node], output: OutputSpec, accepted: str, registry: Registry
+def mismatch(
+    name: str, link: Link, source_class: type[Node], output: OutputSpec, accepted: str, fix: str
 ) -> Fault:
-    """The fault of an output of the wrong type; the fix names the one that was probably meant."""
-    outputs = outputs_of(source_class)
-    better = next((out.name for out in outputs if compatible(out.socket, accepted)), None)
-    makers = ", ".join(registry.producing(accepted)[:3])
-    fix = (
-        f'Link its output {better!r} instead: ["{link.node_id}", "{better}"].'
-        if better
-        else f"Link it to a node that makes {accepted}{f', such as {makers}' if makers else ''}."
-    )
+    """The fault of a link to an output of the wrong type."""
     return Fault(
         "return_type_mismatch",
         f"output {output.name!r} of node {link.node_id!r} ({source_class.class_type}) does not fit here",
@@ -120,3 +119,14 @@ def _mismatch(
         found=output.socket,
         expected=accepted,
     )
+
+
+def output_that_fits(source_class: type[Node], accepted: str) -> str | None:
+    """The output of a node that was probably meant; None if none fits the input."""
+    return next((out.name for out in outputs_of(source_class) if compatible(out.socket, accepted)), None)
+
+
+def link_to_a_maker(accepted: str, registry: Registry) -> str:
+    """The fix for a link to a node that has nothing of the wanted type."""
+    makers = ", ".join(registry.producing(accepted)[:3])
+    return f"Link it to a node that makes {accepted}{f', such as {makers}' if makers else ''}."

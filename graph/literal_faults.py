@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,20 +26,44 @@ _CODES = {
 }
 
 
-def literal_faults(error: ValidationError, node_class: type[Node], registry: Registry) -> list[Fault]:
-    """One fault for each input that pydantic rejected, with its fix."""
+def how_to_give_in_a_file(spec: InputSpec, registry: Registry) -> str:
+    """The fix for an input that is missing, or holds a value where it takes a link."""
+    if not spec.link_only:
+        return f'Add "{spec.name}": ... to the inputs of the node.'
+    producers = " or ".join(registry.producing(spec.socket)[:3])
+    origin = f" of {producers}" if producers else ""
+    return f'Link it to an output{origin}: "{spec.name}": ["node id", slot].'
+
+
+def literal_faults(
+    error: ValidationError,
+    node_class: type[Node],
+    registry: Registry,
+    how_to_give: Callable[..., str] = how_to_give_in_a_file,
+) -> list[Fault]:
+    """One fault for each input that pydantic rejected, with its fix.
+
+    ``how_to_give(spec, registry)`` writes the fix for an input that is missing or takes a link, in the
+    notation of the place of the fault: a file or Python.
+    """
     specs = inputs_of(node_class)
+    fix = partial(how_to_give, registry=registry)
     faults: dict[str, Fault] = {}
     for detail in error.errors(include_url=False):
         if detail["type"] == "is_instance_of" and detail["loc"][1:] == (LINK,):
             continue  # not a link, so it was meant as a value; pydantic reports that error as well
         name = str(detail["loc"][0]) if detail["loc"] else ""
-        faults.setdefault(name, _fault(name, dict(detail), specs.get(name), node_class, registry))
+        if name not in faults:
+            faults[name] = _fault(name, dict(detail), specs.get(name), node_class, fix)
     return list(faults.values())
 
 
 def _fault(
-    name: str, detail: dict[str, Any], spec: InputSpec | None, node_class: type[Node], registry: Registry
+    name: str,
+    detail: dict[str, Any],
+    spec: InputSpec | None,
+    node_class: type[Node],
+    how_to_give: Callable[[InputSpec], str],
 ) -> Fault:
     code = _CODES.get(detail["type"], "invalid_input_type")
     if code == "unknown_input":
@@ -46,15 +72,13 @@ def _fault(
         return Fault("custom_validation_failed", _words(detail), "Change one of these inputs.")
     expected = spec.expectation()
     if code == "required_input_missing":
-        return Fault(
-            code, "a required input is missing", _how_to_give(spec, registry), input=name, expected=expected
-        )
+        return Fault(code, "a required input is missing", how_to_give(spec), input=name, expected=expected)
     found = detail["input"]
     if spec.link_only:
         return Fault(
             code,
             "this input takes a link, not a value",
-            _how_to_give(spec, registry),
+            how_to_give(spec),
             input=name,
             found=shorten(found),
             expected=expected,
@@ -90,14 +114,6 @@ def _unknown_input(name: str, node_class: type[Node]) -> Fault:
         input=name,
         expected=f"one of {listing}",
     )
-
-
-def _how_to_give(spec: InputSpec, registry: Registry) -> str:
-    if not spec.link_only:
-        return f'Add "{spec.name}": ... to the inputs of the node.'
-    producers = " or ".join(registry.producing(spec.socket)[:3])
-    origin = f" of {producers}" if producers else ""
-    return f'Link it to an output{origin}: "{spec.name}": ["node id", slot].'
 
 
 def _nearest_multiples(spec: InputSpec, found: Any) -> str:

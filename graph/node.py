@@ -25,9 +25,9 @@ Examples
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Annotated, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema
 
 from run_graph.graph.context import Context, Environment
@@ -90,6 +90,32 @@ class Node(BaseModel):
     persistent: ClassVar[bool] = True
     runs_in_background: ClassVar[bool] = False
     class_type: ClassVar[str] = ""
+
+    if not TYPE_CHECKING:  # type checkers derive the parameters from the fields
+
+        def __init__(self, **values: Any) -> None:
+            """Create a node from values, links and, where a file is named, paths.
+
+            Raises
+            ------
+            WorkflowError
+                If a value is wrong; names each, with what is expected and the fix.
+            """
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                # Imported here: both import this module, and they are needed only now.
+                from run_graph.graph.builder_faults import rejected
+                from run_graph.graph.declaration import paths_as_text
+
+                texts = paths_as_text(type(self), values)
+                if not texts:
+                    raise rejected(error, type(self), values) from None
+                self.__init__(**{**values, **texts})
+
+        # Pydantic then still validates without calling __init__, as it does for BaseModel's own: workflow
+        # files are read that way, and the call would cost as much again.
+        __init__.__pydantic_base_init__ = True
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -35,11 +35,15 @@ if TYPE_CHECKING:
         parse_workflow,
         validate,
     )
+    from run_graph.runtime.engine.context import CancelToken
     from run_graph.runtime.engine.session import Session, run
+    from run_graph.runtime.errors import Cancelled, NodeFailed
 
     __version__: str
 
 __all__ = [
+    "CancelToken",
+    "Cancelled",
     "Context",
     "Effect",
     "Environment",
@@ -49,6 +53,7 @@ __all__ = [
     "Lazy",
     "Link",
     "Node",
+    "NodeFailed",
     "NodeSpec",
     "Outputs",
     "Problem",
@@ -65,7 +70,14 @@ __all__ = [
     "validate",
 ]
 
-_FROM_ENGINE = ("Session", "run")
+_ELSEWHERE = {
+    "CancelToken": "run_graph.runtime.engine.context",
+    "Cancelled": "run_graph.runtime.errors",
+    "NodeFailed": "run_graph.runtime.errors",
+    "Session": "run_graph.runtime.engine.session",
+    "run": "run_graph.runtime.engine.session",
+}
+"""Where the names are that :mod:`run_graph.graph` does not have."""
 
 
 def __getattr__(name: str) -> Any:
@@ -75,5 +87,4 @@ def __getattr__(name: str) -> Any:
         return versions_of(["run-graph"])["run-graph"]
     if name not in __all__:
         raise AttributeError(f"module 'run_graph' has no attribute {name!r}")
-    home = "run_graph.runtime.engine.session" if name in _FROM_ENGINE else "run_graph.graph"
-    return getattr(import_module(home), name)
+    return getattr(import_module(_ELSEWHERE.get(name, "run_graph.graph")), name)

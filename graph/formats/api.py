@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import stat
 import warnings
@@ -15,6 +14,7 @@ from typing import Any
 
 from run_graph.graph.faults import Fault, WorkflowError, shorten, suggestion
 from run_graph.graph.formats.v01 import migrated
+from run_graph.graph.json_values import bad_json_value
 from run_graph.graph.workflow import Workflow
 
 # A workflow of 20,000 nodes is about 4 MB; a file larger than this is something else.
@@ -161,7 +161,7 @@ def _malformed(node_id: str, spec: Any) -> Fault | None:
     for name, value in spec.get("inputs", {}).items():
         if _is_deep(value):
             return _too_deep(node_id)
-        if (problem := _bad_literal(value)) is not None:
+        if (problem := bad_json_value(value)) is not None:
             found = shorten(value, 60)
             return Fault("invalid_json", problem, "Write another value.", node_id, input=name, found=found)
     return None
@@ -208,34 +208,6 @@ def _is_device(path: Path) -> bool:
         return not os.path.samestat(status, os.fstat(0))
     except OSError:
         return True
-
-
-def _bad_literal(value: Any) -> str | None:
-    """What is wrong with a literal that is valid for Python's JSON reader; None if nothing is.
-
-    Only inputs are checked: ComfyUI writes NaN beside them, which nobody reads.
-    """
-    pending = [value]
-    for each in pending:  # grows while it is walked
-        if isinstance(each, dict):
-            pending += [*each, *each.values()]
-        elif isinstance(each, list):
-            pending += each
-        elif isinstance(each, float) and not math.isfinite(each):
-            return f"{json.dumps(each)} is not a finite number"
-        elif isinstance(each, str) and not _can_be_encoded(each):
-            return "the text contains half a character (a lone surrogate), so it was cut in the middle of one"
-    return None
-
-
-def _can_be_encoded(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _whole(text: str) -> int:

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache as once
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from run_graph.graph.faults import shorten
 from run_graph.graph.links import Link
 from run_graph.graph.node import Outputs
 from run_graph.graph.registry import Registry, installed_nodes
@@ -31,6 +33,7 @@ from run_graph.runtime.events import Event, Listener, RunFinished, RunStarted, i
 Value = TypeVar("Value")
 
 OUTPUT_DIRECTORY = Path("output")
+_SHOWN = 10  # nodes in the repr of a result
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,14 @@ class RunResult:
     seconds: float
     as_run: Callable[[], Workflow]
     """The graph as run, every parameter written out; computed at the first call."""
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{node_id}: {_listed(outputs)}" for node_id, outputs in islice(self.by_node.items(), _SHOWN)
+        ]
+        if (left_out := len(self.by_node) - len(shown)) > 0:
+            shown.append(f"{left_out:,} more")
+        return f"<{type(self).__name__} after {self.seconds:.2f} s: {'; '.join(shown)}>"
 
     def outputs(self, node_id: str) -> Outputs:
         """All outputs of a target node.
@@ -75,6 +86,10 @@ class RunResult:
                 "name the node that makes the value in targets, and ask for its output"
             )
         return cast(Value, outputs.__dict__[name])
+
+
+def _listed(outputs: Outputs) -> str:
+    return ", ".join(f"{name}={shorten(value)}" for name, value in outputs.__dict__.items())
 
 
 @dataclass(frozen=True)
@@ -232,22 +247,31 @@ def run(
     *,
     targets: Sequence[str] | None = None,
     registry: Registry | None = None,
-    on_event: Listener = ignore,
+    on_event: Listener | None = None,
+    token: CancelToken | None = None,
     output_directory: str | Path = OUTPUT_DIRECTORY,
     input_directories: Sequence[str | Path] = (".",),
     cache: bool = True,
     strict: bool = False,
+    session: Session | None = None,
 ) -> RunResult:
-    """Run a workflow in the process's own session: the engine behind :meth:`graph.Graph.run`.
+    """Run a workflow: the engine behind :meth:`graph.Graph.run`, which describes the options.
 
-    With ``cache=False`` no result of an earlier run is used, and no result is kept. With ``strict=True`` a
-    warning of a node, such as that a prompt is too long, fails it.
+    Without ``session`` it runs in the process's own, and is strict only if ``strict`` says so.
     """
     environment = RunEnvironment(
         [Path(folder).expanduser() for folder in input_directories], Path(output_directory).expanduser()
     )
-    own = default_session()
-    session = Session(cache=own.cache if cache else NoCache(), services=own.services, strict=strict)
-    return session.run(
-        workflow, targets=targets, environment=environment, on_event=on_event, registry=registry
+    own = session if session is not None else default_session()
+    if strict or not cache:
+        own = Session(
+            own.registry, own.cache if cache else NoCache(), own.services, own.executor, strict or own.strict
+        )
+    return own.run(
+        workflow,
+        targets=targets,
+        environment=environment,
+        on_event=on_event or ignore,
+        token=token,
+        registry=registry,
     )

@@ -8,8 +8,9 @@ from pydantic import AfterValidator, ValidationError, model_validator
 from sample_nodes import Blur, Image, LoadPhoto, Mask, SavePhoto, Scale
 
 import run_graph.graph.node
-from run_graph.graph import Context, Field, Lazy, Link, Node, Outputs
+from run_graph.graph import Context, Field, Lazy, Link, Node, Outputs, WorkflowError
 from run_graph.graph.declaration import inputs_of, outputs_class, outputs_of, summary_of
+from run_graph.graph.node import validated
 
 
 class One(Outputs):
@@ -119,15 +120,15 @@ def test_class_type_is_the_class_name_unless_given() -> None:
 def test_literals_are_validated_and_links_are_accepted() -> None:
     assert Blur(image=Link("photo"), radius=2).radius == 2.0
     assert Blur(image=Link("photo"), radius=Link("x")).radius == Link("x")
-    with pytest.raises(ValidationError):
+    with pytest.raises(WorkflowError):
         Blur(image=Link("photo"), radius=11)
-    with pytest.raises(ValidationError):
+    with pytest.raises(WorkflowError):
         Blur(image="photo.png")
 
 
 def test_an_invalid_literal_is_reported_as_a_bad_link_and_a_bad_value() -> None:
     with pytest.raises(ValidationError) as caught:
-        Blur(image=Link("photo"), radius=11)
+        validated(Blur, {"image": Link("photo"), "radius": 11})
     found = [(detail["loc"], detail["type"]) for detail in caught.value.errors()]
     assert found == [(("radius", "link"), "is_instance_of"), (("radius", "value"), "less_than_equal")]
 
@@ -158,13 +159,13 @@ def test_links_are_accepted_whatever_validators_a_class_adds() -> None:
     node = Child(x=Link("x"), y=Link("y"), w=Link("w"))
     assert (node.x, node.y, node.z, node.w) == (Link("x"), Link("y"), Link("z"), Link("w"))
     assert Child(x=1, w=2).x == 2
-    with pytest.raises(ValidationError, match="not one"):
+    with pytest.raises(WorkflowError, match="not one"):
         Child(y=1, w=2)
 
 
 def test_socket_inputs_take_exactly_their_class() -> None:
     assert isinstance(Blur(image=Image("a")).image, Image)
-    with pytest.raises(ValidationError):
+    with pytest.raises(WorkflowError):
         Blur(image=Mask())
 
 
@@ -176,7 +177,7 @@ def test_a_number_that_json_cannot_hold_is_refused(value: float) -> None:
         def run(self, ctx: Context) -> One:
             return One(value=self.x)
 
-    with pytest.raises(ValidationError, match="finite"):
+    with pytest.raises(WorkflowError, match="finite"):
         Free(x=value)
 
 
@@ -189,7 +190,7 @@ def test_nodes_and_outputs_cannot_be_changed() -> None:
 
 
 def test_unknown_inputs_and_outputs_are_refused() -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(WorkflowError):
         SavePhoto(image=Link("a"), colour="red")  # type: ignore[call-arg]
     with pytest.raises(ValidationError):
         One(value=1, other=2)  # type: ignore[call-arg]
