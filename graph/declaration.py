@@ -13,6 +13,7 @@ import annotated_types
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from run_graph.graph.docstring import without_inputs
 from run_graph.graph.node import LazyMarker, Node, Outputs
 from run_graph.graph.sockets import is_link_only, socket_type
 
@@ -187,7 +188,12 @@ def output_table(node_class: type[Node]) -> Mapping[int | str, OutputSpec]:
 
 def summary_of(node_class: type[Node]) -> str:
     """The first paragraph of a node's docstring, on one line."""
-    return " ".join((node_class.__doc__ or "").split("\n\n")[0].split())
+    return " ".join(prose_of(node_class).split("\n\n")[0].split())
+
+
+def prose_of(node_class: type[Node]) -> str:
+    """A node's docstring as its author wrote it."""
+    return without_inputs(node_class.__doc__ or "")
 
 
 def _input_spec(name: str, info: FieldInfo) -> InputSpec:

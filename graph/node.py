@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationErro
 from pydantic_core import CoreSchema
 
 from run_graph.graph.context import Context, Environment
+from run_graph.graph.docstring import with_inputs
 from run_graph.graph.effects import Effect
 from run_graph.graph.faults import Problem
 from run_graph.graph.link_schema import accept_links
@@ -121,6 +122,9 @@ class Node(BaseModel):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         if "class_type" not in cls.__dict__:
             cls.class_type = cls.__name__
+        if cls.__doc__:
+            inputs = {name: info.description or "" for name, info in cls.model_fields.items()}
+            cls.__doc__ = with_inputs(cls.__doc__, inputs)
 
     def run(self, ctx: Context) -> Outputs:
         """Compute the outputs from the inputs and the context only, without global or hidden state.

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from run_graph.graph.declaration import InputSpec, inputs_of, outputs_of, summary_of
+from run_graph.graph.declaration import InputSpec, inputs_of, outputs_of, prose_of, summary_of
 from run_graph.graph.node import Node
 from run_graph.graph.registry import Registry, installed_nodes
 
@@ -38,7 +37,7 @@ def describe(node_class: type[Node]) -> str:
     outputs = [(f"{out.slot}  {out.name}", out.socket, out.description) for out in outputs_of(node_class)]
     blocks = [
         head + ("\nAn output node: it is run for its side effects." if node_class.is_output else ""),
-        _prose(node_class),
+        prose_of(node_class),
         "Inputs\n" + "\n".join(_columns(inputs)) if inputs else "No inputs",
         "Outputs\n" + "\n".join(_columns(outputs)) if outputs else "No outputs",
     ]
@@ -69,10 +68,6 @@ def _by_category(registry: Registry) -> list[tuple[str, list[type[Node]]]]:
     for node_class in registry.values():
         groups.setdefault(node_class.category or _UNSORTED, []).append(node_class)
     return list(groups.items())
-
-
-def _prose(node_class: type[Node]) -> str:
-    return inspect.cleandoc(node_class.__doc__ or "")
 
 
 def _kind(spec: InputSpec) -> str:
@@ -110,7 +105,7 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
 def _section(node_class: type[Node]) -> Iterator[str]:
     yield f"### {node_class.class_type}"
     yield ""
-    yield _prose(node_class) or "(no description)"
+    yield prose_of(node_class) or "(no description)"
     if node_class.is_output:
         yield ""
         yield "An output node: it is run for its side effects."

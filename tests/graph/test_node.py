@@ -1,6 +1,7 @@
 """What is derived from the declaration of a node class: inputs, outputs, defaults, checks."""
 
 import doctest
+import inspect
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -9,7 +10,7 @@ from sample_nodes import Blur, Image, LoadPhoto, Mask, SavePhoto, Scale
 
 import run_graph.graph.node
 from run_graph.graph import Context, Field, Lazy, Link, Node, Outputs, WorkflowError
-from run_graph.graph.declaration import inputs_of, outputs_class, outputs_of, summary_of
+from run_graph.graph.declaration import inputs_of, outputs_class, outputs_of, prose_of, summary_of
 from run_graph.graph.node import validated
 
 
@@ -213,6 +214,34 @@ def test_the_summary_is_the_docstrings_first_paragraph() -> None:
 
     assert summary_of(Talks) == "Say one thing on two lines."
     assert summary_of(Blur) == "Pretend to blur a picture."
+
+
+def test_help_explains_each_input() -> None:
+    text = inspect.getdoc(Blur)
+    assert text is not None
+    assert text.startswith("Pretend to blur a picture.\n\nInputs\n------\nimage\n    The picture.\n")
+    assert text.endswith("edge\n    What lies outside.")
+    assert prose_of(Blur) == "Pretend to blur a picture."
+
+
+def test_a_class_keeps_the_docstring_that_it_has_or_lacks() -> None:
+    class Base(Node):
+        """Say something.
+
+        At length.
+        """
+
+        word: str = Field(description="What.")
+
+    class Silent(Base):
+        other: str = Field(description="What else.")
+
+    class Bare(Node):
+        """Say nothing."""
+
+    assert prose_of(Base) == "Say something.\n\nAt length."
+    assert not Silent.__dict__["__doc__"]
+    assert Bare.__doc__ == "Say nothing."
 
 
 def test_the_json_schema_names_ranges_choices_and_sockets() -> None:
