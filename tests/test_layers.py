@@ -22,7 +22,7 @@ ROWS = [
     {"networks"},
     {"sampling", "models"},
     {"engine"},
-    {"formats", "sweep"},
+    {"formats", "sweep", "testing"},
     {"contact_sheet"},
     {"cli"},
     {"nodes"},

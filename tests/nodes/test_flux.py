@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -13,15 +14,15 @@ from small import SMALL
 
 from run_graph.graph import WorkflowError
 from run_graph.nodes import DecodeLatent, FluxSample, LoadFlux
-from run_graph.runtime.engine.context import NodeContext
 from run_graph.runtime.errors import Cancelled
 from run_graph.runtime.events import NodeProgress
 from run_graph.runtime.generation import Reference
 from run_graph.runtime.models.store import ModelStore
-from run_graph.runtime.sampling import batch as sampling
+from run_graph.runtime.sampling import batch as batches
 from run_graph.runtime.sampling.latents import unpack
 from run_graph.runtime.sampling.noise import initial_noise
 from run_graph.runtime.sampling.samplers import SAMPLERS
+from run_graph.runtime.testing import NodeBench
 from run_graph.runtime.values import Conditioning, Latent
 from training.layout.make import make_checkpoint
 
@@ -41,11 +42,14 @@ def schnell_like(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def sample(bench: Any, model: str, **parameters: Any) -> Latent:
+def sampling(bench: NodeBench, model: str, **parameters: Any) -> FluxSample:
     flux = bench.run(LoadFlux(model=model)).flux
     settings = {"width": 48, "height": 32, "steps": 2, "seed": 1, **parameters}
-    node = FluxSample(**{"flux": flux, "conditioning": conditioning(), **settings})
-    return bench.run(node).latent
+    return FluxSample(**{"flux": flux, "conditioning": conditioning(), **settings})
+
+
+def sample(bench: NodeBench, model: str, **parameters: Any) -> Latent:
+    return bench.run(sampling(bench, model, **parameters)).latent
 
 
 def array(latent: Latent) -> np.ndarray:
@@ -55,21 +59,23 @@ def array(latent: Latent) -> np.ndarray:
 # -- FluxSample -------------------------------------------------------------------------------------
 
 
-def test_the_latent_has_16_channels_at_an_eighth_of_the_size(bench: Any, small_model: str) -> None:
+def test_the_latent_has_16_channels_at_an_eighth_of_the_size(bench: NodeBench, small_model: str) -> None:
     assert sample(bench, small_model, width=48, height=32).samples.shape == (1, 4, 6, 16)
 
 
-def test_the_same_seed_gives_the_same_latent_and_another_seed_another(bench: Any, small_model: str) -> None:
+def test_the_same_seed_gives_the_same_latent_and_another_seed_another(
+    bench: NodeBench, small_model: str
+) -> None:
     first, again, other = (array(sample(bench, small_model, seed=seed)) for seed in (7, 7, 8))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).mean() > 0.1
 
 
-def test_the_largest_seed_is_accepted(bench: Any, small_model: str) -> None:
+def test_the_largest_seed_is_accepted(bench: NodeBench, small_model: str) -> None:
     assert np.isfinite(array(sample(bench, small_model, seed=2**64 - 1, steps=1))).all()
 
 
-def test_the_noise_is_mfluxs_for_the_same_seed_and_size(bench: Any, small_model: str) -> None:
+def test_the_noise_is_mfluxs_for_the_same_seed_and_size(bench: NodeBench, small_model: str) -> None:
     creator = pytest.importorskip("mflux.models.flux.latent_creator.flux_latent_creator")
     theirs = creator.FluxLatentCreator.create_noise(seed=7, height=32, width=48)
     np.testing.assert_array_equal(np.array(initial_noise(7, 48, 32)), np.array(theirs))
@@ -77,11 +83,11 @@ def test_the_noise_is_mfluxs_for_the_same_seed_and_size(bench: Any, small_model:
 
 @pytest.mark.parametrize("size", [16, 32])
 def test_levels_are_shifted_by_size_for_dev_and_not_for_schnell(
-    bench: Any, small_model: str, schnell_like: str, monkeypatch: pytest.MonkeyPatch, size: int
+    bench: NodeBench, small_model: str, schnell_like: str, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     visited: list[list[float]] = []
-    loop = sampling.sample
-    monkeypatch.setattr(sampling, "sample", lambda *args: visited.append(list(args[3])) or loop(*args))
+    loop = batches.sample
+    monkeypatch.setattr(batches, "sample", lambda *args: visited.append(list(args[3])) or loop(*args))
     for model in (small_model, schnell_like):
         sample(bench, model, width=size, height=size, steps=4)
     shifted, plain = visited
@@ -92,7 +98,7 @@ def test_levels_are_shifted_by_size_for_dev_and_not_for_schnell(
 
 
 def test_the_latent_follows_the_velocity_by_euler_steps(
-    bench: Any, schnell_like: str, monkeypatch: pytest.MonkeyPatch
+    bench: NodeBench, schnell_like: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from run_graph.runtime.networks.transformer import FluxTransformer
 
@@ -105,43 +111,37 @@ def test_the_latent_follows_the_velocity_by_euler_steps(
     np.testing.assert_allclose(array(latent), expected, rtol=1e-5)
 
 
-def test_guidance_matters_to_dev_and_not_to_schnell(bench: Any, small_model: str, schnell_like: str) -> None:
+def test_guidance_matters_to_dev_and_not_to_schnell(
+    bench: NodeBench, small_model: str, schnell_like: str
+) -> None:
     weak, strong = (array(sample(bench, small_model, guidance=value)) for value in (1, 9))
     assert np.abs(weak - strong).max() > 1e-4
     weak, strong = (array(sample(bench, schnell_like, guidance=value)) for value in (1, 9))
     np.testing.assert_array_equal(weak, strong)
 
 
-def test_the_conditioning_matters(bench: Any, small_model: str) -> None:
+def test_the_conditioning_matters(bench: NodeBench, small_model: str) -> None:
     listening = conditioning()
     silent = replace(listening, tokens=mx.zeros_like(listening.tokens))
     one, other = (array(sample(bench, small_model, conditioning=heard)) for heard in (listening, silent))
     assert np.abs(one - other).max() > 1e-4
 
 
-def test_progress_counts_every_step_and_shows_the_latents(bench: Any, small_model: str) -> None:
+def test_progress_counts_every_step_and_shows_the_latents(bench: NodeBench, small_model: str) -> None:
     sample(bench, small_model, steps=3)
     assert bench.steps == [(0, 3), (1, 3), (2, 3), (3, 3)]
     last = [event for event in bench.events if isinstance(event, NodeProgress)][-1]
     assert last.preview.shape == (1, 6, 64)
 
 
-def test_a_cancelled_run_stops_within_a_step(bench: Any, small_model: str) -> None:
-    listen = bench.events.append
-
-    class CancelAtStep2(list[Any]):
-        def append(self, event: Any) -> None:
-            listen(event)
-            if isinstance(event, NodeProgress) and event.value == 2:
-                bench.token.cancel()
-
-    heard, bench.events = bench.events, CancelAtStep2()
+def test_a_cancelled_run_stops_within_a_step(bench: NodeBench, small_model: str) -> None:
+    node = sampling(bench, small_model, steps=10000)
     with pytest.raises(Cancelled):
-        sample(bench, small_model, steps=10000)
-    assert [event.value for event in heard if isinstance(event, NodeProgress)] == [0, 1, 2]
+        bench.run(node, cancel_at=2)
+    assert [done for done, _ in bench.steps] == [0, 1, 2]
 
 
-def test_the_latent_records_how_it_was_made(bench: Any, small_model: str) -> None:
+def test_the_latent_records_how_it_was_made(bench: NodeBench, small_model: str) -> None:
     generation = sample(bench, small_model, seed=3, guidance=2.0).generation
     assert generation is not None
     assert (generation.prompt, generation.references) == ("a fox", REFERENCES)
@@ -152,9 +152,9 @@ def test_the_latent_records_how_it_was_made(bench: Any, small_model: str) -> Non
 
 @pytest.mark.parametrize("at_once", [1, 2, 3])
 def test_a_batch_holds_the_pictures_of_consecutive_seeds(
-    bench: Any, small_model: str, monkeypatch: pytest.MonkeyPatch, at_once: int
+    bench: NodeBench, small_model: str, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(sampling, "pictures_at_once", lambda *args: at_once)
+    monkeypatch.setattr(batches, "pictures_at_once", lambda *args: at_once)
     batch = sample(bench, small_model, seed=5, batch_size=3)
     passes = math.ceil(3 / at_once)
     assert bench.steps == [(done, 2 * passes) for done in range(2 * passes + 1)]
@@ -166,13 +166,13 @@ def test_a_batch_holds_the_pictures_of_consecutive_seeds(
         assert batch.generation.of_picture(index) == alone.generation
 
 
-def test_with_little_memory_pictures_go_one_at_a_time(bench: Any, small_model: str) -> None:
-    bench.store = ModelStore(low_ram=True)
+def test_with_little_memory_pictures_go_one_at_a_time(tmp_path: Path, small_model: str) -> None:
+    bench = NodeBench(tmp_path, ModelStore(low_ram=True))
     sample(bench, small_model, batch_size=2)
     assert bench.steps[-1] == (4, 4)
 
 
-def test_reused_steps_leave_a_batch_equal_to_its_members(bench: Any, small_model: str) -> None:
+def test_reused_steps_leave_a_batch_equal_to_its_members(bench: NodeBench, small_model: str) -> None:
     batch = sample(bench, small_model, batch_size=2, steps=6, step_reuse=1.5)
     assert bench.steps[-1] == (12, 12)
     for index in range(2):
@@ -189,24 +189,22 @@ def test_reused_steps_leave_a_batch_equal_to_its_members(bench: Any, small_model
     ids=[*SAMPLERS, "reuse"],
 )
 def test_an_interrupted_batch_resumes_to_the_same_bits(
-    bench: Any, small_model: str, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+    bench: NodeBench, small_model: str, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(sampling, "pictures_at_once", lambda *args: 2)
-    states: list[dict[str, Any]] = []
-    monkeypatch.setattr(NodeContext, "save_state", lambda self, **items: states.append(items))
-    unbroken = array(sample(bench, small_model, batch_size=3, **settings))
-    steps = bench.steps
+    monkeypatch.setattr(batches, "pictures_at_once", lambda *args: 2)
+    node = sampling(bench, small_model, batch_size=3, **settings)
+    unbroken = array(bench.run(node).latent)
+    steps, states = bench.steps, list(bench.states)
     assert len(states) == len(steps) - 2  # Neither before the first step nor after the last.
-    for state in list(states):
+    for state in states:
         bench.events.clear()
-        monkeypatch.setattr(NodeContext, "resume_state", lambda self, state=state: state)
-        np.testing.assert_array_equal(array(sample(bench, small_model, batch_size=3, **settings)), unbroken)
+        np.testing.assert_array_equal(array(bench.run(node, resume=state).latent), unbroken)
         assert bench.steps == steps[-len(bench.steps) :]
 
 
 @pytest.mark.parametrize("wrong", [conditioning(width=64), conditioning(pooled=32)])
 def test_conditioning_of_another_model_is_refused_in_words(
-    bench: Any, small_model: str, wrong: Conditioning
+    bench: NodeBench, small_model: str, wrong: Conditioning
 ) -> None:
     with pytest.raises(ValueError, match="made by another model's text encoders"):
         sample(bench, small_model, conditioning=wrong)
@@ -230,7 +228,7 @@ def test_conditioning_of_another_model_is_refused_in_words(
     ],
 )
 def test_parameters_out_of_range_or_of_another_type_are_refused(
-    bench: Any, small_model: str, bad: dict[str, Any]
+    bench: NodeBench, small_model: str, bad: dict[str, Any]
 ) -> None:
     with pytest.raises(WorkflowError) as caught:
         sample(bench, small_model, **bad)
@@ -240,7 +238,7 @@ def test_parameters_out_of_range_or_of_another_type_are_refused(
 # -- DecodeLatent -----------------------------------------------------------------------------------
 
 
-def test_a_latent_becomes_pixels_eight_times_as_large(bench: Any, small_model: str) -> None:
+def test_a_latent_becomes_pixels_eight_times_as_large(bench: NodeBench, small_model: str) -> None:
     latent = sample(bench, small_model)
     vae = bench.run(LoadFlux(model=small_model)).vae
     image = bench.run(DecodeLatent(vae=vae, latent=latent)).image
@@ -251,7 +249,7 @@ def test_a_latent_becomes_pixels_eight_times_as_large(bench: Any, small_model: s
     assert image.generation == latent.generation.with_parameters({"tile_size": 0})
 
 
-def test_each_latent_of_a_batch_is_decoded_separately(bench: Any, small_model: str) -> None:
+def test_each_latent_of_a_batch_is_decoded_separately(bench: NodeBench, small_model: str) -> None:
     vae = bench.run(LoadFlux(model=small_model)).vae
     both = mx.random.normal((2, 4, 4, 16), key=mx.random.key(1))
     pixels = bench.run(DecodeLatent(vae=vae, latent=Latent(both))).image.pixels
@@ -259,7 +257,7 @@ def test_each_latent_of_a_batch_is_decoded_separately(bench: Any, small_model: s
     np.testing.assert_allclose(pixels[1:], alone, atol=1e-4)
 
 
-def test_decoding_twice_gives_the_same_pixels(bench: Any, small_model: str) -> None:
+def test_decoding_twice_gives_the_same_pixels(bench: NodeBench, small_model: str) -> None:
     vae = bench.run(LoadFlux(model=small_model)).vae
     node = DecodeLatent(vae=vae, latent=sample(bench, small_model))
     np.testing.assert_array_equal(bench.run(node).image.pixels, bench.run(node).image.pixels)

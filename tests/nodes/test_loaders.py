@@ -19,6 +19,7 @@ from run_graph.nodes import (
     TextEncode,
 )
 from run_graph.runtime.models.store import ModelStore
+from run_graph.runtime.testing import NodeBench
 from run_graph.runtime.values import Image
 
 
@@ -26,11 +27,11 @@ def problems(node: Node, bench: Any) -> list[str]:
     return [problem.message for problem in node.check(bench.environment)]
 
 
-def test_loading_reads_no_weights(bench: Any, small_model: str) -> None:
-    bench.store = ModelStore()
+def test_loading_reads_no_weights(tmp_path: Path, small_model: str) -> None:
+    bench = NodeBench(tmp_path, store := ModelStore())
     flux = bench.run(LoadFlux(model=small_model))
     redux = bench.run(LoadRedux(model=small_model))
-    assert not bench.store.loads
+    assert not store.loads
     assert len({flux.flux, flux.text_encoders, flux.vae, redux.siglip, redux.redux}) == 5
 
 
@@ -44,8 +45,8 @@ def test_handles_of_the_same_model_are_equal_and_of_another_precision_not(
     assert reduced.vae.quantize == 4
 
 
-def test_each_stage_loads_only_the_component_that_it_needs(bench: Any, small_model: str) -> None:
-    bench.store = store = ModelStore()
+def test_each_stage_loads_only_the_component_that_it_needs(tmp_path: Path, small_model: str) -> None:
+    bench = NodeBench(tmp_path, store := ModelStore())
     flux, redux = bench.run(LoadFlux(model=small_model)), bench.run(LoadRedux(model=small_model))
     image = Image(np.zeros((1, 20, 20, 3), np.float32))
 

@@ -140,11 +140,11 @@ def test_the_key_follows_the_files_contents(lora: Path, tmp_path: Path) -> None:
 
 
 def test_the_model_without_lora_is_not_changed_by_the_one_with(
-    bench: Any, small_model: str, lora: Path
+    bench: Any, store: ModelStore, small_model: str, lora: Path
 ) -> None:
     flux = bench.run(LoadFlux(model=small_model)).flux
     adapted = bench.run(LoadLora(flux=flux, lora=str(lora))).flux
-    weights = bench.store.get(flux.checkpoint, "transformer").module.parameters()
+    weights = store.get(flux.checkpoint, "transformer").module.parameters()
     before = mx.array(weights["transformer_blocks"][0]["attn"]["to_q"]["weight"])
-    bench.store.transformer(adapted.checkpoint, adapted.quantize, adapted.loras)
+    store.transformer(adapted.checkpoint, adapted.quantize, adapted.loras)
     assert mx.array_equal(weights["transformer_blocks"][0]["attn"]["to_q"]["weight"], before)
