@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from run_graph.graph.faults import shorten
 from run_graph.graph.third_party import error_text
+from run_graph.runtime.mlx_backend import mlx_fault
 
 
 class Cancelled(Exception):
@@ -51,6 +52,8 @@ class NodeFailed(Exception):
     def reason(self) -> str:
         """The cause's own message, or its type if it has none."""
         cause = self.__cause__
+        if isinstance(cause, ImportError) and (fault := mlx_fault()) is not None:
+            return fault
         if isinstance(cause, ValidationError):
             return "; ".join(_of_value(cause.title, dict(detail)) for detail in cause.errors())
         text = "" if cause is None else error_text(cause)

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from run_graph.graph.code_digest import source_digest
+from run_graph.runtime.mlx_backend import require_mlx
 from run_graph.runtime.versions import versions, versions_of
 
 FORMAT = 1  # of the cache's files; raised when older ones can no longer be read
@@ -25,6 +26,11 @@ def environment_digest() -> str:
     It changes with the releases of run-graph, mflux, MLX and the other packages that compute, with
     run-graph's own sources, and with the device and number format: float32 on a CPU, bfloat16 on a GPU.
     Imports MLX.
+
+    Raises
+    ------
+    BackendError
+        If MLX cannot be imported on this machine.
     """
     facts = {
         "format": FORMAT,
@@ -37,6 +43,7 @@ def environment_digest() -> str:
 
 
 def _device() -> list[Any]:
+    require_mlx()
     import mlx.core as mx
 
     from run_graph.runtime.device import compute_dtype

@@ -16,12 +16,13 @@ DONE, NODE_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def run_command(work: Callable[[], int], program: str) -> int:
-    """Run a command from its first import on, so that Ctrl-C and a closed pipe end it without a traceback.
+    """Run a command from its first import on; Ctrl-C, a closed pipe or a broken MLX end it in a line.
 
     Returns
     -------
     int
-        The exit code of the work; 130 after Ctrl-C; 0 if the reader of standard output has gone.
+        The exit code of the work; 130 after Ctrl-C; 0 if the reader of standard output has gone; 1 if MLX
+        cannot be imported.
     """
     _prepare_streams()
     try:
@@ -32,6 +33,14 @@ def run_command(work: Callable[[], int], program: str) -> int:
     except BrokenPipeError:
         discard_output()
         return DONE
+    except ImportError:
+        from run_graph.runtime.mlx_backend import mlx_fault
+
+        fault = mlx_fault()
+        if fault is None:
+            raise
+        print_message(fault, program)
+        return NODE_FAILED
 
 
 def _prepare_streams() -> None:
