@@ -4,6 +4,8 @@ import ast
 import re
 import sys
 import tomllib
+from collections.abc import Iterable
+from importlib.metadata import requires, version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -11,7 +13,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 OWN = {"run_graph", "graph", "runtime", "nodes", "tests", "benchmarks", "training"}
 # Where a distribution has another name than what is imported from it.
 DISTRIBUTIONS = {"PIL": "pillow", "hamilton": "apache-hamilton"}
-# The parity oracle: uv's overrides exclude torch, so CONTRIBUTING.md and .ci/run install both separately.
+# The parity oracle: uv's settings leave torch out, so CONTRIBUTING.md and .ci/run install both separately.
 INSTALLED_SEPARATELY = {"torch", "diffusers"}
 
 
@@ -66,6 +68,32 @@ def test_benchmarks_import_only_what_is_declared_for_them() -> None:
 def test_training_imports_only_what_is_declared_for_it() -> None:
     available = installed_with_the_package() | group("dev", "training") | INSTALLED_SEPARATELY
     assert imported("training") <= available
+
+
+def test_mfluxs_requirements_are_its_own_without_three() -> None:
+    [ours] = PROJECT["tool"]["uv"]["dependency-metadata"]
+    assert f"{ours['name']}=={ours['version']}" in PROJECT["project"]["dependencies"]
+    theirs = [line for line in requires("mflux") or [] if "extra ==" not in line]
+    left_out = {"mlx", "torch", "opencv-python"}
+    assert left_out <= declared(theirs)
+    assert plain(ours["requires-dist"]) == plain(
+        line for line in theirs if declared([line]).isdisjoint(left_out)
+    )
+
+
+def plain(requirements: Iterable[str]) -> set[str]:
+    """Requirements without spaces and with one kind of quote."""
+    return {line.replace(" ", "").replace('"', "'") for line in requirements}
+
+
+def test_mlx_and_its_backend_have_one_version() -> None:
+    """MLX's extras require the backend in MLX's own version."""
+    assert group("cpu") == group("cuda") == {"mlx"}
+    backends = [
+        line for line in requires("mlx") or [] if line.startswith(("mlx-cpu", "mlx-cuda", "mlx-metal"))
+    ]
+    assert backends
+    assert all(f"=={version('mlx')};" in line.replace(" ", "") for line in backends)
 
 
 def test_what_relies_on_internals_has_an_upper_bound() -> None:
