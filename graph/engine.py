@@ -48,6 +48,8 @@ class Token(Protocol):
 class Session(Protocol):
     """Keeps models and results between runs; run-graph's own is :class:`runtime.engine.session.Session`."""
 
+    strict: bool
+
     def run(self, workflow: Workflow) -> Result:
         """Run the output nodes of a workflow."""
         ...

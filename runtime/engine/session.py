@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from run_graph.graph.faults import shorten
 from run_graph.graph.links import Link
 from run_graph.graph.node import Outputs
 from run_graph.graph.registry import Registry, installed_nodes
@@ -46,12 +45,9 @@ class RunResult:
     """The graph as run, every parameter written out; computed at the first call."""
 
     def __repr__(self) -> str:
-        shown = [
-            f"{node_id}: {_listed(outputs)}" for node_id, outputs in islice(self.by_node.items(), _SHOWN)
-        ]
-        if (left_out := len(self.by_node) - len(shown)) > 0:
-            shown.append(f"{left_out:,} more")
-        return f"<{type(self).__name__} after {self.seconds:.2f} s: {'; '.join(shown)}>"
+        nodes = list(islice(self.by_node, _SHOWN))
+        more = f" and {len(self.by_node) - len(nodes):,} more" if len(self.by_node) > len(nodes) else ""
+        return f"<{type(self).__name__} of {', '.join(nodes)}{more} after {self.seconds:.2f} s>"
 
     def outputs(self, node_id: str) -> Outputs:
         """All outputs of a target node.
@@ -86,10 +82,6 @@ class RunResult:
                 "name the node that makes the value in targets, and ask for its output"
             )
         return cast(Value, outputs.__dict__[name])
-
-
-def _listed(outputs: Outputs) -> str:
-    return ", ".join(f"{name}={shorten(value)}" for name, value in outputs.__dict__.items())
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Building a workflow in Python: handles, errors while building, files, running."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ from sample_nodes import REGISTRY, Blur, Keep, LoadPhoto, SavePhoto, Scale
 
 from run_graph.graph import Context, Field, Graph, Node, Outputs, Registry, WorkflowError, load_workflow
 from run_graph.graph import engine as engine_module
+from run_graph.runtime.engine.context import CancelToken
+from run_graph.runtime.engine.session import Session
+from run_graph.runtime.errors import Cancelled, NodeFailed
 
 
 class Word(Outputs):
@@ -160,6 +164,53 @@ def test_asking_for_the_value_of_a_node_that_was_not_a_target_is_explained() -> 
         result.value(saved.path)
     with pytest.raises(TypeError, match="value takes an output handle, not str"):
         result.value("path")
+
+
+def test_a_result_tells_its_nodes_and_its_time() -> None:
+    g, saved = fox()
+    result = g.run(["photo", saved])
+    assert result.seconds > 0
+    assert re.fullmatch(r"<RunResult of photo, save_photo after \d+\.\d\d s>", repr(result))
+    many = Graph(REGISTRY)
+    for number in range(12):
+        many.add(Keep(value=number))
+    assert "keep_10 and 2 more after" in repr(many.run())
+
+
+def test_a_run_can_be_stopped_by_its_token() -> None:
+    g, _ = fox()
+    token = CancelToken()
+    with pytest.raises(Cancelled):
+        g.run(token=token, on_event=lambda event: token.cancel(), cache=False)
+    assert g.run(token=CancelToken(), cache=False).seconds > 0
+
+
+def test_a_session_keeps_its_own_results() -> None:
+    g, saved = fox()
+    session, kinds = Session(), []
+    for _ in range(2):
+        g.run(saved, session=session, on_event=lambda event: kinds.append(event.kind))
+    assert kinds.count("node_started") == 4
+    for options in ({"session": Session()}, {"session": session, "cache": False}):
+        kinds.clear()
+        g.run(saved, on_event=lambda event: kinds.append(event.kind), **options)
+        assert kinds.count("node_started") == 4
+
+
+def test_strictness_is_the_runs_or_the_sessions() -> None:
+    class Warns(Node):
+        is_output = True
+
+        def run(self, ctx: Context) -> Word:
+            ctx.warn("a word is missing")
+            return Word(text="")
+
+    g = Graph(Registry())
+    g.add(Warns())
+    assert g.run(cache=False, session=Session()).seconds >= 0
+    for options in ({"strict": True}, {"session": Session(strict=True)}):
+        with pytest.raises(NodeFailed, match="a word is missing"):
+            g.run(**options)
 
 
 def test_faults_are_reported_when_run() -> None:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SNIPPET = """\
 from typing import assert_type
 
-from run_graph import Graph
+from run_graph import CancelToken, Graph, Session
 from sample_nodes import Blur, Image, LoadPhoto, Mask, SavePhoto, Scale
 
 g = Graph()
@@ -25,6 +25,8 @@ scale = g.add(Scale(image=blur.image, mask=photo.mask))
 saved = g.add(SavePhoto(image=scale.image))
 result = g.run()
 assert_type(result.value(saved.path), str)
+assert_type(result.seconds, float)
+g.run([saved, blur.image], token=CancelToken(), session=Session(), on_event=print, cache=False, strict=True)
 
 Blur(image=photo.mask)  # wrong: arg-type
 Scale(image=photo.image, mask=photo.image)  # wrong: arg-type
@@ -35,6 +37,9 @@ Blur(image=photo.image, colour=1)  # wrong: call-arg
 Blur(radius=1.0)  # wrong: call-arg
 photo.picture  # wrong: attr-defined
 g.add(LoadPhoto)  # wrong: arg-type
+g.run(token="stop")  # wrong: arg-type
+g.run(session=Graph())  # wrong: arg-type
+g.run(tokn=CancelToken())  # wrong: call-arg
 """
 
 
