@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from importlib.metadata import requires, version
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 OWN = {"run_graph", "graph", "runtime", "nodes", "tests", "benchmarks", "training"}
@@ -15,6 +17,8 @@ OWN = {"run_graph", "graph", "runtime", "nodes", "tests", "benchmarks", "trainin
 DISTRIBUTIONS = {"PIL": "pillow", "hamilton": "apache-hamilton"}
 # The parity oracle: uv's settings leave torch out, so CONTRIBUTING.md and .ci/run install both separately.
 INSTALLED_SEPARATELY = {"torch", "diffusers"}
+# What mflux asks for and run-graph does without, or in another form.
+LEFT_OUT = {"mlx", "torch", "opencv-python"}
 
 
 def imported(*folders: str) -> set[str]:
@@ -84,6 +88,16 @@ def test_mfluxs_requirements_are_its_own_without_three() -> None:
 def plain(requirements: Iterable[str]) -> set[str]:
     """Requirements without spaces and with one kind of quote."""
     return {line.replace(" ", "").replace('"', "'") for line in requirements}
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/dependency.md"])
+def test_what_other_projects_are_told_to_override_fits(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    [block] = re.findall(r"^```toml\n(\[tool\.uv\].*?)^```$", text, re.MULTILINE | re.DOTALL)
+    overrides = tomllib.loads(block)["tool"]["uv"]["override-dependencies"]
+    assert declared(overrides) == LEFT_OUT
+    [mlx] = [line for line in PROJECT["project"]["dependencies"] if line.startswith("mlx>")]
+    assert mlx.replace("mlx", "mlx[cpu]") in overrides
 
 
 def test_mlx_and_its_backend_have_one_version() -> None:

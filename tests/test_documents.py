@@ -32,6 +32,21 @@ def test_readme_example_draws_a_picture(tmp_path: Path, monkeypatch: pytest.Monk
     assert [path.name for path in (tmp_path / "output").iterdir()] == ["redux_00001_.png"]
 
 
+def test_the_examples_for_programs_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    python_examples("docs/python.md")
+
+    printed = capsys.readouterr().out
+    for line in ("flux_sample: step 4 of 4", "stopped", "unknown_input image Did you mean 'images'?"):
+        assert line in printed
+    assert re.search(r"^\d steps for decode_latent$", printed, re.MULTILINE)
+    assert re.search(r"^[1-9]\d* results were known$", printed, re.MULTILINE)
+    assert (tmp_path / "fox.png").is_file()
+
+
 def test_node_of_the_contributing_guide_passes_its_test(tmp_path: Path) -> None:
     examples = python_examples("CONTRIBUTING.md")
     Registry([examples["Brighten"]])
