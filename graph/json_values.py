@@ -8,6 +8,8 @@ from typing import Any
 
 from run_graph.graph.faults import shorten
 
+_SCALARS = frozenset({int, float, str, bool, type(None)})
+
 
 def bad_json_value(value: Any) -> str | None:
     """What is wrong with a value of Python's JSON reader, which reads more than files may hold.
@@ -29,6 +31,8 @@ def bad_json_value(value: Any) -> str | None:
 
 def not_for_a_file(value: Any) -> str | None:
     """Why a Python value cannot be written into a workflow file and read again; None if it can."""
+    if type(value) in _SCALARS:  # most values
+        return bad_json_value(value)
     try:
         read_again = json.loads(json.dumps(value))
     except (TypeError, ValueError, RecursionError) as error:  # of another type, or within itself

@@ -94,7 +94,7 @@ class Node(BaseModel):
 
     if not TYPE_CHECKING:  # type checkers derive the parameters from the fields
 
-        def __init__(self, **values: Any) -> None:
+        def __init__(self, /, *unnamed: Any, **values: Any) -> None:
             """Create a node from values, links and, where a file is named, paths.
 
             Raises
@@ -102,6 +102,9 @@ class Node(BaseModel):
             WorkflowError
                 If a value is wrong; names each, with what is expected and the fix.
             """
+            if unnamed:
+                name = next(iter(type(self).model_fields), "name")
+                raise TypeError(f"{type(self).__name__} takes its inputs by name, such as {name}=...")
             try:
                 super().__init__(**values)
             except ValidationError as error:

@@ -139,6 +139,11 @@ def test_outputs_in_the_place_of_a_literal() -> None:
     assert fault.expected == "STRING"
 
 
+def test_an_input_without_its_name_is_explained() -> None:
+    with pytest.raises(TypeError, match=r"LoadPhoto takes its inputs by name, such as name=\.\.\."):
+        LoadPhoto("fox.png")  # type: ignore[misc]
+
+
 # -- Paths ------------------------------------------------------------------------------------------
 
 
