@@ -192,3 +192,25 @@ def test_validating_a_workflow_loads_no_model_code() -> None:
         f"    main(['--validate', {str(workflow)!r}])"
     )
     assert not loaded_by(code) & (HEAVY - {"PIL", "numpy"})
+
+
+# What a run needs only for the Hub, for LoRAs or for TranslatePrompt; mflux alone doubles the time of a run.
+SLOW = {"mflux", "transformers", "huggingface_hub", "httpx", "mlx_lm"}
+
+
+@pytest.mark.parametrize("workflow", ["redux", "text_to_image"])
+def test_running_a_workflow_with_models_on_this_machine_loads_only_what_computes(
+    workflow: str, tmp_path: Path
+) -> None:
+    arguments = [str(ROOT / "workflows" / f"{workflow}.json"), "--output", str(tmp_path / "out")]
+    arguments += ["--cache-dir", str(tmp_path / "cache")]
+    for size in ("width=32", "height=32", "steps=1"):
+        arguments += ["--set", f"sample.{size}"]
+    code = QUIET + (
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
+        f"    main({arguments!r})"
+    )
+    loaded = loaded_by(code)
+    assert {"mlx", "numpy", "tokenizers"} <= loaded, "it has run"
+    assert not loaded & SLOW
+    assert list((tmp_path / "out").glob("*.png"))

@@ -2,5 +2,5 @@
 
 import os
 
-# torch is absent on purpose: only the tokenizers of transformers are used, so its advice is noise.
+# torch is absent on purpose: mflux and mlx-lm need only the tokenizers of transformers; its advice is noise.
 os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")

@@ -17,6 +17,8 @@ from run_graph.runtime.models.components import COMPONENTS, SCHEDULER_FOLDER
 _LONGEST_HEADER = 100_000_000  # Bytes; the limit of the format.
 _TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "vocab.json")
 _AGAIN = "Download or copy it again."
+_USUAL = ("diffusion_pytorch_model.safetensors", "model.safetensors")  # diffusers' and transformers' names
+_MFLUX = {"mflux_version", "quantization_level"}  # metadata of mflux-save; old versions wrote only the second
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,14 @@ def faults(folder: Path, parts: Iterable[str]) -> list[str]:
 def weight_files(component_folder: Path) -> list[Path]:
     """The component's safetensors files, without macOS's `._` companion files.
 
-    If an index (such as mflux-save writes) lists the shards, only those count: an earlier save into the
-    same folder may have left others.
+    If an index lists the shards, only those count, and otherwise the file with the usual name, if it is
+    there: an earlier save or a variant of another precision may have left others.
     """
-    indexed = [
-        component_folder / name for name in _indexed(component_folder / "model.safetensors.index.json")
-    ]
-    return [path for path in indexed if path.is_file()] or sorted(
+    for index in _indices(component_folder):
+        if indexed := [path for name in _indexed(index) if (path := component_folder / name).is_file()]:
+            return indexed
+    usual = [path for name in _USUAL if (path := component_folder / name).is_file()]
+    return usual[:1] or sorted(
         path for path in component_folder.glob("*.safetensors") if not path.name.startswith("._")
     )
 
@@ -111,7 +114,7 @@ def saved_bits(component_folder: Path) -> int | None:
 
 def is_saved_by_mflux(component_folder: Path) -> bool:
     """Whether `mflux-save` wrote the component, with its own tensor names and without a `config.json`."""
-    return any("mflux_version" in read_header(path).metadata for path in weight_files(component_folder))
+    return any(_MFLUX & read_header(path).metadata.keys() for path in weight_files(component_folder))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -155,6 +158,11 @@ def _weight_faults(place: Path) -> list[str]:
     return [] if is_saved_by_mflux(place) else _json_faults(place / "config.json")
 
 
+def _indices(place: Path) -> list[Path]:
+    """The folder's indices of shards; that of a variant, such as `model.fp16...`, after the plain one."""
+    return sorted(place.glob("*.safetensors.index.json"), key=lambda path: (len(path.name), path.name))
+
+
 def _indexed(index: Path) -> list[str]:
     """The shards that an index lists, in order; empty without a readable index."""
     try:
@@ -166,7 +174,7 @@ def _indexed(index: Path) -> list[str]:
 
 def _missing_shards(place: Path) -> list[str]:
     found = []
-    for index in sorted(place.glob("*.safetensors.index.json")):
+    for index in _indices(place):
         try:
             read_json(index)
         except ValueError as error:

@@ -20,7 +20,7 @@ from mflux.models.common.lora.mapping.lora_mapping import LoRATarget
 from mflux.models.flux.weights.flux_lora_mapping import FluxLoRAMapping
 
 from run_graph.runtime.errors import LoraError
-from run_graph.runtime.models.fitting import layers, named
+from run_graph.runtime.models.assembly import leaves, named
 from run_graph.runtime.models.lora_files import Lora
 from run_graph.runtime.models.lora_matching import LoraLayout, examine, listed, module_part
 
@@ -136,7 +136,7 @@ def _rows_of(part: str, linears: Linears) -> Callable[[mx.array], mx.array]:
 def _linears(module: Any) -> Linears:
     """The sizes of every linear layer by its name, quantised or not."""
     found = {}
-    for name, layer in layers(module):
+    for name, layer in leaves(module):
         if isinstance(layer, (nn.Linear, nn.QuantizedLinear)):
             rows, columns = layer.weight.shape
             bits = getattr(layer, "bits", None)

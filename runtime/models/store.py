@@ -3,7 +3,7 @@
 A component is loaded when a stage first computes with it, and stays for the next run as long as all loaded
 components fit a budget in bytes. Before another one is loaded, others are evicted: first those that no stage
 of the run still needs, then the least recently used. On a 16 GB machine T5 is therefore evicted before the
-transformer is loaded. Importing this module and creating a store import neither mlx nor mflux.
+transformer is loaded. Importing this module and creating a store imports no mlx.
 """
 
 from __future__ import annotations
@@ -31,10 +31,9 @@ from run_graph.runtime.models.sizes import estimated_bytes
 from run_graph.runtime.units import bytes_text
 
 if TYPE_CHECKING:
-    from mflux.models.common.tokenizer.tokenizer import BaseTokenizer
-
     from run_graph.runtime.events import RunView
     from run_graph.runtime.models.loading import LoadedComponent
+    from run_graph.runtime.models.tokenizers import PromptTokenizer
     from run_graph.runtime.networks.transformer import FluxTransformer
 
 __all__ = ["ComponentKey", "ModelStore"]
@@ -72,7 +71,7 @@ class ModelStore:
         self._components: OrderedDict[ComponentKey, LoadedComponent] = OrderedDict()
         self._names: dict[ComponentKey, str] = {}
         self._transformers: dict[ComponentKey, FluxTransformer] = {}
-        self._tokenizers: dict[tuple[str, TokenizerKind], BaseTokenizer] = {}
+        self._tokenizers: dict[tuple[str, TokenizerKind], PromptTokenizer] = {}
         self._run: RunView | None = None
         self._used_in_stage = False
         self._lock = threading.RLock()
@@ -127,7 +126,7 @@ class ModelStore:
                 self._transformers[key] = FluxTransformer(loaded.module, loaded.config)
             return self._transformers[key]
 
-    def tokenizer(self, checkpoint: Checkpoint, kind: TokenizerKind) -> BaseTokenizer:
+    def tokenizer(self, checkpoint: Checkpoint, kind: TokenizerKind) -> PromptTokenizer:
         """The checkpoint's tokenizer, which is small and therefore never evicted."""
         from run_graph.runtime.models.tokenizers import load_tokenizer
 

@@ -1,7 +1,10 @@
 """Encode a prompt: T5's tokens and CLIP's pooled vector."""
 
+from typing import Any
+
 import mlx.core as mx
 
+from run_graph.runtime.errors import CheckpointError
 from run_graph.runtime.models.checkpoints import Checkpoint, max_text_tokens
 from run_graph.runtime.models.store import ModelStore
 from run_graph.runtime.models.tokenizers import CLIP_TOKENS, token_ids
@@ -19,6 +22,11 @@ def encode_prompt(
         T5's hidden states (1, N, D) with N = 512, or 256 for schnell (a tokenizer may lower it), and
         CLIP's pooled vector (1, P). Both are evaluated before this returns, so that neither keeps an
         encoder's weights alive.
+
+    Raises
+    ------
+    CheckpointError, DownloadError
+        If a tokenizer or an encoder cannot be read, or the two do not belong together.
     """
     pooled = _pooled(store, checkpoint, quantize, prompt)
     return _tokens(store, checkpoint, quantize, prompt), pooled
@@ -30,6 +38,7 @@ def encode_prompt(
 def _tokens(store: ModelStore, checkpoint: Checkpoint, quantize: int | None, prompt: str) -> mx.array:
     ids = token_ids(store.tokenizer(checkpoint, "t5"), prompt, max_text_tokens(checkpoint))
     encoder = store.get(checkpoint, "text_encoder_2", quantize)
+    _check_known(ids, encoder.module.shared, checkpoint)
     tokens = t5.encode(encoder.module, encoder.config, ids)
     mx.eval(tokens)
     return tokens
@@ -38,6 +47,18 @@ def _tokens(store: ModelStore, checkpoint: Checkpoint, quantize: int | None, pro
 def _pooled(store: ModelStore, checkpoint: Checkpoint, quantize: int | None, prompt: str) -> mx.array:
     ids = token_ids(store.tokenizer(checkpoint, "clip"), prompt, CLIP_TOKENS)
     encoder = store.get(checkpoint, "text_encoder", quantize)
+    _check_known(ids, encoder.module.text_model.embeddings.token_embedding, checkpoint)
     pooled = clip.pooled(encoder.module, encoder.config, ids)
     mx.eval(pooled)
     return pooled
+
+
+def _check_known(ids: mx.array, embedding: Any, checkpoint: Checkpoint) -> None:
+    """Refuse ids beyond the encoder's vocabulary, for which MLX would read other memory."""
+    known = embedding.weight.shape[0]
+    largest: Any = ids.max().item()
+    if largest >= known:
+        raise CheckpointError(
+            f"The tokenizer of {checkpoint.name} gives the token {largest}, but its text encoder knows only "
+            f"{known}: they belong to different models. Download the model again."
+        )

@@ -20,8 +20,8 @@ from run_graph.runtime.engine.session import Session
 from run_graph.runtime.errors import LoraError, NodeFailed
 from run_graph.runtime.events import Event, NodeStarted
 from run_graph.runtime.images.png_text import read_text
+from run_graph.runtime.models.assembly import leaves
 from run_graph.runtime.models.checkpoints import Checkpoint
-from run_graph.runtime.models.fitting import layers
 from run_graph.runtime.models.loading import load_component
 from run_graph.runtime.models.store import ModelStore
 
@@ -30,7 +30,7 @@ from run_graph.runtime.models.store import ModelStore
 def lora(small_model: str, tmp_path: Path) -> Path:
     """A LoRA for the small model, which has one single block fewer than the models of its tests."""
     module = load_component(Checkpoint("small", folder=Path(small_model)), "transformer").module
-    sizes = {name: layer.weight.shape for name, layer in layers(module) if isinstance(layer, nn.Linear)}
+    sizes = {name: layer.weight.shape for name, layer in leaves(module) if isinstance(layer, nn.Linear)}
     sizes |= {name.replace("blocks.0", "blocks.1"): size for name, size in sizes.items()}
     tensors = {name: array for name, array in diffusers(sizes).tensors.items() if "single" not in name}
     return Sample(tensors, {}).save(tmp_path / "style.safetensors")

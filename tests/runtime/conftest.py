@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from lora_samples import Sample, Sizes
 
+from run_graph.runtime.models.assembly import leaves
 from run_graph.runtime.models.checkpoints import Checkpoint
-from run_graph.runtime.models.fitting import layers
 from run_graph.runtime.models.lora_files import Lora, lora_digest
 from training.layout.make import make_checkpoint
 from training.layout.spec import TinySpec
@@ -59,7 +59,7 @@ def sizes(small_folder: Path) -> Sizes:
     from run_graph.runtime.models.loading import load_component
 
     module = load_component(Checkpoint("small", folder=small_folder), "transformer").module
-    return {name: layer.weight.shape for name, layer in layers(module) if isinstance(layer, nn.Linear)}
+    return {name: layer.weight.shape for name, layer in leaves(module) if isinstance(layer, nn.Linear)}
 
 
 @pytest.fixture

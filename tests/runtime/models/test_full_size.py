@@ -6,11 +6,10 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
-from mflux.models.common.weights.loading.weight_loader import WeightLoader
 
 from run_graph.runtime.models import inspection, loading
+from run_graph.runtime.models.assembly import named
 from run_graph.runtime.models.components import COMPONENTS, Component
-from run_graph.runtime.models.fitting import named
 from training.layout import shapes
 from training.layout.spec import TinySpec
 
@@ -68,13 +67,12 @@ def test_the_published_sizes_are_accepted(component: Component, monkeypatch: pyt
     def given(*_: Any) -> dict[str, mx.array]:
         return dict(tensors)
 
-    monkeypatch.setattr(WeightLoader, "_load_safetensors", staticmethod(given))
-    monkeypatch.setattr(inspection, "tensors", given)
+    monkeypatch.setattr(loading, "_stored", given)
     monkeypatch.setattr(inspection, "is_saved_by_mflux", lambda _: False)
     before = mx.get_active_memory()
-    module = loading._assemble(Path("flux"), component, {}, None)
+    module = loading._assemble(Path("flux") / component, component, {}, None)
     assert mx.get_active_memory() - before < 10_000_000, "nothing is computed"
     held = sum(array.size for array in named(module.parameters()).values())
     stored = sum(array.size for name, array in tensors.items() if not name.startswith("vision_model.head."))
-    shared_bias = 23 * 32 * 64 if component == "text_encoder_2" else 0  # mflux gives each block a copy.
+    shared_bias = 23 * 32 * 64 if component == "text_encoder_2" else 0  # each block has the first's
     assert held == stored + shared_bias

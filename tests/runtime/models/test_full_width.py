@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from mflux.models.common.config import Config, ModelConfig
 from mflux.models.flux.latent_creator.flux_latent_creator import FluxLatentCreator
+from mflux_oracle import mflux_module
 from PIL import Image
 
 from run_graph.graph import Graph
@@ -37,6 +38,7 @@ from run_graph.runtime.engine.session import Session
 from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import Component
 from run_graph.runtime.models.store import ModelStore
+from run_graph.runtime.models.tokenizers import token_ids
 from training.layout import make
 from training.layout.spec import TinySpec
 
@@ -107,11 +109,11 @@ class Mflux:
         self.store, self.checkpoint = store, checkpoint
 
     def module(self, component: Component) -> Any:
-        return self.store.get(self.checkpoint, component).module
+        return mflux_module(component, self.store.get(self.checkpoint, component).module)
 
     def conditioning(self, picture: mx.array) -> tuple[mx.array, mx.array]:
         ids = {
-            kind: self.store.tokenizer(self.checkpoint, kind).tokenize(PROMPT, max_length=length).input_ids
+            kind: token_ids(self.store.tokenizer(self.checkpoint, kind), PROMPT, length)
             for kind, length in (("t5", SPEC.t5_tokens), ("clip", 77))
         }
         tokens = self.module("text_encoder_2")(ids["t5"])

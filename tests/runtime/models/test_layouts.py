@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import mlx.core as mx
 import numpy as np
 import pytest
+from mflux.models.common.tokenizer import TokenizerLoader
 from mflux.models.common.weights.saving.model_saver import ModelSaver
 from mflux.models.flux.weights.flux_weight_definition import FluxReduxSaveDefinition, FluxWeightDefinition
 from small import WORKFLOWS, shipped, with_each
@@ -25,7 +26,6 @@ from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import COMPONENTS, FLUX_COMPONENTS, QUANTIZE_BITS, Component
 from run_graph.runtime.models.inspection import weight_files
 from run_graph.runtime.models.loading import load_component
-from run_graph.runtime.models.tokenizers import load_tokenizer
 from training.layout.make import make_checkpoint
 from training.layout.spec import TinySpec
 
@@ -131,7 +131,9 @@ def save_as_mflux(source: Path, target: Path, bits: int | None, with_redux: bool
     """What `mflux-save` leaves, by mflux's own saver: its names, its shards, its tokenizers."""
     checkpoint = Checkpoint("source", folder=source)
 
-    tokenizers = {kind: load_tokenizer(checkpoint, kind) for kind in ("clip", "t5")}
+    tokenizers = {
+        each.name: TokenizerLoader.load(each, str(source)) for each in FluxWeightDefinition.get_tokenizers()
+    }
     model = SimpleNamespace(tokenizers=tokenizers)
     for component in COMPONENTS if with_redux else FLUX_COMPONENTS:
         setattr(model, ATTRIBUTES[component], load_component(checkpoint, component, bits).module)

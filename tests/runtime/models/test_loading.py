@@ -13,9 +13,9 @@ from mflux.models.flux.weights.flux_weight_definition import FluxReduxWeightDefi
 from safetensors.numpy import load_file, save_file
 
 from run_graph.runtime.errors import CheckpointError
+from run_graph.runtime.models.assembly import named
 from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import COMPONENTS, QUANTIZE_BITS, Component
-from run_graph.runtime.models.fitting import named
 from run_graph.runtime.models.loading import load_component
 from training.layout.make import make_checkpoint
 from training.layout.spec import TinySpec
@@ -227,6 +227,82 @@ def test_weights_of_another_model_are_refused(copy_of: Copy) -> None:
         lambda tensors: tensors.update({"extra.weight": np.zeros((2, 2), np.float32)}),
     )
     with pytest.raises(CheckpointError, match=r"weights that FLUX.1 does not have: extra\.weight"):
+        load_component(checkpoint, "image_embedder")
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_unknown_weights_are_refused_in_every_component(copy_of: Copy, component: Component) -> None:
+    checkpoint = copy_of(component)
+    extra = f"{SAMPLES[component][0].removesuffix('weight')}scale_weight"
+    rewrite(checkpoint, component, lambda tensors: tensors.update({extra: np.ones(1, np.float32)}))
+    with pytest.raises(CheckpointError, match=r"weights that FLUX\.1 does not have"):
+        load_component(checkpoint, component)
+
+
+@pytest.mark.parametrize(
+    ("component", "names"),
+    [
+        ("text_encoder", ["text_projection.weight", "logit_scale", "text_model.embeddings.position_ids"]),
+        ("text_encoder_2", ["encoder.embed_tokens.weight", "lm_head.weight", "decoder.layer_norm.weight"]),
+        ("image_encoder", ["text_model.head.weight", "logit_bias", "vision_model.embeddings.position_ids"]),
+    ],
+)
+def test_the_other_half_of_an_encoder_is_not_read(
+    copy_of: Copy, component: Component, names: list[str]
+) -> None:
+    checkpoint = copy_of(component)
+    plain = parameters(load_component(checkpoint, component).module)
+    unused = {name: np.ones(3, np.int64) for name in names}
+    rewrite(checkpoint, component, lambda tensors: tensors.update(unused))
+    assert parameters(load_component(checkpoint, component).module).keys() == plain.keys()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32])
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_weights_in_another_program_s_format_are_refused(
+    copy_of: Copy, component: Component, dtype: type
+) -> None:
+    checkpoint = copy_of(component)
+    name, own = SAMPLES[component]
+    rewrite(checkpoint, component, lambda tensors: tensors.update({name: tensors[name].astype(dtype)}))
+    with pytest.raises(CheckpointError, match="a format of another program") as caught:
+        load_component(checkpoint, component)
+    assert own in str(caught.value)
+
+
+def test_a_stale_file_beside_the_model_is_not_read(copy_of: Copy) -> None:
+    checkpoint = copy_of("transformer")
+    expected = parameters(load_component(checkpoint, "transformer").module)
+    path = weights_file(checkpoint, "transformer")
+    stale = {name: np.zeros_like(array) for name, array in load_file(path).items()}
+    save_file(stale, path.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    found = parameters(load_component(checkpoint, "transformer").module)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_any_index_decides_which_files_count(copy_of: Copy) -> None:
+    checkpoint = copy_of("vae")
+    path = weights_file(checkpoint, "vae")
+    expected = parameters(load_component(checkpoint, "vae").module)
+    tensors = load_file(path)
+    save_file({name: np.zeros_like(array) for name, array in tensors.items()}, path)
+    save_file(tensors, path.with_name("shard.safetensors"))
+    index = json.dumps({"weight_map": dict.fromkeys(tensors, "shard.safetensors")})
+    path.with_name(f"{path.name}.index.json").write_text(index)
+    found = parameters(load_component(checkpoint, "vae").module)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_two_files_with_the_same_tensor_are_refused(copy_of: Copy) -> None:
+    checkpoint = copy_of("image_embedder")
+    path = weights_file(checkpoint, "image_embedder")
+    content = path.read_bytes()
+    path.unlink()
+    for name in ("one", "two"):
+        path.with_name(f"{name}.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"in two\.safetensors and in another file"):
         load_component(checkpoint, "image_embedder")
 
 

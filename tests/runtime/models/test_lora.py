@@ -10,8 +10,8 @@ import pytest
 from lora_samples import FORMATS, SINGLE, Sample, Sizes, diffusers, kohya, lokr, up_and_down
 
 from run_graph.runtime.errors import LoraError
+from run_graph.runtime.models.assembly import leaves
 from run_graph.runtime.models.checkpoints import Checkpoint
-from run_graph.runtime.models.fitting import layers
 from run_graph.runtime.models.loading import load_component
 from run_graph.runtime.models.lora import adapted
 from run_graph.runtime.models.lora_files import Lora
@@ -37,7 +37,7 @@ def velocity(transformer: FluxTransformer) -> mx.array:
 def merged(checkpoint: Checkpoint, *updates: tuple[Sample, float], bits: int | None = None) -> mx.array:
     """The network's output with the updates added to its weights, without any LoRA code."""
     loaded = load_component(checkpoint, "transformer", bits)
-    by_name = dict(layers(loaded.module))
+    by_name = dict(leaves(loaded.module))
     for sample, scale in updates:
         for layer, delta in sample.deltas.items():
             by_name[layer].weight = by_name[layer].weight + scale * mx.array(delta)
@@ -129,7 +129,7 @@ def test_a_lora_applies_to_quantised_weights(
     sample = up_and_down(sizes)
     found = velocity(ModelStore().transformer(checkpoint, bits, (saved(sample),)))
     loaded = load_component(checkpoint, "transformer", bits)
-    for name, layer in layers(loaded.module):
+    for name, layer in leaves(loaded.module):
         if name in sample.deltas:
             dense = nn.Linear(*reversed(sizes[name]), bias="bias" in layer)
             dense.weight = mx.dequantize(layer.weight, layer.scales, layer.biases, 64, bits)
@@ -210,8 +210,8 @@ def test_the_base_network_is_not_changed(
     checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora]
 ) -> None:
     module = load_component(checkpoint, "transformer").module
-    names = [name for name, _ in layers(module)]
+    names = [name for name, _ in leaves(module)]
     network, nbytes = adapted(module, [saved(diffusers(sizes))])
-    assert [name for name, _ in layers(module)] == names
+    assert [name for name, _ in leaves(module)] == names
     assert network is not module
     assert nbytes > 0

@@ -17,9 +17,9 @@ from run_graph.runtime.engine.services import Services
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.errors import MemoryLimitError, NodeFailed
 from run_graph.runtime.events import Event, ModelEvicted, ModelLoaded, NodeFinished, NodeStarted, StageMemory
+from run_graph.runtime.models.assembly import named
 from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import COMPONENTS, Component
-from run_graph.runtime.models.fitting import named
 from run_graph.runtime.models.loading import load_component
 from run_graph.runtime.models.store import ModelStore
 from training.layout.make import make_checkpoint

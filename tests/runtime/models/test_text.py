@@ -1,5 +1,6 @@
 """A prompt becomes token ids and conditioning."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,3 +99,14 @@ def test_an_unreadable_tokenizer_is_named(copy_of: Callable[..., Checkpoint]) ->
         load_tokenizer(checkpoint, "clip")
     assert str(checkpoint.folder / "tokenizer") in str(caught.value)
     assert "Download it again" in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["tokenizer", "tokenizer_2"])
+def test_a_tokenizer_of_another_model_is_refused(copy_of: Callable[..., Checkpoint], part: str) -> None:
+    checkpoint = copy_of("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2", "scheduler")
+    assert checkpoint.folder is not None
+    path = checkpoint.folder / part / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"extra_special_tokens": ["<mine>"]}))
+    with pytest.raises(CheckpointError, match="belong to different models"):
+        encode_prompt(ModelStore(), checkpoint, None, "a <mine>")

@@ -15,6 +15,7 @@ import pytest
 from mflux.models.flux.latent_creator.flux_latent_creator import FluxLatentCreator
 from mflux.models.flux.variants.redux.redux_util import ReduxUtil
 from mflux.utils.image_util import ImageUtil
+from mflux_oracle import mflux_module
 from small import SMALL, WORKFLOWS
 
 from run_graph.graph.registry import installed_nodes
@@ -24,6 +25,7 @@ from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.images.reading import read
 from run_graph.runtime.models.checkpoints import Checkpoint
+from run_graph.runtime.models.components import REDUX_COMPONENTS
 from run_graph.runtime.models.loading import load_component
 from run_graph.runtime.networks.cpu import use_numpy_linears
 from run_graph.runtime.networks.vision_input import siglip_pixels
@@ -46,11 +48,14 @@ def published_siglip(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 @pytest.fixture(scope="module")
 def mflux_modules(published_siglip: Checkpoint) -> tuple[Any, Any]:
     """mflux's own modules on the same weights, to be called as mflux calls them."""
-    encoder: Any = load_component(published_siglip, "image_encoder").module
+    encoder, embedder = (
+        mflux_module(component, load_component(published_siglip, component).module)
+        for component in REDUX_COMPONENTS
+    )
     use_numpy_linears(encoder)  # faster on a CPU
     encoder.head = lambda hidden: None  # the pooling head, whose output Redux does not use
     hidden = once(encoder)
-    return hidden, load_component(published_siglip, "image_embedder").module
+    return hidden, embedder
 
 
 def once(encoder: Any) -> Callable[[mx.array], Any]:

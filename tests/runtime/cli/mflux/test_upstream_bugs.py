@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import mlx.core as mx
 import pytest
 from mflux.callbacks.instances.memory_saver import MemorySaver
+from mflux.models.common.tokenizer import TokenizerLoader
 from mflux.models.flux.variants.redux.redux_util import ReduxUtil
+from mflux.models.flux.weights.flux_weight_definition import FluxWeightDefinition
 from small import WORKFLOWS
 
 from run_graph.runtime.models.checkpoints import Checkpoint
@@ -18,9 +20,11 @@ PHOTO = WORKFLOWS / "images" / "sunset.png"
 @pytest.mark.parametrize("kind", ["clip", "t5"])
 def test_mflux_still_gives_no_tokens_for_an_empty_prompt(small_model: str, kind: str) -> None:
     """Stepped around in `runtime.models.tokenizers.token_ids`."""
-    tokenizer = load_tokenizer(Checkpoint(small_model, folder=Path(small_model)), kind)  # type: ignore[arg-type]
-    assert tokenizer.tokenize("", max_length=CLIP_TOKENS).input_ids.shape[-1] == 0
-    assert token_ids(tokenizer, "", CLIP_TOKENS).shape == (1, CLIP_TOKENS)
+    definition = next(each for each in FluxWeightDefinition.get_tokenizers() if each.name == kind)
+    theirs = TokenizerLoader.load(definition, small_model)
+    assert theirs.tokenize("", max_length=CLIP_TOKENS).input_ids.shape[-1] == 0
+    ours = load_tokenizer(Checkpoint(small_model, folder=Path(small_model)), kind)  # type: ignore[arg-type]
+    assert token_ids(ours, "", CLIP_TOKENS).shape == (1, CLIP_TOKENS)
 
 
 def test_mflux_still_drops_the_picture_encoders_before_the_second_seed() -> None:
