@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from run_graph.runtime.cache.blob_store import DEFAULT_LIMIT, BlobStore
 from run_graph.runtime.cache.disk import DiskCache, Warn
 from run_graph.runtime.cache.protocol import NoCache, ResultCache
+from run_graph.runtime.files.places import results_folder
 from run_graph.runtime.units import bytes_text
 
 
@@ -64,20 +64,10 @@ def clear_cache(folder: str | None) -> CacheReport:
 
 
 def _open(folder: str | None) -> BlobStore:
-    root = _default_folder() if folder is None else Path(folder).expanduser()
+    root = results_folder() if folder is None else Path(folder).expanduser()
     opened = BlobStore(root, DEFAULT_LIMIT)
     opened.check()
     return opened
-
-
-def _default_folder() -> Path:
-    """The environment variable ``RUN_GRAPH_RESULTS``, or else a folder in the user's cache."""
-    override = os.environ.get("RUN_GRAPH_RESULTS")
-    if override:
-        return Path(override).expanduser()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("run-graph", appauthor=False) / "results"
 
 
 def _report(opened: BlobStore, *, cleared: bool) -> CacheReport:

@@ -6,16 +6,16 @@ network; files are downloaded when a stage first needs them, one part at a time.
 """
 
 import difflib
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from run_graph.runtime.errors import CheckpointError, DownloadError, UnknownModelError
 from run_graph.runtime.events import Listener, ignore
+from run_graph.runtime.files.digests import named_digest
 from run_graph.runtime.models.components import SCHEDULER_FOLDER, TOKENIZER_FOLDERS
 from run_graph.runtime.models.hub import cached, fetch
-from run_graph.runtime.models.inspection import faults, read_json, tensors
+from run_graph.runtime.models.inspection import faults, is_a_file, read_json, tensors
 from run_graph.runtime.models.tiny import TINY_FOLDER, tiny_digest
 
 TINY = "tiny"
@@ -32,6 +32,8 @@ REDUX_ALIASES = {
 
 _REPOSITORY = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 _PATH_STARTS = ("./", "../", "/", "~", ".\\", "..\\")
+
+_READ = (".json", ".safetensors", ".model", ".txt")  # suffixes of a model's files
 
 _LONG_PROMPT = 512  # T5 tokens for FLUX.1 dev and models derived from it
 _SHORT_PROMPT = 256  # T5 tokens for schnell
@@ -50,7 +52,12 @@ class Checkpoint:
     def identity(self) -> str:
         """A string that changes when the weights may have changed; the same in every process.
 
-        For a folder, a digest of the names, sizes and modification times of its files.
+        For a folder, a digest of the names and contents of its files, which is the same on every machine.
+
+        Raises
+        ------
+        CheckpointError
+            If a file of the folder cannot be read.
         """
         if self.folder is not None:
             return f"folder:{_folder_digest(self.folder)}"
@@ -193,9 +200,10 @@ def _unknown(name: str, family: str, aliases: Aliases, other_node: str, others: 
 
 
 def _folder_digest(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*/*")) + sorted(folder.glob("*.json")):
-        if path.suffix in (".json", ".safetensors", ".model", ".txt"):
-            stat, name = path.stat(), path.relative_to(folder).as_posix()
-            digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:32]
+    """A digest of the files that a component or a tokenizer may be read from."""
+    files = (path for path in (*folder.glob("*/*"), *folder.glob("*.json")) if path.suffix in _READ)
+    named = {path.relative_to(folder).as_posix(): path for path in files if is_a_file(path)}
+    try:
+        return named_digest(named)
+    except OSError as error:
+        raise CheckpointError(f"The model folder {folder} cannot be read: {error}.") from error

@@ -6,12 +6,14 @@ a JSON header `name -> {dtype, shape, data_offsets}`, then the data
 """
 
 import json
+import os
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from run_graph.runtime.files.regular import NotRegularError, open_regular, read_regular
 from run_graph.runtime.models.components import COMPONENTS, SCHEDULER_FOLDER
 
 _LONGEST_HEADER = 100_000_000  # Bytes; the limit of the format.
@@ -63,16 +65,23 @@ def weight_files(component_folder: Path) -> list[Path]:
     )
 
 
+def is_a_file(path: Path) -> bool:
+    """Whether a path is a file of a model: a regular one, and not macOS's `._` companion of another."""
+    return path.is_file() and not path.name.startswith("._")
+
+
 def read_header(path: Path) -> Header:
     """Read and check one file's header.
 
     Raises
     ------
+    OSError
+        If it cannot be read, or is a pipe or a device.
     ValueError
         If it is not a safetensors file or is cut short. The message is a complete sentence.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
         if length > min(size - 8, _LONGEST_HEADER):
@@ -120,9 +129,11 @@ def is_saved_by_mflux(component_folder: Path) -> bool:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; `{}` if the file does not exist. Raises ValueError, a complete sentence."""
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_regular(path))
     except FileNotFoundError:
         return {}
+    except NotRegularError as error:
+        raise ValueError(f"{error}. {_AGAIN}") from error
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON ({error}). {_AGAIN}") from error
     if not isinstance(value, dict):
@@ -152,7 +163,7 @@ def _weight_faults(place: Path) -> list[str]:
         try:
             read_header(path)
         except (OSError, ValueError) as error:
-            found.append(str(error))
+            found.append(str(error) if isinstance(error, ValueError) else f"{error}. {_AGAIN}")
     if found:
         return found
     return [] if is_saved_by_mflux(place) else _json_faults(place / "config.json")
@@ -185,7 +196,7 @@ def _missing_shards(place: Path) -> list[str]:
 
 
 def _json_faults(path: Path) -> list[str]:
-    if not path.is_file():
+    if not path.exists():
         return [f"{path} is missing. {_AGAIN}"]
     try:
         read_json(path)

@@ -16,11 +16,10 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 from run_graph.runtime.errors import LoraError
-from run_graph.runtime.files.inputs import digest
+from run_graph.runtime.files.digests import content_digest
 from run_graph.runtime.models.hub_files import cached_file, fetch_file
 from run_graph.runtime.models.inspection import read_header
 
@@ -83,14 +82,8 @@ class LoraSource:
 
 
 def lora_digest(path: Path) -> str:
-    """The SHA-256 of a LoRA's file, cached until its size or modification time changes."""
-    stat = path.stat()
-    return _digest(path, stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache
-def _digest(path: Path, size: int, modified: int) -> str:
-    return digest(path)
+    """The SHA-256 of a LoRA's file, whose content is read once. Raises OSError."""
+    return content_digest(path)
 
 
 def resolve_lora(name: str, find_file: FindFile) -> LoraSource:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from run_graph.runtime.files.regular import read_regular
+
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _PIECES, _NORMALIZER = 1, 3  # fields of ModelProto
 _TEXT, _SCORE = 1, 2  # fields of ModelProto.SentencePiece
@@ -33,7 +35,7 @@ def read_sentencepiece(path: Path) -> SentencePieceModel:
     """Read a file. Raises OSError, and ValueError if it is not a SentencePiece model."""
     pieces, charsmap = [], None
     try:
-        for number, value in _fields(path.read_bytes()):
+        for number, value in _fields(read_regular(path)):
             if number == _PIECES and isinstance(value, bytes):
                 pieces.append(_piece(value))
             elif number == _NORMALIZER and isinstance(value, bytes):

@@ -15,6 +15,7 @@ from typing import Any
 
 from tokenizers import AddedToken
 
+from run_graph.runtime.files.regular import read_regular
 from run_graph.runtime.models.inspection import read_json
 from run_graph.runtime.models.sentencepiece_file import read_sentencepiece
 
@@ -105,7 +106,7 @@ def _from_json(file: Mapping[str, Any]) -> Vocabulary:
 
 
 def _merges(path: Path) -> list[tuple[str, str]]:
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_regular(path).decode().splitlines()
     pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
     return [(left, right) for left, right in pairs]
 

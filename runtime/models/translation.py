@@ -6,7 +6,6 @@ it is never in memory beside FLUX's networks. Importing this module imports neit
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 from collections.abc import Callable
@@ -16,6 +15,8 @@ from typing import Any
 from run_graph.runtime.device import release_cache
 from run_graph.runtime.errors import ModelError
 from run_graph.runtime.events import Event, ModelEvicted, ModelLoaded, NodeStarted, RunFinished, RunView
+from run_graph.runtime.files.digests import named_digest
+from run_graph.runtime.models.inspection import is_a_file
 
 DEFAULT_MODEL = "mlx-community/Qwen2.5-1.5B-Instruct-4bit"
 COMPONENT = "language_model"
@@ -52,18 +53,21 @@ def find_language_model(name: str) -> Path:
     if name.startswith(_PATH_STARTS) or path.is_dir():
         if not (path / "config.json").is_file():
             raise LanguageModelError(f"{path} is not the folder of a language model: it has no config.json")
-        return _without_code(path.resolve())
+        return _data_only(path.resolve())
     folder = _cached(name)
     if folder is None or not any(folder.glob("*.safetensors")):
         raise LanguageModelError(
             f"the language model {name!r} is not on this machine. Download it with the command "
             f"`hf download {name}`, or give a local folder"
         )
-    return _without_code(folder)
+    return _data_only(folder)
 
 
-def _without_code(folder: Path) -> Path:
-    """The folder, unless its config asks to run a Python file of its own: data is never code here."""
+def _data_only(folder: Path) -> Path:
+    """The folder, unless it holds pipes or devices, or its config names a Python file: data is never code."""
+    for path in folder.iterdir():
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise LanguageModelError(f"{path} is not a regular file. Download the model again")
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -77,13 +81,8 @@ def _without_code(folder: Path) -> Path:
 
 
 def language_model_identity(folder: Path) -> str:
-    """A string that changes when the model's files may have changed: names, sizes, modification times."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.is_file():
-            stat = path.stat()
-            digest.update(f"{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:32]
+    """A digest of the names and contents of the model's files. Raises OSError if one cannot be read."""
+    return named_digest({path.name: path for path in folder.iterdir() if is_a_file(path)})
 
 
 class Translator:

@@ -1,7 +1,10 @@
 """TranslatePrompt, on a language model of two layers that the tests make."""
 
+import contextlib
 import importlib.util
+import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,12 @@ from run_graph.nodes import TranslatePrompt
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.events import ModelEvicted, ModelLoaded
-from run_graph.runtime.models.translation import LanguageModelError, Translator, find_language_model
+from run_graph.runtime.models.translation import (
+    LanguageModelError,
+    Translator,
+    find_language_model,
+    language_model_identity,
+)
 
 pytest.importorskip("mlx_lm", reason="translating needs the optional package mlx-lm")
 
@@ -228,6 +236,47 @@ def test_a_model_that_brings_code_is_refused_before_anything_runs(tmp_path: Path
         model = tmp_path / "link"
     assert "brings Python code ('model.py'" in fault_of(model=str(model))
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json", "both"])
+def test_code_that_a_tokenizer_names_is_neither_run_nor_offered(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], file: str
+) -> None:
+    """transformers would ask on standard input whether to run it."""
+    folder = make_language_model(tmp_path / "lm")
+    (folder / "evil.py").write_text(
+        f"open({str(tmp_path / 'ran')!r}, 'w')\n"
+        "from transformers import PreTrainedTokenizer\nclass Evil(PreTrainedTokenizer): pass\n"
+    )
+    for name in ("config.json", "tokenizer_config.json"):
+        if file in (name, "both"):
+            config = json.loads((folder / name).read_text())
+            config |= {"auto_map": {"AutoTokenizer": ["evil.Evil", None]}, "tokenizer_class": "Evil"}
+            (folder / name).write_text(json.dumps(config))
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 9))
+    with contextlib.suppress(LanguageModelError):
+        translate(bench, folder)
+    assert not (tmp_path / "ran").exists()
+    output = capfd.readouterr()
+    assert "custom code" not in output.out + output.err
+
+
+@pytest.mark.parametrize("name", ["model-2.safetensors", "tokenizer.json", "notes"])
+def test_a_pipe_in_a_model_s_folder_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    os.mkfifo(tmp_path / name)
+    assert f"{name} is not a regular file" in fault_of(model=str(tmp_path))
+
+
+def test_a_model_replaced_with_the_same_sizes_and_times_is_another_one(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    path = tmp_path / "model.safetensors"
+    identities = set()
+    for content in (b"one", b"two", b"one"):
+        path.write_bytes(content)
+        os.utime(path, ns=(10**18, 10**18))
+        identities.add(language_model_identity(tmp_path))
+    assert len(identities) == 2
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere"])

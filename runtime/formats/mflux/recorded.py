@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from run_graph.runtime.files.recorded_names import recorded_folder
+from run_graph.runtime.files.regular import NotRegularError, open_regular
 from run_graph.runtime.formats.mflux.errors import CommandError
 from run_graph.runtime.formats.mflux.models import base_of, canonical
 from run_graph.runtime.formats.mflux.parameters import read_parameters, recorded_parameters
@@ -79,6 +80,7 @@ def read_recorded(path: Path) -> Recorded:
         does not have.
     """
     path = path.expanduser()
+    _refuse_pipes(path)
     is_picture = path.suffix.lower() in PICTURE_SUFFIXES
     document = _from_picture(path) if is_picture else _from_sidecar(path)
     try:
@@ -130,6 +132,16 @@ def settings_from(document: Mapping[str, Any]) -> Settings:
         lora_paths=_paths(document.get("lora_paths")),
         lora_scales=_numbers(document, "lora_scales"),
     )
+
+
+def _refuse_pipes(path: Path) -> None:
+    """A missing file is explained by whoever reads it."""
+    try:
+        open_regular(path).close()
+    except NotRegularError as error:
+        raise CommandError(f"{error}; give a sidecar or a picture") from error
+    except OSError:
+        pass
 
 
 def _from_sidecar(path: Path) -> dict[str, Any]:

@@ -105,17 +105,49 @@ def test_a_single_file_is_refused(tmp_path: Path) -> None:
         resolve_flux(str(file))
 
 
-def test_a_folders_identity_changes_with_its_files_and_not_with_its_place(
-    copy_of: Copy, tmp_path: Path
-) -> None:
+def test_a_folders_identity_does_not_depend_on_its_place_or_times(copy_of: Copy, tmp_path: Path) -> None:
+    """So that keys agree between machines."""
     checkpoint = copy_of("image_embedder")
     before = checkpoint.identity
     assert Checkpoint("again", folder=checkpoint.folder).identity == before
     assert checkpoint.folder is not None
     moved = checkpoint.folder.rename(tmp_path / "moved")
+    for path in moved.rglob("*"):
+        os.utime(path, ns=(1, 1))
+    (moved / "image_embedder" / "._config.json").write_bytes(b"a companion file of macOS")
+    (moved / "README.md").write_text("not of the model")
     assert Checkpoint("moved", folder=moved).identity == before
-    os.utime(moved / "image_embedder" / "config.json", ns=(1, 1))
-    assert Checkpoint("moved", folder=moved).identity != before
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["vae/diffusion_pytorch_model.safetensors", "vae/config.json", "tokenizer_2/tokenizer.json"],
+)
+def test_a_folders_identity_changes_with_the_content_of_any_file(copy_of: Copy, name: str) -> None:
+    """Size and times stay as they were, as after `rsync -t` or in containers whose files have one date."""
+    checkpoint = copy_of("vae", "tokenizer_2")
+    assert checkpoint.folder is not None
+    path = checkpoint.folder / name
+    os.utime(path, ns=(10**18, 10**18))
+    before = checkpoint.identity
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(10**18, 10**18))
+    assert checkpoint.identity != before
+
+
+def test_a_folders_identity_changes_when_files_are_renamed_or_swapped(copy_of: Copy) -> None:
+    checkpoint = copy_of("vae", "image_embedder")
+    assert checkpoint.folder is not None
+    before = checkpoint.identity
+    one, other = (checkpoint.folder / part / "config.json" for part in ("vae", "image_embedder"))
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
+    swapped = checkpoint.identity
+    one.rename(one.with_name("other.json"))
+    assert len({before, swapped, checkpoint.identity}) == 3
 
 
 def test_tinys_identity_is_the_same_in_every_process() -> None:

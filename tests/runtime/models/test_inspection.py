@@ -1,15 +1,18 @@
 """Checks of a checkpoint's files that read no weights."""
 
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from run_graph.runtime.errors import CheckpointError
 from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import FLUX_PARTS, REDUX_PARTS
 from run_graph.runtime.models.inspection import faults, read_header
+from run_graph.runtime.models.tokenizers import load_tokenizer
 
 Copy = Callable[..., Checkpoint]
 PART = "image_embedder"
@@ -108,3 +111,54 @@ def test_a_tokenizer_without_files_is_named(copy_of: Copy) -> None:
 def test_hidden_companions_of_macos_are_ignored(place: Path) -> None:
     (place / "._diffusion_pytorch_model.safetensors").write_bytes(b"junk")
     assert faults(place.parent, [PART]) == []
+
+
+ODD: dict[str, Callable[[Path], None]] = {
+    "a pipe": os.mkfifo,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a folder": lambda path: path.mkdir(),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "image_embedder/diffusion_pytorch_model.safetensors",
+        "image_embedder/config.json",
+        "image_embedder/model.safetensors.index.json",
+        "scheduler/scheduler_config.json",
+    ],
+)
+def test_what_is_no_file_is_refused_at_once(copy_of: Copy, name: str, kind: str) -> None:
+    folder = copy_of("image_embedder", "scheduler").folder
+    assert folder is not None
+    path = folder / name
+    path.unlink(missing_ok=True)
+    ODD[kind](path)
+    (fault,) = faults(folder, ["image_embedder", "scheduler"])
+    assert f"is {kind}, not a regular file" in fault or path.name in fault
+    assert str(path.parent) in fault
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"])
+def test_what_is_no_file_of_a_tokenizer_is_refused_at_once(copy_of: Copy, name: str, kind: str) -> None:
+    checkpoint = copy_of("tokenizer")
+    assert checkpoint.folder is not None
+    path = checkpoint.folder / "tokenizer" / name
+    path.unlink(missing_ok=True)
+    ODD[kind](path)
+    with pytest.raises(CheckpointError, match=r"Download (or copy )?it again"):
+        load_tokenizer(checkpoint, "clip")
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_entries_beside_a_model_s_files_do_not_stop_it_from_being_identified(
+    copy_of: Copy, kind: str
+) -> None:
+    checkpoint = copy_of("vae")
+    assert checkpoint.folder is not None
+    before = checkpoint.identity
+    ODD[kind](checkpoint.folder / "vae" / "notes.txt")
+    assert checkpoint.identity == before

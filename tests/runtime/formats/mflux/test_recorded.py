@@ -1,6 +1,7 @@
 """Reading settings back: mflux's sidecars and pictures, the branch's, and ours."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -314,3 +315,15 @@ def test_run_graph_says_why_a_picture_of_mflux_cannot_be_run(
     assert caught.value.faults[0].code == "no_workflow"
     assert named in str(caught.value)
     assert "old.png" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.png", "a.jpg", "a"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_settings_are_not_waited_for_in_pipes_and_devices(tmp_path: Path, name: str, kind: str) -> None:
+    path = tmp_path / name
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(CommandError, match=f"{name} is a {kind}, not a regular file; give a sidecar"):
+        read_recorded(path)
