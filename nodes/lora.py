@@ -21,8 +21,9 @@ class LoadLora(Node):
     """Apply a LoRA to FLUX's transformer.
 
     Chain several of these nodes; their updates add up. The original `flux` can still be used beside the
-    adapted one, and both share their weights in memory. Files of diffusers, PEFT, kohya, ai-toolkit and
-    LyCORIS (LoKr) for FLUX.1 are accepted; a file for another model is refused before anything is sampled.
+    adapted one, and both share their weights in memory. Files of diffusers, PEFT, kohya, ComfyUI, ai-toolkit,
+    OneTrainer, SimpleTuner, XLabs and LyCORIS (LoKr) for FLUX.1 are accepted; a file for another model, or of
+    a kind that cannot be applied whole (DoRA, LoHa), is refused before anything is sampled.
     """
 
     category = "loaders"

@@ -1,7 +1,7 @@
-"""Small LoRA files in every format that mflux maps, with the weight updates that each represents."""
+"""Small LoRA files in every spelling, with the weight updates that each represents."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,15 +29,39 @@ SEPARATE = (
     f"{SINGLE}.norm.linear",
 )
 FUSED = {
-    "lora_unet_double_blocks_0_img_attn_qkv": [f"{JOINT}.attn.to_{part}" for part in "qkv"],
-    "lora_unet_double_blocks_0_txt_attn_qkv": [f"{JOINT}.attn.add_{part}_proj" for part in "qkv"],
-    "lora_unet_double_blocks_0_img_mlp_0": [f"{JOINT}.ff.linear1"],
-    "lora_unet_double_blocks_0_txt_mod_lin": [f"{JOINT}.norm1_context.linear"],
-    "lora_unet_single_blocks_1_linear1": [
-        *(f"{SINGLE}.attn.to_{part}" for part in "qkv"),
-        f"{SINGLE}.proj_mlp",
-    ],
-    "lora_unet_single_blocks_1_linear2": [f"{SINGLE}.proj_out"],
+    "double_blocks.0.img_attn.qkv": [f"{JOINT}.attn.to_{part}" for part in "qkv"],
+    "double_blocks.0.txt_attn.qkv": [f"{JOINT}.attn.add_{part}_proj" for part in "qkv"],
+    "double_blocks.0.img_attn.proj": [f"{JOINT}.attn.to_out.0"],
+    "double_blocks.0.txt_attn.proj": [f"{JOINT}.attn.to_add_out"],
+    "double_blocks.0.img_mlp.0": [f"{JOINT}.ff.linear1"],
+    "double_blocks.0.txt_mlp.2": [f"{JOINT}.ff_context.linear2"],
+    "double_blocks.0.txt_mod.lin": [f"{JOINT}.norm1_context.linear"],
+    "single_blocks.1.linear1": [*(f"{SINGLE}.attn.to_{part}" for part in "qkv"), f"{SINGLE}.proj_mlp"],
+    "single_blocks.1.linear2": [f"{SINGLE}.proj_out"],
+    "single_blocks.1.modulation.lin": [f"{SINGLE}.norm.linear"],
+}
+XLABS = {
+    "double_blocks.0.processor.qkv_lora1": [f"{JOINT}.attn.to_{part}" for part in "qkv"],
+    "double_blocks.0.processor.qkv_lora2": [f"{JOINT}.attn.add_{part}_proj" for part in "qkv"],
+    "double_blocks.0.processor.proj_lora1": [f"{JOINT}.attn.to_out.0"],
+    "double_blocks.0.processor.proj_lora2": [f"{JOINT}.attn.to_add_out"],
+    "single_blocks.1.processor.qkv_lora": [f"{SINGLE}.attn.to_{part}" for part in "qkv"],
+    "single_blocks.1.processor.proj_lora": [f"{SINGLE}.proj_out"],
+}
+ORIGINAL_GLOBALS = {
+    "img_in": "x_embedder",
+    "txt_in": "context_embedder",
+    "time_in.in_layer": "time_text_embed.timestep_embedder.linear_1",
+    "vector_in.out_layer": "time_text_embed.text_embedder.linear_2",
+    "guidance_in.in_layer": "time_text_embed.guidance_embedder.linear_1",
+    "final_layer.linear": "proj_out",
+    "final_layer.adaLN_modulation.1": "norm_out.linear",
+}
+GLOBALS = tuple(ORIGINAL_GLOBALS.values())
+# The feed-forward layers as diffusers calls them.
+PUBLISHED = {
+    f"{JOINT}.ff.net.0.proj": f"{JOINT}.ff.linear1",
+    f"{JOINT}.ff_context.net.2": f"{JOINT}.ff_context.linear2",
 }
 
 
@@ -61,34 +85,44 @@ def _pair(rng: np.random.Generator, outputs: int, inputs: int) -> tuple[Array, A
 
 
 def _separate(
-    sizes: Sizes, prefix: str, up_name: str, down_name: str, alpha_in_file: bool, seed: int
+    sizes: Sizes,
+    name: Callable[[str], str],
+    up_name: str,
+    down_name: str,
+    alpha_in_file: bool,
+    seed: int,
+    layers: Sequence[str] = SEPARATE,
 ) -> Sample:
     rng = np.random.default_rng(seed)
     tensors: Tensors = {}
     deltas: Deltas = {}
-    for layer in SEPARATE:
+    for layer in layers:
         up, down = _pair(rng, *sizes[layer])
-        tensors |= {f"{prefix}{layer}.{up_name}": up, f"{prefix}{layer}.{down_name}": down}
+        tensors |= {f"{name(layer)}.{up_name}": up, f"{name(layer)}.{down_name}": down}
         deltas[layer] = up @ down
         if alpha_in_file:
-            tensors[f"{prefix}{layer}.alpha"] = np.array(ALPHA, np.float32)
+            tensors[f"{name(layer)}.alpha"] = np.array(ALPHA, np.float32)
             deltas[layer] *= ALPHA / RANK
     return Sample(tensors, deltas)
 
 
+def _prefixed(prefix: str, separator: str = ".") -> Callable[[str], str]:
+    return lambda layer: prefix + layer.replace(".", separator)
+
+
 def diffusers(sizes: Sizes, seed: int = 0) -> Sample:
     """diffusers and ai-toolkit: prefixed names, no alpha, so that scale 1 is B A."""
-    return _separate(sizes, "transformer.", "lora_B.weight", "lora_A.weight", False, seed)
+    return _separate(sizes, _prefixed("transformer."), "lora_B.weight", "lora_A.weight", False, seed)
 
 
 def bare_names(sizes: Sizes, seed: int = 0) -> Sample:
     """The same in ComfyUI's spelling, without `.weight`."""
-    return _separate(sizes, "transformer.", "lora_B", "lora_A", False, seed)
+    return _separate(sizes, _prefixed("transformer."), "lora_B", "lora_A", False, seed)
 
 
 def up_and_down(sizes: Sizes, seed: int = 0) -> Sample:
     """Unprefixed names with `lora_up`, `lora_down` and an alpha for each layer."""
-    return _separate(sizes, "", "lora_up.weight", "lora_down.weight", True, seed)
+    return _separate(sizes, _prefixed(""), "lora_up.weight", "lora_down.weight", True, seed)
 
 
 def peft_metadata(sizes: Sizes, seed: int = 0) -> Sample:
@@ -99,18 +133,65 @@ def peft_metadata(sizes: Sizes, seed: int = 0) -> Sample:
     return Sample(plain.tensors, deltas, {"lora_adapter_metadata": json.dumps(settings)})
 
 
-def kohya(sizes: Sizes, seed: int = 0) -> Sample:
-    """kohya's names for the original FLUX code, which fuses the rows of q, k, v (and mlp)."""
+def _fused(
+    sizes: Sizes, name: Callable[[str], str], up_name: str, down_name: str, alpha_in_file: bool, seed: int
+) -> Sample:
     rng = np.random.default_rng(seed)
     tensors: Tensors = {}
     deltas: Deltas = {}
-    for name, parts in FUSED.items():
+    for original, parts in FUSED.items():
         rows = [sizes[part][0] for part in parts]
         up, down = _pair(rng, sum(rows), sizes[parts[0]][1])
-        tensors |= {f"{name}.lora_up.weight": up, f"{name}.lora_down.weight": down}
-        tensors[f"{name}.alpha"] = np.array(ALPHA, np.float32)
-        update = up @ down * np.float32(ALPHA / RANK)
+        tensors |= {f"{name(original)}.{up_name}": up, f"{name(original)}.{down_name}": down}
+        update = up @ down
+        if alpha_in_file:
+            tensors[f"{name(original)}.alpha"] = np.array(ALPHA, np.float32)
+            update *= np.float32(ALPHA / RANK)
         deltas |= dict(zip(parts, np.split(update, np.cumsum(rows)[:-1]), strict=True))
+    return Sample(tensors, deltas)
+
+
+def kohya(sizes: Sizes, seed: int = 0) -> Sample:
+    """kohya's names for the original FLUX code, which fuses the rows of q, k, v (and mlp)."""
+    return _fused(sizes, _prefixed("lora_unet_", "_"), "lora_up.weight", "lora_down.weight", True, seed)
+
+
+def xlabs(sizes: Sizes, seed: int = 0) -> Sample:
+    """x-flux: "lora1" is the picture's side of a joint block, "lora2" the text's; no alpha."""
+    rng = np.random.default_rng(seed)
+    tensors: Tensors = {}
+    deltas: Deltas = {}
+    for name, parts in XLABS.items():
+        rows = [sizes[part][0] for part in parts]
+        up, down = _pair(rng, sum(rows), sizes[parts[0]][1])
+        tensors |= {f"{name}.up.weight": up, f"{name}.down.weight": down}
+        deltas |= dict(zip(parts, np.split(up @ down, np.cumsum(rows)[:-1]), strict=True))
+    return Sample(tensors, deltas)
+
+
+def one_trainer_new(sizes: Sizes, seed: int = 0) -> Sample:
+    """OneTrainer since 2026: the original names, but the fused rows apart and numbered."""
+    numbered = {
+        part: f"transformer.{original}.{index}" if len(parts) > 1 else f"transformer.{original}"
+        for original, parts in FUSED.items()
+        for index, part in enumerate(parts)
+    }
+    return _separate(
+        sizes, numbered.__getitem__, "lora_up.weight", "lora_down.weight", True, seed, list(numbered)
+    )
+
+
+def original_globals(sizes: Sizes, seed: int = 0) -> Sample:
+    """Layers outside the blocks in the original names; one of them has its rows in another order."""
+    rng = np.random.default_rng(seed)
+    tensors: Tensors = {}
+    deltas: Deltas = {}
+    for original, layer in ORIGINAL_GLOBALS.items():
+        up, down = _pair(rng, *sizes[layer])
+        name = f"diffusion_model.{original}"
+        tensors |= {f"{name}.lora_B.weight": up, f"{name}.lora_A.weight": down}
+        shift_scale = original.endswith("modulation.1")
+        deltas[layer] = (np.roll(up, len(up) // 2, axis=0) if shift_scale else up) @ down
     return Sample(tensors, deltas)
 
 
@@ -143,6 +224,78 @@ def factored_lokr(sizes: Sizes, seed: int = 0) -> Sample:
     return Sample(tensors, {f"{JOINT}.attn.to_v": np.kron(first, up @ down) * np.float32(ALPHA / RANK)})
 
 
+def fused_lokr(sizes: Sizes, seed: int = 0) -> Sample:
+    """A LoKr of the original code's fused rows, whose first factor has a multiple of three rows."""
+    rng = np.random.default_rng(seed)
+    parts = FUSED["double_blocks.0.img_attn.qkv"]
+    outputs, inputs = sizes[parts[0]]
+    first = rng.standard_normal((6, 4), dtype=np.float32)
+    second = rng.standard_normal((outputs // 2, inputs // 4), dtype=np.float32) / np.sqrt(np.float32(inputs))
+    name = "diffusion_model.double_blocks.0.img_attn.qkv"
+    tensors = {
+        f"{name}.lokr_w1": first,
+        f"{name}.lokr_w2": second,
+        f"{name}.alpha": np.array(1e10, np.float32),
+    }
+    return Sample(tensors, dict(zip(parts, np.split(np.kron(first, second), 3), strict=True)))
+
+
+_AB, _UP_DOWN = ("lora_B.weight", "lora_A.weight"), ("lora_up.weight", "lora_down.weight")
+
+
+def _published(layer: str) -> str:
+    return "transformer." + {own: published for published, own in PUBLISHED.items()}.get(layer, layer)
+
+
+# The same layers in the spellings of trainers and programs.
+SPELLINGS: dict[str, Callable[..., Sample]] = {
+    "PEFT": lambda sizes, seed=0: _separate(sizes, _prefixed("base_model.model."), *_AB, False, seed),
+    "PEFT's pipeline": lambda sizes, seed=0: _separate(
+        sizes, _prefixed("base_model.model.transformer."), *_AB, False, seed
+    ),
+    "PEFT with the adapter's name": lambda sizes, seed=0: _separate(
+        sizes, _prefixed("transformer."), "lora_B.default.weight", "lora_A.default.weight", False, seed
+    ),
+    "PEFT with a name of its own": lambda sizes, seed=0: _separate(
+        sizes,
+        _prefixed("base_model.model."),
+        "lora_B.my-style_2.weight",
+        "lora_A.my-style_2.weight",
+        False,
+        seed,
+    ),
+    "ComfyUI, diffusers' layers": lambda sizes, seed=0: _separate(
+        sizes, _prefixed("diffusion_model."), *_AB, False, seed
+    ),
+    "bare": lambda sizes, seed=0: _separate(sizes, _prefixed(""), *_AB, False, seed),
+    "diffusers' feed-forward": lambda sizes, seed=0: _separate(
+        sizes, _published, *_AB, False, seed, list(PUBLISHED.values())
+    ),
+    "diffusers' global layers": lambda sizes, seed=0: _separate(
+        sizes, _prefixed("transformer."), *_AB, False, seed, GLOBALS
+    ),
+    "old diffusers": lambda sizes, seed=0: _separate(
+        sizes, _prefixed("transformer."), "lora.up.weight", "lora.down.weight", False, seed
+    ),
+    "OneTrainer": lambda sizes, seed=0: _separate(
+        sizes, _prefixed("lora_transformer_", "_"), *_UP_DOWN, True, seed
+    ),
+    "OneTrainer, new": one_trainer_new,
+    "kohya, diffusers' layers": lambda sizes, seed=0: _separate(
+        sizes, _prefixed("lora_unet_", "_"), *_UP_DOWN, True, seed
+    ),
+    "LyCORIS": lambda sizes, seed=0: _separate(sizes, _prefixed("lycoris_", "_"), *_UP_DOWN, True, seed),
+    "ComfyUI": lambda sizes, seed=0: _fused(sizes, _prefixed("diffusion_model."), *_AB, False, seed),
+    "ComfyUI, up and down": lambda sizes, seed=0: _fused(
+        sizes, _prefixed("diffusion_model."), *_UP_DOWN, True, seed
+    ),
+    "all in one": lambda sizes, seed=0: _fused(sizes, _prefixed("model.diffusion_model."), *_AB, False, seed),
+    "original code": lambda sizes, seed=0: _fused(sizes, _prefixed(""), *_AB, False, seed),
+    "original code, global layers": original_globals,
+    "XLabs": xlabs,
+    "LoKr of fused rows": fused_lokr,
+}
+
 FORMATS: dict[str, Callable[[Sizes], Sample]] = {
     "diffusers": diffusers,
     "bare names": bare_names,
@@ -151,4 +304,5 @@ FORMATS: dict[str, Callable[[Sizes], Sample]] = {
     "kohya": kohya,
     "LoKr": lokr,
     "factored LoKr": factored_lokr,
+    **SPELLINGS,
 }

@@ -5,39 +5,34 @@ shares all other arrays with the base network. So the base and the adapted netwo
 and the base weights are in memory only once, quantised or not.
 """
 
-import contextlib
 import copy
-import io
-import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import mlx.core as mx
 import mlx.nn as nn
-from mflux.models.common.lora.mapping.lora_loader import LoRALoader
-from mflux.models.common.lora.mapping.lora_mapping import LoRATarget
-from mflux.models.flux.weights.flux_lora_mapping import FluxLoRAMapping
+from mflux.models.common.lora.layer.fused_linear_lora_layer import FusedLoRALinear
+from mflux.models.common.lora.layer.linear_lokr_layer import LoKrLinear
+from mflux.models.common.lora.layer.linear_lora_layer import LoRALinear
+from mflux.models.common.lora.mapping.lokr_factors import rebuild_lokr_factors
+from mflux.models.common.lora.mapping.peft_lora_metadata import PeftLoRAMetadata
 
 from run_graph.runtime.errors import LoraError
 from run_graph.runtime.models.assembly import leaves, named
-from run_graph.runtime.models.lora_files import Lora
-from run_graph.runtime.models.lora_matching import LoraLayout, examine, listed, module_part
-
-logger = logging.getLogger(__name__)
+from run_graph.runtime.models.inspection import read_json
+from run_graph.runtime.models.lora_files import Lora, peft_config
+from run_graph.runtime.models.lora_matching import Adapter, LoraLayout, examine, listed
+from run_graph.runtime.models.lora_names import ALPHA, DORA, DOWN, UP
 
 _FIX = "Use a LoRA that was made for this model."
-_FUSED = (
-    "attn.to_q",
-    "attn.to_k",
-    "attn.to_v",
-    "proj_mlp",
-)  # In this order the rows of a single block's `linear1`.
 
 
 class _Linear(NamedTuple):
-    """Outputs and inputs of a linear layer, and its bits per weight if quantised."""
+    """A linear layer: outputs and inputs, and bits per weight if quantised."""
 
+    layer: Any
     outputs: int
     inputs: int
     bits: int | None
@@ -46,15 +41,22 @@ class _Linear(NamedTuple):
 Linears = dict[str, _Linear]
 
 
+class _File(NamedTuple):
+    """A LoRA's tensors, lazy, and the settings that PEFT stores beside them, by component."""
+
+    tensors: dict[str, mx.array]
+    configs: dict[str, dict[str, Any]]
+
+
 def adapted(module: Any, loras: Sequence[Lora]) -> tuple[Any, int]:
     """A network that computes like `module` with each LoRA's scale * alpha / rank * (B A) added.
 
     Parameters
     ----------
     module
-        mflux's `Transformer` with its weights; it is not changed.
+        FLUX's transformer with its weights; it is not changed.
     loras
-        Applied one after another; their updates add up.
+        Their updates add up.
 
     Returns
     -------
@@ -67,10 +69,17 @@ def adapted(module: Any, loras: Sequence[Lora]) -> tuple[Any, int]:
         If a LoRA does not fit the network; the message names the keys.
     """
     network, linears = _branch(module), _linears(module)
+    updates: dict[str, list[Any]] = {}
     for lora in loras:
         layout = examine(lora.path, lora.skip_unmatched)
         _check_fits(layout, linears)
-        _apply(network, lora, layout, linears)
+        file = _read(lora.path)
+        for adapter in layout.adapters.values():
+            for layer, update in _updates(adapter, file, lora.scale, linears):
+                updates.setdefault(layer, []).append(update)
+    for layer, added in updates.items():
+        one = added[0] if len(added) == 1 else FusedLoRALinear(linears[layer].layer, added)
+        _replace(network, layer, one)
     shared = {id(array) for array in named(module.parameters()).values()}
     own = {id(array): array for array in named(network.parameters()).values() if id(array) not in shared}
     mx.eval(list(own.values()))
@@ -90,72 +99,95 @@ def _branch(node: Any) -> Any:
     return branch
 
 
-def _apply(network: Any, lora: Lora, layout: LoraLayout, linears: Linears) -> None:
-    """Let mflux replace the layers; its output goes to the log."""
-    output = io.StringIO()
+def _replace(network: Any, path: str, layer: Any) -> None:
+    *parents, name = path.split(".")
+    for step in parents:
+        network = network[int(step) if isinstance(network, list) else step]
+    network[int(name) if isinstance(network, list) else name] = layer
+
+
+def _read(path: Path) -> _File:
     try:
-        with contextlib.redirect_stdout(output):
-            LoRALoader.load_and_apply_lora(
-                _mapping(layout, linears), network, [str(lora.path)], [lora.scale], bake_lora=False
-            )
-    except (ValueError, OSError) as error:
-        raise LoraError(f"{lora.path} cannot be applied: {error}") from error
-    finally:
-        logger.debug(output.getvalue())
+        tensors, metadata = cast(Any, mx.load(str(path), format="safetensors", return_metadata=True))
+        configs = PeftLoRAMetadata.configs(metadata)
+        if (beside := peft_config(path)) is not None:
+            configs = configs or {"": read_json(beside)}
+    except (OSError, RuntimeError, ValueError) as error:
+        raise LoraError(f"{path} cannot be applied: {error}") from error
+    return _File(tensors, {name: config for name, config in configs.items() if "lora_alpha" in config})
 
 
-def _mapping(layout: LoraLayout, linears: Linears) -> list[LoRATarget]:
-    """The entries of mflux's table that the file uses, adjusted to this network's widths.
+def _updates(adapter: Adapter, file: _File, scale: float, linears: Linears) -> Iterator[tuple[str, Any]]:
+    """What an adapter adds to each of its layers."""
+    matrices = {name: file.tensors[key] for name, key in adapter.matrices.items()}
+    rows = _rows(adapter, linears)
+    if adapter.is_lokr:
+        first, second, strength = rebuild_lokr_factors(matrices)
+        for layer, (start, stop) in rows.items():
+            part = first if len(rows) == 1 else first[start // second.shape[0] : stop // second.shape[0]]
+            dora = matrices[DORA].reshape(-1)[start:stop] if DORA in matrices else None
+            yield layer, LoKrLinear.from_linear(linears[layer].layer, part, second, dora, scale * strength)
+        return
+    down, up = matrices[DOWN], matrices[UP] * _strength(adapter, matrices, file)
+    if adapter.layers.halves_swapped:
+        up = mx.concatenate([up[len(up) // 2 :], up[: len(up) // 2]])
+    for layer, (start, stop) in rows.items():
+        update = LoRALinear.from_linear(linears[layer].layer, r=down.shape[0], scale=scale)
+        update.lora_A, update.lora_B = down.T, up[start:stop].T
+        yield layer, update
 
-    mflux tries every entry on every key, which takes seconds with the whole table. It also splits the fused
-    matrices of single blocks at the rows of FLUX.1's published size, whatever the network's size is.
-    """
-    targets = []
-    for target in FluxLoRAMapping.get_mapping():
-        used: dict[str, Any] = {
-            name: [pattern for pattern in patterns if module_part(pattern) in layout.modules]
-            for name, patterns in vars(target).items()
-            if name.startswith("possible_")
-        }
-        if any(used.values()):
-            block, _, part = target.model_path.partition(".{block}.")
-            if target.up_transform is not None and block == "single_transformer_blocks":
-                used["up_transform"] = _rows_of(part, linears)
-            targets.append(replace(target, **used))
-    return targets
+
+def _strength(adapter: Adapter, matrices: Mapping[str, mx.array], file: _File) -> float:
+    """alpha / rank, where alpha is the layer's own or that of PEFT's settings; without either, 1."""
+    rank = matrices[DOWN].shape[0]
+    if ALPHA in matrices:
+        return float(cast(Any, matrices[ALPHA].item())) / rank
+    alpha = PeftLoRAMetadata.alpha(adapter.matrices[DOWN], file.configs, rank)
+    return 1.0 if alpha is None else alpha / rank
 
 
-def _rows_of(part: str, linears: Linears) -> Callable[[mx.array], mx.array]:
-    """A function that takes the rows for `part` from a single block's fused matrix."""
-    rows = [linears[f"single_transformer_blocks.0.{name}"].outputs for name in _FUSED]
-    start = sum(rows[: _FUSED.index(part)])
-    stop = start + rows[_FUSED.index(part)]
-    return lambda matrix: matrix[start:stop]
+def _rows(adapter: Adapter, linears: Linears) -> dict[str, tuple[int, int]]:
+    """The first row of each layer in the matrix that the file fuses, and the first row behind it."""
+    ends = itertools.accumulate(linears[layer].outputs for layer in adapter.layers.names)
+    return {
+        layer: (end - linears[layer].outputs, end)
+        for layer, end in zip(adapter.layers.names, ends, strict=True)
+    }
 
 
 def _linears(module: Any) -> Linears:
-    """The sizes of every linear layer by its name, quantised or not."""
+    """Every linear layer by its name, quantised or not."""
     found = {}
     for name, layer in leaves(module):
         if isinstance(layer, (nn.Linear, nn.QuantizedLinear)):
             rows, columns = layer.weight.shape
             bits = getattr(layer, "bits", None)
-            found[name] = _Linear(rows, columns * 32 // bits if bits else columns, bits)
+            found[name] = _Linear(layer, rows, columns * 32 // bits if bits else columns, bits)
     return found
 
 
 def _check_fits(layout: LoraLayout, linears: Linears) -> None:
-    if absent := [key for layer in layout.layers.keys() - linears for key in layout.layers[layer].values()]:
+    absent = [
+        key
+        for adapter in layout.adapters.values()
+        if not linears.keys() >= set(adapter.layers.names)
+        for key in adapter.matrices.values()
+    ]
+    if absent:
         raise LoraError(
             f"{layout.path} is for a larger model: this one has no layers for {listed(absent)}. {_FIX}"
         )
-    for layer, matrices in layout.layers.items():
-        if "lora_A" in matrices:
-            rows = sum(linears[part].outputs for part in layout.layers_of[matrices["lora_B"]])
-            _check_shape(layout, matrices["lora_A"], 1, linears[layer].inputs)
-            _check_shape(layout, matrices["lora_B"], 0, rows)
+    for adapter in layout.adapters.values():
+        if adapter.is_lokr:
+            _check_lokr(layout, adapter, linears)
         else:
-            _check_lokr(layout, matrices, linears[layer])
+            inputs = linears[adapter.layers.names[0]].inputs
+            _check_shape(layout, adapter.matrices[DOWN], 1, inputs)
+            _check_shape(layout, adapter.matrices[UP], 0, _outputs(adapter, linears))
+
+
+def _outputs(adapter: Adapter, linears: Linears) -> int:
+    return sum(linears[layer].outputs for layer in adapter.layers.names)
 
 
 def _check_shape(layout: LoraLayout, key: str, axis: int, size: int) -> None:
@@ -167,21 +199,29 @@ def _check_shape(layout: LoraLayout, key: str, axis: int, size: int) -> None:
         )
 
 
-def _check_lokr(layout: LoraLayout, matrices: Mapping[str, str], linear: _Linear) -> None:
+def _check_lokr(layout: LoraLayout, adapter: Adapter, linears: Linears) -> None:
     """Refuse what mflux would refuse without naming the keys, and what it cannot do."""
+    keys, linear = listed(adapter.matrices.values()), linears[adapter.layers.names[0]]
     if linear.bits is not None and 32 % linear.bits:
         # mflux 0.24 takes the inputs of a quantised layer to be words * (32 // bits).
         raise LoraError(
-            f"{layout.path} is a LoKr ({listed(matrices.values())}), which mflux cannot apply to weights of "
-            f"{linear.bits} bits. Set quantize to none, 4 or 8."
+            f"{layout.path} is a LoKr ({keys}), which mflux cannot apply to weights of {linear.bits} bits. "
+            "Set quantize to none, 4 or 8."
         )
-    first, second = (_factor(layout, matrices, name) for name in ("lokr_w1", "lokr_w2"))
+    first, second = (_factor(layout, adapter.matrices, name) for name in ("lokr_w1", "lokr_w2"))
     if first is None or second is None:
-        raise LoraError(f"{layout.path}: {listed(matrices.values())} lacks a factor. The file is damaged.")
-    if (first[0] * second[0], first[1] * second[1]) != (linear.outputs, linear.inputs):
+        raise LoraError(f"{layout.path}: {keys} lacks a factor. The file is damaged.")
+    outputs, inputs = _outputs(adapter, linears), linear.inputs
+    if (first[0] * second[0], first[1] * second[1]) != (outputs, inputs):
         raise LoraError(
-            f"{layout.path}: {listed(matrices.values())} multiply to {first[0] * second[0]} x "
-            f"{first[1] * second[1]}, but this model's layer is {linear.outputs} x {linear.inputs}. {_FIX}"
+            f"{layout.path}: {keys} multiply to {first[0] * second[0]} x {first[1] * second[1]}, but this "
+            f"model's layer is {outputs} x {inputs}. {_FIX}"
+        )
+    cut = any(start % second[0] for start, _ in _rows(adapter, linears).values())
+    if cut or adapter.layers.halves_swapped:
+        raise LoraError(
+            f"{layout.path} is a LoKr ({keys}) of layers that the original FLUX code fuses, which cannot be "
+            "taken apart. Use a LoRA, or a LoKr that was made with diffusers' layers."
         )
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from run_graph.runtime.errors import LoraError
-from run_graph.runtime.files.digests import content_digest
+from run_graph.runtime.files.digests import content_digest, named_digest
 from run_graph.runtime.models.hub_files import cached_file, fetch_file
 from run_graph.runtime.models.inspection import read_header
 
@@ -37,7 +37,7 @@ class Lora:
     Attributes
     ----------
     digest : str
-        SHA-256 of the file. Two files with equal contents are the same LoRA.
+        Of its content (`lora_digest`). Two files with equal contents are the same LoRA.
     scale : float
         Factor on its update of the weights.
     skip_unmatched : bool
@@ -82,8 +82,19 @@ class LoraSource:
 
 
 def lora_digest(path: Path) -> str:
-    """The SHA-256 of a LoRA's file, whose content is read once. Raises OSError."""
+    """A digest of what a LoRA is made of: the SHA-256 of its file, which is read once. Raises OSError.
+
+    If PEFT's settings are beside the file, they count too.
+    """
+    if (beside := peft_config(path)) is not None:
+        return named_digest({"weights": path, "settings": beside})
     return content_digest(path)
+
+
+def peft_config(path: Path) -> Path | None:
+    """The settings that PEFT saves beside a LoRA's file, alpha among them; None if there are none."""
+    beside = path.with_name("adapter_config.json")
+    return beside if path.name == "adapter_model.safetensors" and beside.is_file() else None
 
 
 def resolve_lora(name: str, find_file: FindFile) -> LoraSource:

@@ -1,26 +1,31 @@
-"""Which layer of FLUX's transformer each tensor of a LoRA file belongs to, from the file's header.
+"""Match a LoRA file to the layers of FLUX's transformer, from the file's header alone.
 
-The table of names is mflux's (`FluxLoRAMapping`). It covers the files of diffusers and PEFT, of kohya and
-the original FLUX code (with fused projections), and of LyCORIS (LoKr). Only the header is read, so that a
-LoRA for another model is refused before anything is computed.
+So a LoRA for another model, or of a kind that cannot be applied, is refused before anything is computed.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-
-from mflux.models.common.lora.mapping.lora_loader import LoRALoader, PatternMatch
-from mflux.models.flux.weights.flux_lora_mapping import FluxLoRAMapping
 
 from run_graph.runtime.errors import LoraError
 from run_graph.runtime.models.inspection import Tensor, read_header
+from run_graph.runtime.models.lora_names import DORA, DOWN, UP, Layers, ParsedKey, other_model, parse_key
 
 _LISTED = 3  # Names that a message gives of a longer list.
-_DOWN, _UP = "lora_A", "lora_B"
-_BLOCK = "{block}"
-_MATRIX = re.compile(r"\.(lora|lokr|dora|alpha|diff)[^{}]*$")
+_NUMBERS = {"F64", "F32", "F16", "BF16"}
+
+
+@dataclass
+class Adapter:
+    """The matrices for one layer, or for layers that the file fuses: keys by the matrices' names."""
+
+    layers: Layers
+    matrices: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_lokr(self) -> bool:
+        """Whether its update is a Kronecker product."""
+        return any(name.startswith("lokr") for name in self.matrices)
 
 
 @dataclass(frozen=True)
@@ -32,23 +37,19 @@ class LoraLayout:
     path : Path
     tensors : dict
         The header's entries by key.
-    layers : dict
-        For each layer (a dotted name in mflux's transformer), the keys of its matrices by mflux's names:
-        `lora_A`, `lora_B`, `alpha`, `lokr_w1`, ...
-    layers_of : dict
-        For each key, its layers in the order of its rows; several if the file fuses projections.
-    modules : set
-        The file's own names of its layers, with `{block}` in place of a number.
+    adapters : dict
+        By the file's own names of its layers.
     unmatched : list
-        Keys that match no layer of FLUX's transformer.
+        Keys that are not for FLUX's transformer.
+    unsupported : dict
+        Keys that are for it, but cannot be applied, by what they make of the file.
     """
 
     path: Path
     tensors: Mapping[str, Tensor]
-    layers: dict[str, dict[str, str]] = field(default_factory=dict)
-    layers_of: dict[str, list[str]] = field(default_factory=dict)
-    modules: set[str] = field(default_factory=set)
+    adapters: dict[str, Adapter] = field(default_factory=dict)
     unmatched: list[str] = field(default_factory=list)
+    unsupported: dict[str, list[str]] = field(default_factory=dict)
 
 
 def examine(path: Path, skip_unmatched: bool = False) -> LoraLayout:
@@ -59,23 +60,26 @@ def examine(path: Path, skip_unmatched: bool = False) -> LoraLayout:
     path
         A safetensors file.
     skip_unmatched
-        Ignore keys that match no layer of FLUX's transformer, such as those of a text encoder.
+        Ignore keys that are not for FLUX's transformer, such as those of a text encoder.
 
     Raises
     ------
     LoraError
-        If the file cannot be read, if no key matches a layer of FLUX, if a key matches none or lacks its
-        counterpart, or if a pair of matrices differs in rank; the message names the keys.
+        If the file cannot be read, if it is not for FLUX.1 or cannot be applied whole, if a key matches no
+        layer or lacks its counterpart, or if a pair of matrices differs in rank; the message names the keys.
     """
     try:
         layout = LoraLayout(path, read_header(path).tensors)
     except (OSError, ValueError) as error:
         raise LoraError(f"The LoRA cannot be read: {error}") from error
     for key in layout.tensors:
-        _place(layout, key)
-    _check_matched(layout, skip_unmatched)
-    for matrices in layout.layers.values():
-        _check_adapter(layout, matrices)
+        _place(layout, key, parse_key(key))
+    _check_family(layout)
+    _check_supported(layout)
+    _check_unmatched(layout, skip_unmatched)
+    _check_disjoint(layout)
+    for adapter in layout.adapters.values():
+        _check_adapter(layout, adapter)
     return layout
 
 
@@ -86,55 +90,57 @@ def listed(keys: Iterable[str]) -> str:
     return ", ".join(names[:_LISTED]) + more
 
 
-def module_part(name: str) -> str:
-    """A key or an entry of mflux's table without the name of the matrix: the file's name of the layer."""
-    return _MATRIX.sub("", name)
-
-
-@cache
-def _table() -> dict[str, list[PatternMatch]]:
-    """mflux's entries by the key that they match, with `{block}` in place of a number.
-
-    ComfyUI drops a final `.weight`; mflux accepts both spellings of every entry, and so does this table.
-    """
-    table: dict[str, list[PatternMatch]] = {}
-    for entry in LoRALoader._build_pattern_mappings(FluxLoRAMapping.get_mapping()):
-        for spelling in {entry.source_pattern, entry.source_pattern.removesuffix(".weight")}:
-            table.setdefault(spelling, []).append(entry)
-    return table
-
-
-def _place(layout: LoraLayout, key: str) -> None:
-    targets = dict.fromkeys(_targets(key))
-    if not targets:
-        layout.unmatched.append(key)
-    for layer, matrix, pattern in targets:
-        other = layout.layers.setdefault(layer, {}).setdefault(matrix, key)
+def _place(layout: LoraLayout, key: str, parsed: ParsedKey) -> None:
+    if parsed.layers is not None:
+        adapter = layout.adapters.setdefault(parsed.module, Adapter(parsed.layers))
+        other = adapter.matrices.setdefault(parsed.matrix, key)
         if other != key:
-            raise LoraError(f"{layout.path}: {other} and {key} are both for {layer}. The file is damaged.")
-        layout.modules.add(module_part(pattern))
-        layers = layout.layers_of.setdefault(key, [])
-        if layer not in layers:
-            layers.append(layer)
+            raise LoraError(
+                f"{layout.path}: {other} and {key} are both for {parsed.module}. The file is damaged."
+            )
+    elif parsed.kind == "unsupported":
+        layout.unsupported.setdefault(parsed.matrix, []).append(key)
+    else:
+        layout.unmatched.append(key)
 
 
-def _targets(key: str) -> Iterator[tuple[str, str, str]]:
-    """Layer, matrix and table entry for each layer that the key belongs to."""
-    for entry in _table().get(key, ()):
-        yield entry.target_path, entry.matrix_name, entry.source_pattern
-    for number in re.finditer(r"\d+", key):
-        pattern = key[: number.start()] + _BLOCK + key[number.end() :]
-        for entry in _table().get(pattern, ()):
-            layer = entry.target_path.replace(_BLOCK, str(int(number[0])))
-            yield layer, entry.matrix_name, entry.source_pattern
-
-
-def _check_matched(layout: LoraLayout, skip_unmatched: bool) -> None:
-    if not layout.layers:
+def _check_family(layout: LoraLayout) -> None:
+    others = [*layout.unmatched, *(key for keys in layout.unsupported.values() for key in keys)]
+    if (family := other_model(others)) is not None:
+        raise LoraError(
+            f"{layout.path} is not a LoRA for FLUX.1 but for {family}, by its keys ({listed(others)}). "
+            "Use one that was made for FLUX.1."
+        )
+    if not layout.adapters and not layout.unsupported:
         raise LoraError(
             f"{layout.path} is not a LoRA for FLUX.1: no layer of FLUX's transformer matches its keys "
             f"({listed(layout.tensors) or 'it has none'}). Use one that was made for FLUX.1."
         )
+
+
+def _check_supported(layout: LoraLayout) -> None:
+    """Refuse what belongs to FLUX's transformer but cannot be applied, whether or not others are skipped."""
+    unsupported = dict(layout.unsupported)
+    plain = (each.matrices for each in layout.adapters.values() if not each.is_lokr)
+    if dora := [matrices[DORA] for matrices in plain if DORA in matrices]:
+        unsupported = {"is a DoRA": dora} | unsupported
+    for form, keys in unsupported.items():
+        raise LoraError(
+            f"{layout.path} is for FLUX.1, but it {form} ({listed(keys)}), which cannot be applied; without "
+            "that it would give another picture. Use a plain LoRA or LoKr."
+        )
+    if odd := [key for key in _keys(layout) if layout.tensors[key].dtype not in _NUMBERS]:
+        raise LoraError(
+            f"{layout.path} is stored as {layout.tensors[odd[0]].dtype} ({listed(odd)}), which run-graph "
+            "does not read. Use a file in float32, float16 or bfloat16."
+        )
+
+
+def _keys(layout: LoraLayout) -> Iterable[str]:
+    return (key for adapter in layout.adapters.values() for key in adapter.matrices.values())
+
+
+def _check_unmatched(layout: LoraLayout, skip_unmatched: bool) -> None:
     if layout.unmatched and not skip_unmatched:
         raise LoraError(
             f"{layout.path}: {len(layout.unmatched)} of its {len(layout.tensors)} tensors match no layer of "
@@ -143,19 +149,31 @@ def _check_matched(layout: LoraLayout, skip_unmatched: bool) -> None:
         )
 
 
-def _check_adapter(layout: LoraLayout, matrices: Mapping[str, str]) -> None:
-    if any(name.startswith("lokr") for name in matrices):
-        return  # Its factors may have several forms; mflux checks them.
-    if "dora_scale" in matrices:
-        raise LoraError(f"{layout.path}: {matrices['dora_scale']} makes it a DoRA, which mflux cannot apply.")
-    for found, other in ((_DOWN, _UP), (_UP, _DOWN)):
+def _check_disjoint(layout: LoraLayout) -> None:
+    """Refuse a file that has two adapters for one layer, such as a fused and a separate one."""
+    owners: dict[str, Adapter] = {}
+    for adapter in layout.adapters.values():
+        for layer in adapter.layers.names:
+            other = owners.setdefault(layer, adapter)
+            if other is not adapter:
+                keys = [each.matrices.get(DOWN) or min(each.matrices.values()) for each in (other, adapter)]
+                raise LoraError(
+                    f"{layout.path}: {keys[0]} and {keys[1]} are both for {layer}. The file is damaged."
+                )
+
+
+def _check_adapter(layout: LoraLayout, adapter: Adapter) -> None:
+    matrices = adapter.matrices
+    if adapter.is_lokr:
+        return  # Its factors may have several forms; they are checked against the network.
+    for found, other in ((DOWN, UP), (UP, DOWN)):
         if found in matrices and other not in matrices:
             raise LoraError(f"{layout.path}: {matrices[found]} has no counterpart. The file is damaged.")
-    if _DOWN not in matrices:
+    if DOWN not in matrices:
         raise LoraError(f"{layout.path}: {listed(matrices.values())} has no matrices. The file is damaged.")
-    down, up = (layout.tensors[matrices[name]].shape for name in (_DOWN, _UP))
+    down, up = (layout.tensors[matrices[name]].shape for name in (DOWN, UP))
     if len(down) != 2 or len(up) != 2 or down[0] != up[1]:
         raise LoraError(
-            f"{layout.path}: {matrices[_DOWN]} {down} and {matrices[_UP]} {up} differ in rank; the first "
+            f"{layout.path}: {matrices[DOWN]} {down} and {matrices[UP]} {up} differ in rank; the first "
             "must have as many rows as the second has columns. The file is damaged."
         )

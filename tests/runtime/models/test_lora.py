@@ -1,5 +1,6 @@
 """LoRAs: applying each format equals merging its update into the weights by hand."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,14 +8,14 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
-from lora_samples import FORMATS, SINGLE, Sample, Sizes, diffusers, kohya, lokr, up_and_down
+from lora_samples import FORMATS, Sample, Sizes, diffusers, kohya, lokr, up_and_down
 
 from run_graph.runtime.errors import LoraError
 from run_graph.runtime.models.assembly import leaves
 from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.loading import load_component
 from run_graph.runtime.models.lora import adapted
-from run_graph.runtime.models.lora_files import Lora
+from run_graph.runtime.models.lora_files import Lora, lora_digest
 from run_graph.runtime.models.store import ModelStore
 from run_graph.runtime.networks.transformer import FluxTransformer
 
@@ -57,6 +58,37 @@ def test_every_format_equals_its_update_merged_by_hand(
     found = velocity(ModelStore().transformer(checkpoint, loras=(saved(sample, scale),)))
     assert difference(found, merged(checkpoint, (sample, scale))) < TOLERANCE
     assert difference(found, merged(checkpoint)) > 100 * TOLERANCE, "the update is not negligible"
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("form", ["ComfyUI", "XLabs", "original code, global layers", "LoKr of fused rows"])
+def test_every_spelling_applies_to_quantised_weights(
+    checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora], form: str, bits: int
+) -> None:
+    plain = velocity(ModelStore().transformer(checkpoint, bits))
+    found = velocity(ModelStore().transformer(checkpoint, bits, (saved(FORMATS[form](sizes)),)))
+    exact = difference(merged(checkpoint, (FORMATS[form](sizes), 1)), merged(checkpoint))
+    assert 0.5 * exact < difference(found, plain) < 2 * exact
+
+
+def test_the_settings_that_peft_saves_beside_a_file_count(
+    checkpoint: Checkpoint, sizes: Sizes, tmp_path: Path
+) -> None:
+    sample = FORMATS["PEFT"](sizes)
+    path = sample.save(tmp_path / "adapter_model.safetensors")
+    alone = lora_digest(path)
+    assert difference(adapted_by(checkpoint, path), merged(checkpoint, (sample, 1))) < TOLERANCE
+    settings = {"lora_alpha": 8, "r": 4, "use_rslora": False, "alpha_pattern": {"attn.to_q": 2}}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+    assert lora_digest(path) != alone
+    deltas = {name: delta * (0.5 if "attn.to_q" in name else 2) for name, delta in sample.deltas.items()}
+    expected = merged(checkpoint, (Sample({}, deltas), 1))
+    assert difference(adapted_by(checkpoint, path), expected) < TOLERANCE
+
+
+def adapted_by(checkpoint: Checkpoint, path: Path) -> mx.array:
+    lora = Lora(lora_digest(path), 1.0, False, path.name, path)
+    return velocity(ModelStore().transformer(checkpoint, loras=(lora,)))
 
 
 def test_several_loras_add_up(checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora]) -> None:
@@ -187,14 +219,6 @@ def test_a_refused_lora_leaves_the_base_network_unchanged(
     with pytest.raises(LoraError):
         store.transformer(checkpoint, loras=(good, bad))
     assert difference(velocity(store.transformer(checkpoint)), before) == 0
-
-
-def test_mflux_still_splits_single_blocks_at_the_published_widths(sizes: Sizes) -> None:
-    """Why `lora._rows_of` exists: if this fails, mflux's own splits may suffice."""
-    from mflux.models.common.lora.mapping.lora_transforms import LoraTransforms
-
-    fused = mx.zeros((sum(sizes[f"{SINGLE}.{part}"][0] for part in ("attn.to_q",) * 3 + ("proj_mlp",)), 4))
-    assert LoraTransforms.split_single_mlp_up(fused).shape[0] == 0
 
 
 def test_mflux_still_miscounts_the_inputs_of_odd_bits() -> None:

@@ -1,5 +1,6 @@
 """A LoRA that does not fit is refused before anything is computed, and the message names the keys."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -148,3 +149,105 @@ def test_a_safetensors_file_without_tensors_is_refused(tmp_path: Path) -> None:
     save_file({}, tmp_path / "empty.safetensors")
     with pytest.raises(LoraError, match="it has none"):
         examine(tmp_path / "empty.safetensors")
+
+
+def with_tensors(sample: Sample, *added: str, drop: str = "") -> Sample:
+    tensors = {key: array for key, array in sample.tensors.items() if not drop or drop not in key}
+    return Sample(tensors | {key: np.ones((4, 4), np.float32) for key in added}, {})
+
+
+UNSUPPORTED = {
+    "kohya DoRA": (kohya, "lora_unet_double_blocks_0_img_attn_qkv.dora_scale", "is a DoRA"),
+    "diffusers DoRA": (diffusers, f"transformer.{JOINT}.attn.to_q.lora_magnitude_vector", "is a DoRA"),
+    "PEFT DoRA": (
+        diffusers,
+        f"base_model.model.{JOINT}.attn.to_q.lora_magnitude_vector.default.weight",
+        "is a DoRA",
+    ),
+    "LoHa": (kohya, "lora_unet_double_blocks_0_img_mlp_2.hada_w1_a", "is a LoHa"),
+    "OFT": (kohya, "lora_unet_double_blocks_0_img_mlp_2.oft_blocks", "is an OFT"),
+    "GLoRA": (kohya, "lora_unet_double_blocks_0_img_mlp_2.a1.weight", "is a GLoRA"),
+    "bias": (diffusers, f"transformer.{JOINT}.attn.to_q.lora_B.bias", "changes biases"),
+    "bias difference": (kohya, "diffusion_model.double_blocks.0.img_mlp.2.diff_b", "changes biases"),
+    "difference": (kohya, "diffusion_model.double_blocks.0.img_mlp.2.diff", "changes whole weights"),
+    "replaced weight": (diffusers, f"{JOINT}.norm1.linear.set_weight", "changes whole weights"),
+    "norm": (kohya, "double_blocks.0.img_attn.norm.key_norm.scale", "changes normalisations"),
+    "diffusers norm": (diffusers, f"transformer.{JOINT}.attn.norm_q.weight", "changes normalisations"),
+}
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("case", UNSUPPORTED)
+def test_what_is_for_flux_but_cannot_be_applied_is_never_left_out(
+    saved: Callable[..., Lora], sizes: Sizes, case: str, skip: bool
+) -> None:
+    """Leaving it out would give another picture, so no advice leads there."""
+    make, key, form = UNSUPPORTED[case]
+    lora = saved(with_tensors(make(sizes), key), skip=skip)
+    with pytest.raises(LoraError) as caught:
+        examine(lora.path, lora.skip_unmatched)
+    message = str(caught.value)
+    assert f"is for FLUX.1, but it {form}" in message
+    assert key in message
+    assert "unmatched" not in message
+    assert "not a LoRA for FLUX" not in message
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize(
+    ("family", "key"),
+    [
+        ("Stable Diffusion 1, 2 or XL", "lora_unet_input_blocks_4_1_proj_in.lora_up.weight"),
+        ("Stable Diffusion 1, 2 or XL", "unet.up_blocks.0.attentions.0.proj_in.lora_A.weight"),
+        ("Stable Diffusion 3", "diffusion_model.joint_blocks.0.x_block.attn.qkv.lora_A.weight"),
+        ("FLUX.2", "diffusion_model.double_stream_modulation_img.lin.lora_A.weight"),
+        ("Chroma", "diffusion_model.distilled_guidance_layer.in_proj.lora_A.weight"),
+        ("Qwen-Image", "transformer_blocks.3.img_mlp.net.0.proj.lora_A.weight"),
+        ("Qwen-Image", "transformer.transformer_blocks.3.txt_mod.1.lora_A.weight"),
+        ("Wan", "diffusion_model.blocks.0.self_attn.q.lora_A.weight"),
+    ],
+)
+def test_a_lora_for_another_model_says_for_which(
+    saved: Callable[..., Lora], sizes: Sizes, family: str, key: str, skip: bool
+) -> None:
+    """Also if some of its layers have the names of FLUX's."""
+    for sample in (Sample({}, {}), diffusers(sizes)):
+        lora = saved(with_tensors(sample, key), skip=skip)
+        with pytest.raises(LoraError, match=re.escape(f"not a LoRA for FLUX.1 but for {family}")) as caught:
+            examine(lora.path, lora.skip_unmatched)
+        assert key in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32])
+def test_matrices_in_another_program_s_format_are_refused(
+    saved: Callable[..., Lora], sizes: Sizes, dtype: type
+) -> None:
+    lora = saved(changed(diffusers(sizes), UP, lambda matrix: matrix.astype(dtype)))
+    with pytest.raises(LoraError, match="does not read") as caught:
+        examine(lora.path)
+    assert UP in str(caught.value)
+
+
+def test_a_kronecker_product_that_cannot_be_taken_apart_is_refused(
+    checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora]
+) -> None:
+    outputs, inputs = sizes[f"{JOINT}.attn.to_q"]
+    name = "diffusion_model.double_blocks.0.img_attn.qkv"
+    factors = {"lokr_w1": (4, 4), "lokr_w2": (3 * outputs // 4, inputs // 4)}
+    tensors = {f"{name}.{key}": np.ones(shape, np.float32) for key, shape in factors.items()}
+    message = refusal(checkpoint, saved(Sample(tensors, {})))
+    assert "which cannot be taken apart" in message
+    assert name in message
+
+
+@pytest.mark.parametrize("layer", ["attn.to_q", "attn.to_k"])
+def test_two_spellings_of_one_layer_in_a_file_are_named(
+    sizes: Sizes, saved: Callable[..., Lora], layer: str
+) -> None:
+    one, other = (
+        {f"{prefix}{JOINT}.{layer}.lora_{end}.weight": np.ones((4, 4), np.float32) for end in "AB"}
+        for prefix in ("transformer.", "diffusion_model.")
+    )
+    with pytest.raises(LoraError, match="are both for") as caught:
+        examine(saved(Sample(one | other, {})).path)
+    assert all(prefix in str(caught.value) for prefix in ("transformer.t", "diffusion_model.t"))

@@ -1,0 +1,108 @@
+"""Keys of LoRA files: every spelling that mflux knows means the same here, and many more are known."""
+
+from collections.abc import Iterator
+
+import pytest
+from mflux.models.common.lora.mapping.lora_loader import LoRALoader
+from mflux.models.flux.weights.flux_lora_mapping import FluxLoRAMapping
+
+from run_graph.runtime.models.lora_names import Layers, find_layers, other_model, parse_key
+
+TO_Q = "transformer_blocks.3.attn.to_q"
+QKV = tuple(f"transformer_blocks.3.attn.to_{part}" for part in "qkv")
+
+
+def mflux_entries() -> Iterator[tuple[str, str, str]]:
+    """Each of mflux's patterns with the layer and the matrix that it means there, for block 3."""
+    for entry in LoRALoader._build_pattern_mappings(FluxLoRAMapping.get_mapping()):
+        key, layer = (text.replace("{block}", "3") for text in (entry.source_pattern, entry.target_path))
+        yield key, layer, entry.matrix_name
+
+
+def test_every_key_that_mflux_maps_means_the_same_here() -> None:
+    entries = list(mflux_entries())
+    assert len(entries) > 500
+    for key, layer, matrix in entries:
+        for spelling in {key, key.removesuffix(".weight")}:
+            parsed = parse_key(spelling)
+            assert parsed.layers is not None, spelling
+            assert layer in parsed.layers.names, spelling
+            assert parsed.matrix == matrix, spelling
+
+
+@pytest.mark.parametrize(
+    ("module", "layers"),
+    [
+        ("transformer.transformer_blocks.3.attn.to_q", (TO_Q,)),
+        ("base_model.model.transformer.transformer_blocks.3.attn.to_q", (TO_Q,)),
+        ("lora_transformer_transformer_blocks_3_attn_to_q", (TO_Q,)),
+        ("lora_transformer_single_transformer_blocks_3_proj_mlp", ("single_transformer_blocks.3.proj_mlp",)),
+        ("diffusion_model.double_blocks.3.img_attn.qkv", QKV),
+        ("double_blocks.3.processor.qkv_lora1", QKV),
+        ("transformer.double_blocks.3.img_attn.qkv.2", (QKV[2],)),
+        ("lora_unet_single_blocks_37_linear2", ("single_transformer_blocks.37.proj_out",)),
+        ("lora_unet_final_layer_linear", ("proj_out",)),
+        ("transformer_blocks.3.ff.net.0.proj", ("transformer_blocks.3.ff.linear1",)),
+    ],
+)
+def test_a_module_means_its_layers(module: str, layers: tuple[str, ...]) -> None:
+    assert find_layers(module) == Layers(layers)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "lora_te1_text_model_encoder_layers_0_mlp_fc1",
+        "text_encoder.text_model.encoder.layers.0.self_attn.q_proj",
+        "double_blocks.x.img_attn.qkv",
+        "double_blocks.3",
+        "double_blocks.3.img_attn",
+        "transformer_blocks.3.attn",
+        "",
+        "transformer.",
+        "lora_unet_",
+    ],
+)
+def test_what_is_no_layer_means_none(module: str) -> None:
+    assert find_layers(module) is None
+
+
+@pytest.mark.parametrize(
+    ("ending", "matrix"),
+    [
+        ("lora_A.weight", "lora_A"),
+        ("lora_A", "lora_A"),
+        ("lora_A.default.weight", "lora_A"),
+        ("lora_A.default_0.weight", "lora_A"),
+        ("lora_down.weight", "lora_A"),
+        ("lora.down.weight", "lora_A"),
+        ("lora_linear_layer.down.weight", "lora_A"),
+        ("lora_B.weight", "lora_B"),
+        ("lora_up.weight", "lora_B"),
+        ("lora.up.weight", "lora_B"),
+        ("alpha", "alpha"),
+        ("dora_scale", "dora_scale"),
+        ("lora_magnitude_vector", "dora_scale"),
+        ("lora_magnitude_vector.default.weight", "dora_scale"),
+        *((name, name) for name in ("lokr_w1", "lokr_w2", "lokr_w1_a", "lokr_w2_b", "lokr_t2")),
+    ],
+)
+def test_an_ending_means_a_matrix(ending: str, matrix: str) -> None:
+    parsed = parse_key(f"transformer.{TO_Q}.{ending}")
+    assert (parsed.kind, parsed.matrix, parsed.layers) == ("matrix", matrix, Layers((TO_Q,)))
+
+
+@pytest.mark.parametrize("ending", ["lora_A.bias", "lora_B.bias", "lora_mid.weight", "anything", "weight"])
+def test_another_ending_of_a_layer_is_unsupported(ending: str) -> None:
+    assert parse_key(f"transformer.{TO_Q}.{ending}").kind == "unsupported"
+
+
+@pytest.mark.parametrize("key", ["lora_te1_x.alpha", "alpha", "", "a.b.c", "transformer.norm.weight"])
+def test_other_keys_are_unknown(key: str) -> None:
+    assert parse_key(key).kind == "unknown"
+
+
+def test_flux_s_own_keys_are_of_no_other_model() -> None:
+    assert other_model([key for key, _, _ in mflux_entries()]) is None
+    assert other_model(["lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha"]) is None
+    assert other_model([]) is None
