@@ -22,7 +22,9 @@ import pytest
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE = ".safetensors"
 
-_API = re.compile(r"/api/models/(?P<repo>[^/]+/[^/]+)(?:/(?P<what>revision|tree)/(?P<revision>[^/]+))?")
+_API = re.compile(
+    r"/api/models/(?P<repo>[^/]+/[^/]+)(?:/(?P<what>revision|tree)/(?P<revision>[^/]+)|/auth-check)?"
+)
 _FILE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<name>.+)")
 
 
@@ -112,6 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, "RepoNotFound")
         elif found["revision"] not in {None, *self.served.revisions}:
             self._refuse(404, "RevisionNotFound")
+        elif path.endswith("/auth-check"):
+            self._refuse(403, "GatedRepo") if self.served.gated else self._json({})
         elif api is not None:
             self._json(self._tree() if api["what"] == "tree" else self._info(api["repo"]))
         elif self.served.gated:

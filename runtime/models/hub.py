@@ -65,6 +65,24 @@ def cached(repo: str, revision: str | None, parts: Sequence[str]) -> Path | None
     return None if faults(Path(found), parts) else Path(found)
 
 
+def check_access(repo: str, revision: str | None, parts: Sequence[str]) -> None:
+    """Ask the Hub whether `repo` may be downloaded; `parts` are what is missing of it.
+
+    Raises
+    ------
+    DownloadError
+        If the repository does not exist, requires a licence to be accepted, or cannot or must not be reached.
+    """
+    if is_offline():
+        raise DownloadError(_forbidden(repo, revision, parts))
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().auth_check(repo)
+    except Exception as error:  # Any answer of the network or the Hub, explained below.
+        raise DownloadError(_explain(repo, revision, error)) from error
+
+
 def commit_of(repo: str, revision: str | None) -> str | None:
     """The commit that a branch or tag means in the local cache; None if the cache does not know it."""
     from huggingface_hub import constants

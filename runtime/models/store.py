@@ -27,6 +27,7 @@ from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.component_key import ComponentKey, needed_by
 from run_graph.runtime.models.components import QUANTIZE_BITS, Component, TokenizerKind
 from run_graph.runtime.models.lora_files import Lora
+from run_graph.runtime.models.preflight import Preflight
 from run_graph.runtime.models.sizes import estimated_bytes
 from run_graph.runtime.units import bytes_text
 
@@ -74,6 +75,7 @@ class ModelStore:
         self._tokenizers: dict[tuple[str, TokenizerKind], PromptTokenizer] = {}
         self._run: RunView | None = None
         self._used_in_stage = False
+        self._preflight = Preflight()
         self._lock = threading.RLock()
         self.loads: Counter[ComponentKey] = Counter()
 
@@ -201,6 +203,8 @@ class ModelStore:
         from run_graph.runtime.models.loading import load_component
 
         if key not in self._components:
+            needed = {} if self._run is None else needed_by(self._run.pending_values())
+            self._preflight.check(needed, checkpoint)
             checkpoint.locate_complete(key.component, on_event=self._emit)
             self._make_room(key, checkpoint)
             loaded = load_component(checkpoint, key.component, key.quantize)
