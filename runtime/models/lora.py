@@ -7,6 +7,7 @@ and the base weights are in memory only once, quantised or not.
 
 import copy
 import itertools
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -25,6 +26,8 @@ from run_graph.runtime.models.inspection import read_json
 from run_graph.runtime.models.lora_files import Lora, peft_config
 from run_graph.runtime.models.lora_matching import Adapter, LoraLayout, examine, listed
 from run_graph.runtime.models.lora_names import ALPHA, DORA, DOWN, UP
+
+logger = logging.getLogger(__name__)
 
 _FIX = "Use a LoRA that was made for this model."
 
@@ -73,6 +76,7 @@ def adapted(module: Any, loras: Sequence[Lora]) -> tuple[Any, int]:
     for lora in loras:
         layout = examine(lora.path, lora.skip_unmatched)
         _check_fits(layout, linears)
+        logger.debug("%s: %d layers of the file, scale %g", lora.path, len(layout.adapters), lora.scale)
         file = _read(lora.path)
         for adapter in layout.adapters.values():
             for layer, update in _updates(adapter, file, lora.scale, linears):

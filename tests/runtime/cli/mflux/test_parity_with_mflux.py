@@ -27,7 +27,6 @@ from run_graph.runtime.images.reading import read
 from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import REDUX_COMPONENTS
 from run_graph.runtime.models.loading import load_component
-from run_graph.runtime.networks.cpu import use_numpy_linears
 from run_graph.runtime.networks.vision_input import siglip_pixels
 from run_graph.runtime.sampling.noise import initial_noise
 from run_graph.runtime.values import Conditioning
@@ -52,7 +51,6 @@ def mflux_modules(published_siglip: Checkpoint) -> tuple[Any, Any]:
         mflux_module(component, load_component(published_siglip, component).module)
         for component in REDUX_COMPONENTS
     )
-    use_numpy_linears(encoder)  # faster on a CPU
     encoder.head = lambda hidden: None  # the pooling head, whose output Redux does not use
     hidden = once(encoder)
     return hidden, embedder
