@@ -1,11 +1,20 @@
 """What all tests share: helper modules lie beside the tests that use them."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_results_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fixtures of a module or the session run models too, before a test has a folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUN_GRAPH_RESULTS", str(tmp_path_factory.mktemp("results")))
+        yield
 
 
 @pytest.fixture(autouse=True)
