@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from run_graph.graph.declaration import InputSpec, inputs_of, output_table
-from run_graph.graph.faults import Fault, WorkflowError, shorten, suggestion
+from run_graph.graph.faults import Fault, WorkflowError, listed, shorten, suggestion
 from run_graph.graph.json_values import bad_json_value, not_for_a_file
 from run_graph.graph.link_faults import link_to_a_maker, mismatch, missing_output, output_that_fits
 from run_graph.graph.links import Link, OutputHandle
@@ -39,12 +39,12 @@ def how_to_give_in_python(spec: InputSpec, registry: Registry) -> str:
     """The fix for an input that is missing, or holds a value where it takes a link."""
     if not spec.link_only:
         return f"Give it: {spec.name}=..."
-    producers = registry.producing(spec.socket)[:3]
+    producers = registry.producing(spec.socket)
     if not producers:
         return f"Pass an output of a node that makes {spec.socket}: {spec.name}=..."
     output = output_that_fits(registry[producers[0]], spec.socket)
     return (
-        f"Pass an output of {' or '.join(producers)}: "
+        f"Pass an output of {listed(producers, 3)}: "
         f"{spec.name}=g.add({registry[producers[0]].__name__}(...)).{output}."
     )
 

@@ -161,6 +161,13 @@ def suggestion(name: str, known: Iterable[str], otherwise: str) -> str:
     return f"Did you mean {near!r}?" if near else otherwise
 
 
+def listed(names: Iterable[str], limit: int = 12) -> str:
+    """Names for a message, separated by commas; beyond ``limit`` it says how many more there are."""
+    every = list(names)
+    more = f" and {len(every) - limit:,} more" if len(every) > limit else ""
+    return ", ".join(every[:limit]) + more
+
+
 def shorten(value: Any, limit: int = 80) -> str:
     """A value as JSON (or else its repr), cut to ``limit`` characters so that a message stays on one line."""
     try:

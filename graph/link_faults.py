@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from run_graph.graph.declaration import OutputSpec, output_table, outputs_of
-from run_graph.graph.faults import Fault, suggestion
+from run_graph.graph.faults import Fault, listed, suggestion
 from run_graph.graph.links import Link
 from run_graph.graph.node import Node
 from run_graph.graph.registry import Registry
@@ -128,5 +128,5 @@ def output_that_fits(source_class: type[Node], accepted: str) -> str | None:
 
 def link_to_a_maker(accepted: str, registry: Registry) -> str:
     """The fix for a link to a node that has nothing of the wanted type."""
-    makers = ", ".join(registry.producing(accepted)[:3])
+    makers = listed(registry.producing(accepted), 3)
     return f"Link it to a node that makes {accepted}{f', such as {makers}' if makers else ''}."

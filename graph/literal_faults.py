@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from run_graph.graph.declaration import InputSpec, inputs_of, plain_number
-from run_graph.graph.faults import Fault, shorten, suggestion
+from run_graph.graph.faults import Fault, listed, shorten, suggestion
 from run_graph.graph.link_schema import LINK
 from run_graph.graph.node import Node
 from run_graph.graph.registry import Registry
@@ -30,7 +30,7 @@ def how_to_give_in_a_file(spec: InputSpec, registry: Registry) -> str:
     """The fix for an input that is missing, or holds a value where it takes a link."""
     if not spec.link_only:
         return f'Add "{spec.name}": ... to the inputs of the node.'
-    producers = " or ".join(registry.producing(spec.socket)[:3])
+    producers = listed(registry.producing(spec.socket), 3)
     origin = f" of {producers}" if producers else ""
     return f'Link it to an output{origin}: "{spec.name}": ["node id", slot].'
 

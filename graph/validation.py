@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from run_graph.graph.context import Environment
 from run_graph.graph.declaration import InputSpec, inputs_of
-from run_graph.graph.faults import Fault, Problem, suggestion
+from run_graph.graph.faults import Fault, Problem, listed, suggestion
 from run_graph.graph.link_faults import check_link
 from run_graph.graph.links import Link
 from run_graph.graph.literal_faults import literal_faults
@@ -28,6 +28,7 @@ Classes = Mapping[str, type[Node]]
 # Names of buttons and switches that ComfyUI's editor writes among the inputs; they mean nothing to a run.
 _EDITOR_ONLY = {"upload", "choose file to upload", "control_after_generate"}
 
+_NO_SUCH_CLASS = "run-graph --list-nodes lists all classes; --nodes FILE.py adds those in a file."
 _MAXIMUM_CYCLE_SHOWN = 10
 _SCALARS = frozenset({int, float, str, bool, type(None)})
 
@@ -131,7 +132,7 @@ def _unknown_class(node_id: str, spec: NodeSpec, registry: Registry) -> Fault:
     return Fault(
         "missing_node_type",
         f"there is no node class {spec.class_type!r}",
-        suggestion(spec.class_type, registry, "run-graph --list-nodes lists all classes."),
+        suggestion(spec.class_type, registry, _NO_SUCH_CLASS),
         node_id,
         spec.class_type,
     )
@@ -152,7 +153,7 @@ def _target_faults(workflow: Workflow, targets: Sequence[str]) -> list[Fault]:
         Fault(
             "target_not_found",
             f"there is no node {target!r} to run",
-            suggestion(target, workflow.nodes, f"Nodes are {', '.join(list(workflow.nodes)[:10])}."),
+            suggestion(target, workflow.nodes, f"The nodes are {listed(workflow.nodes)}."),
         )
         for target in targets
         if target not in workflow.nodes

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from run_graph.graph.faults import listed
 from run_graph.runtime.errors import DownloadError
 from run_graph.runtime.models.hub import is_offline
 
@@ -88,5 +89,5 @@ def _only(matches: list[str], repo: str, file: str | None, suffix: str) -> str:
         return matches[0]
     if not matches:
         raise DownloadError(f"{repo} has no file {file or '*' + suffix}. See its list of files on the Hub.")
-    choices = ", ".join(f"{repo}:{name}" for name in matches[:8])
+    choices = listed((f"{repo}:{name}" for name in matches), 8)
     raise DownloadError(f"{repo} has {len(matches)} matching files; give one of {choices}.")

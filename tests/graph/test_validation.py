@@ -97,7 +97,7 @@ def test_the_text_of_a_fault_has_place_value_expectation_fix_and_code() -> None:
         ({"edge": 17}, "value_not_in_list", "17", "Write one of the values listed."),
         ({"radiuss": 1}, "unknown_input", None, "Did you mean 'radius'?"),
         ({"zzz": 1}, "unknown_input", None, "Remove it."),
-        ({"image": "fox.png"}, "invalid_input_type", '"fox.png"', "output of LoadPhoto or Blur or Scale"),
+        ({"image": "fox.png"}, "invalid_input_type", '"fox.png"', "output of LoadPhoto, Blur, Scale"),
         ({"image": ["photo"]}, "bad_linked_input", "['photo']", 'Write a link as ["node id", slot]'),
         ({"image": ["photo", 0, 1]}, "bad_linked_input", "['photo', 0, 1]", '{"__value__": [...]}'),
         ({"image": Link("phot")}, "link_to_missing_node", "['phot', 0]", "Did you mean 'photo'?"),
@@ -128,7 +128,7 @@ def test_the_fix_of_a_missing_link_names_nodes_with_such_an_output() -> None:
     fault = only_fault(blur=(Blur, {}))
     assert fault.code == "required_input_missing"
     assert fault.expected == "a link to an IMAGE output"
-    assert "output of LoadPhoto or Blur or Scale" in fault.fix
+    assert "output of LoadPhoto, Blur, Scale" in fault.fix
 
 
 @pytest.mark.parametrize(
