@@ -7,7 +7,7 @@ that run together: :class:`CheckedJobs`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -39,6 +39,9 @@ class Job:
         contain no colon.
     source : str, optional
         The file that it came from, for messages.
+    recorded : mapping
+        Values that files record in place of those that ran, by node id and input (``Sweep.recorded``). Used
+        with ``originals`` only.
     """
 
     workflow: Workflow
@@ -47,6 +50,7 @@ class Job:
     originals: Mapping[str, str] | None = None
     name: str = ""
     source: str | None = None
+    recorded: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,10 @@ class CheckedJob:
 
     def describe(self, node_id: str, seconds: Mapping[str, float]) -> dict[str, Any]:
         """What a node of this job may write beside its result; ids are those of this job's workflow."""
-        if self.job.originals is None:
-            return describe_run(self.as_run, self.job.environment, seconds) | {"node_id": node_id}
-        return describe_variant(self.as_run, node_id, self.job.originals, self.job.environment, seconds)
+        job = self.job
+        if job.originals is None:
+            return describe_run(self.as_run, job.environment, seconds) | {"node_id": node_id}
+        return describe_variant(self.as_run, node_id, job.originals, job.environment, seconds, job.recorded)
 
 
 @dataclass(frozen=True)

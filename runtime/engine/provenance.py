@@ -38,12 +38,18 @@ def describe_variant(
     originals: Mapping[str, str],
     environment: RunEnvironment,
     seconds: Mapping[str, float],
+    recorded: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Like `describe_run`, for the part of a workflow that leads to one node, under its original ids.
 
-    A picture of a sweep then says how to make just that picture.
+    A picture of a sweep then says how to make just that picture. ``recorded`` has the inputs that it records
+    with another value, by node id and input.
     """
     ancestors = workflow.ancestors([node_id])
     own_seconds = {originals[name]: value for name, value in seconds.items() if name in ancestors}
-    own = describe_run(workflow.only(ancestors).renamed(originals), environment, own_seconds)
+    part = workflow.only(ancestors)
+    for name in ancestors & recorded.keys():
+        for key, value in recorded[name].items():
+            part = part.with_input(name, key, value)
+    own = describe_run(part.renamed(originals), environment, own_seconds)
     return own | {"node_id": originals[node_id]}

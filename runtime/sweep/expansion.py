@@ -99,6 +99,8 @@ class Sweep:
         In order; the last axis changes fastest.
     copies : mapping
         For each node of the original workflow its id in each variant.
+    prefixes : mapping
+        For each output node whose file name prefix got a label, the prefix without it.
     originals : mapping
         For each node of the expanded workflow the id of the original node.
     """
@@ -108,11 +110,20 @@ class Sweep:
     zipped: bool
     variants: tuple[Variant, ...]
     copies: Mapping[str, tuple[str, ...]]
+    prefixes: Mapping[str, str] = field(default_factory=dict)
     originals: Mapping[str, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         originals = {copy: node_id for node_id, copies in self.copies.items() for copy in copies}
         object.__setattr__(self, "originals", originals)
+
+    @property
+    def recorded(self) -> dict[str, dict[str, str]]:
+        """What the files record in place of what ran, by node id and input: the prefix without the label.
+
+        A file of a sweep that is run again with another setting then does not keep the old one in its name.
+        """
+        return {node_id: {PREFIX_INPUT: prefix} for node_id, prefix in self.prefixes.items()}
 
     def targets(self, node_ids: Iterable[str]) -> list[str]:
         """All copies of these nodes; an unknown id is kept, so that validation reports it."""
@@ -139,14 +150,20 @@ def expand(workflow: Workflow, axes: Sequence[Axis], registry: Registry, *, zipp
     naming = _Naming(workflow, axes)
     nodes: dict[str, NodeSpec] = {}
     copies: dict[str, tuple[str, ...]] = {}
+    prefixes: dict[str, str] = {}
     for node_id, spec in workflow.nodes.items():
         copies[node_id] = tuple(naming.copy_id(node_id, choice) for choice in choices)
         for copy_id, choice in zip(copies[node_id], choices, strict=True):
             if copy_id not in nodes:
-                nodes[copy_id] = _copy(node_id, spec, choice, naming, registry)
+                nodes[copy_id] = copied = _copy(node_id, spec, choice, naming)
+                label = naming.file_label(node_id, choice)
+                prefix = _prefix(copied, registry) if label else None
+                if prefix is not None:
+                    prefixes[copy_id] = prefix
+                    nodes[copy_id] = _with_prefix(copied, f"{prefix}_{label}")
     every_axis = range(len(axes))
     variants = tuple(Variant(choice, naming.label(choice, every_axis)) for choice in choices)
-    return Sweep(Workflow(nodes), tuple(axes), zipped, variants, copies)
+    return Sweep(Workflow(nodes), tuple(axes), zipped, variants, copies, prefixes)
 
 
 def same_value(one: Any, other: Any) -> bool:
@@ -181,6 +198,14 @@ class _Naming:
         reaching = self.reach.get(node_id)
         return f"{node_id}{self._mark}{self.label(choice, reaching)}" if reaching else node_id
 
+    def file_label(self, node_id: str, choice: Choice) -> str:
+        """What is appended to the node's file name prefix; "" if nothing but the prefix itself is swept."""
+        own_prefix = (node_id, PREFIX_INPUT)
+        reaching = self.reach.get(node_id, ())
+        return self.label(
+            choice, [i for i in reaching if (self.axes[i].node_id, self.axes[i].input) != own_prefix]
+        )
+
     def label(self, choice: Choice, positions: Iterable[int]) -> str:
         return "_".join(f"{self.names[i]}-{self.slugs[i][choice[i]]}" for i in positions)
 
@@ -212,25 +237,23 @@ def _downstream(start: str, readers: Mapping[str, set[str]]) -> set[str]:
     return seen
 
 
-def _copy(node_id: str, spec: NodeSpec, choice: Choice, naming: _Naming, registry: Registry) -> NodeSpec:
+def _copy(node_id: str, spec: NodeSpec, choice: Choice, naming: _Naming) -> NodeSpec:
     inputs = dict(spec.inputs)
-    own = [position for position, axis in enumerate(naming.axes) if axis.node_id == node_id]
-    for position in own:
-        inputs[naming.axes[position].input] = naming.axes[position].values[choice[position]]
-    labelled = [
-        i for i in naming.reach.get(node_id, ()) if i not in own or naming.axes[i].input != PREFIX_INPUT
-    ]
-    prefix = _prefix(spec.class_type, inputs, registry)
-    if labelled and prefix is not None:
-        inputs[PREFIX_INPUT] = f"{prefix}_{naming.label(choice, labelled)}"
+    for position, axis in enumerate(naming.axes):
+        if axis.node_id == node_id:
+            inputs[axis.input] = axis.values[choice[position]]
     copied = NodeSpec(spec.class_type, inputs, spec.title)
     return copied.relinked(lambda source: naming.copy_id(source, choice))
 
 
-def _prefix(class_type: str, inputs: Mapping[str, Any], registry: Registry) -> str | None:
+def _prefix(spec: NodeSpec, registry: Registry) -> str | None:
     """An output node's file name prefix, given or default; None if there is no text to append to."""
-    node_class = registry.get(class_type)
+    node_class = registry.get(spec.class_type)
     if node_class is None or not node_class.is_output or PREFIX_INPUT not in inputs_of(node_class):
         return None
-    prefix = inputs.get(PREFIX_INPUT, inputs_of(node_class)[PREFIX_INPUT].default)
+    prefix = spec.inputs.get(PREFIX_INPUT, inputs_of(node_class)[PREFIX_INPUT].default)
     return prefix if isinstance(prefix, str) else None
+
+
+def _with_prefix(spec: NodeSpec, prefix: str) -> NodeSpec:
+    return NodeSpec(spec.class_type, {**spec.inputs, PREFIX_INPUT: prefix}, spec.title)
