@@ -12,7 +12,7 @@ from run_graph.graph.workflow import Workflow
 from run_graph.runtime.cli.files import FileJob
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.files.atomic import write_atomically
-from run_graph.runtime.files.outputs import refuse_overwriting
+from run_graph.runtime.files.outputs import refuse_overwriting, require_writable
 
 if TYPE_CHECKING:
     from run_graph.runtime.contact_sheet.sheet import ContactSheet
@@ -24,11 +24,12 @@ def make_contact_sheet(path: Path, job: FileJob, targets: Sequence[str], registr
     Raises
     ------
     SaveError
-        If the sheet would overwrite the workflow file.
+        If the sheet would overwrite the workflow file, or cannot be written there.
     WorkflowError
         If there is no picture to show; names the file.
     """
     refuse_overwriting(job.file, path, "--contact-sheet")
+    require_writable(path.parent, "--contact-sheet")
     from run_graph.runtime.contact_sheet.sheet import ContactSheet
 
     try:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from run_graph.graph.faults import shorten
 from run_graph.runtime.files.atomic import SaveError, explain_os_errors, flush_folder, publish
+from run_graph.runtime.files.temporary import PREFIX as TEMPORARY
 from run_graph.runtime.files.temporary import temporary_file
 
 # What nearly all file systems take; "_00001_" and the suffix follow the prefix.
@@ -18,10 +21,15 @@ OWN_MARK = "run-graph contact sheet or drawing"
 
 
 def refuse_overwriting(workflow: str | Path, target: str | Path, option: str) -> None:
-    """Raise SaveError if ``target``, the value of the option ``option``, is the workflow file itself."""
+    """Raise SaveError if ``target``, an option's value, is the workflow file itself or not our own picture.
+
+    The workflow need not be a file: it may have come from standard input.
+    """
     if not os.path.exists(target):
         return
-    if os.path.samefile(target, workflow):
+    if os.path.isdir(target):
+        raise SaveError(f"{option} {target} is a folder; name a file in it")
+    if os.path.exists(workflow) and os.path.samefile(target, workflow):
         raise SaveError(f"{option} {target} would overwrite the workflow itself; name another file")
     if Path(target).suffix.lower() == ".png" and not _is_own_png(Path(target)):
         raise SaveError(
@@ -125,7 +133,28 @@ def folder_fault(folder: Path) -> str | None:
         return f"cannot write into {folder}: {place} is a file"
     if not os.access(place, os.W_OK | os.X_OK):
         return f"cannot write into {folder}: writing in {place} is not permitted"
+    try:
+        _try_to_write(place, place != folder.absolute())
+    except OSError as error:
+        return f"cannot write into {folder}: {error.strerror or error}"
     return None
+
+
+def require_writable(folder: Path, option: str) -> None:
+    """Raise SaveError, which names the option, if files cannot be written into ``folder``."""
+    if fault := folder_fault(folder):
+        raise SaveError(f"{option}: {fault}; choose another folder")
+
+
+@cache
+def _try_to_write(place: Path, as_folder: bool) -> None:
+    """Make and remove a file or folder: permissions alone do not say it, as in /proc. Raises OSError."""
+    if as_folder:
+        os.rmdir(tempfile.mkdtemp(prefix=TEMPORARY, dir=place))
+    else:
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=place)
+        os.close(handle)
+        os.unlink(name)
 
 
 def _parts(prefix: str) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-_PREFIX, _SUFFIX = ".run-graph-", ".tmp"
+PREFIX, _SUFFIX = ".run-graph-", ".tmp"
 
 
 @contextlib.contextmanager
@@ -44,14 +44,14 @@ def remove_abandoned(folder: Path) -> None:
     """Remove the temporary files in a folder whose writers are gone."""
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
-            if entry.name.startswith(_PREFIX) and entry.name.endswith(_SUFFIX):
+            if entry.name.startswith(PREFIX) and entry.name.endswith(_SUFFIX):
                 _remove_if_abandoned(entry.path)
 
 
 @contextlib.contextmanager
 def _locked_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
     while True:
-        path = folder / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+        path = folder / f"{PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
         try:
             with open(path, "xb") as file:
                 _lock(file)

@@ -187,9 +187,24 @@ def test_a_folder_without_permission_is_reported_before_the_run(
     assert message == f"cannot write into {bench.folder / 'out'}: writing in {bench.folder} is not permitted"
 
 
-def test_checking_makes_no_folder(bench: Any) -> None:
+def test_a_folder_where_the_system_refuses_files_is_reported_before_the_run(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(files.tempfile, "mkdtemp", refused)
+    [message] = problems(SaveImage(images=picture()), bench)
+    assert message == f"cannot write into {bench.folder / 'out'}: Operation not permitted"
+
+
+def test_checking_leaves_nothing_behind(bench: Any) -> None:
+    before = list(bench.folder.iterdir())
     assert problems(SaveImage(images=picture()), bench) == []
-    assert not (bench.folder / "out").exists()
+    assert list(bench.folder.iterdir()) == before
+    (bench.folder / "out").mkdir()
+    assert problems(SaveImage(images=picture()), bench) == []
+    assert list((bench.folder / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])

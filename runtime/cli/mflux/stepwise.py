@@ -11,6 +11,7 @@ from run_graph.graph.workflow import Workflow
 from run_graph.runtime.cli.mflux.pictures import write_new
 from run_graph.runtime.events import Event, NodeFinished, NodeProgress, RunFinished
 from run_graph.runtime.files.atomic import write_atomically
+from run_graph.runtime.files.outputs import require_writable
 from run_graph.runtime.models.checkpoints import resolve_flux
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ class StepwisePictures:
         Created if missing.
     store : ModelStore
         The store of the session, which provides the autoencoder.
+
+    Raises
+    ------
+    SaveError
+        If nothing can be written there.
     """
 
     def __init__(self, workflow: Workflow, folder: Path, store: ModelStore) -> None:
@@ -57,6 +63,7 @@ class StepwisePictures:
             if spec.class_type == "FluxSample"
         }
         self._folder = folder.expanduser()
+        require_writable(self._folder, "--stepwise-image-output-dir")
         self._store = store
         self._vae: LoadedComponent | None = None
 
