@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from run_graph.graph.faults import Fault, WorkflowError, shorten, suggestion
 from run_graph.graph.formats.v01 import migrated
@@ -21,6 +21,8 @@ from run_graph.graph.workflow import Workflow
 MAXIMUM_BYTES = 256 * 2**20
 # Parameters are flat or nearly flat; unlimited depth would need care wherever values are walked.
 MAXIMUM_DEPTH = 64
+
+_GIVE_ANOTHER_FILE = "Give a JSON workflow file, or a picture made by run-graph."
 
 
 def load_workflow(path: str | Path, report: Callable[[str], None] | None = None) -> Workflow:
@@ -42,23 +44,47 @@ def load_workflow(path: str | Path, report: Callable[[str], None] | None = None)
     try:
         if _is_device(path):
             fault = Fault("not_a_file", "this is a device, not a file", "Check the path.")
-            raise WorkflowError([fault])
-        if path.stat().st_size > MAXIMUM_BYTES:
-            fault = Fault("file_too_large", "this is too large to be a workflow", "Check the path.")
-            raise WorkflowError([fault])
-        text = path.read_text(encoding="utf-8-sig")
-        return migrated(parse_workflow(text), report or partial(_warn, path))
-    except WorkflowError as error:
-        raise error.in_file(str(path)) from None
+            raise WorkflowError([fault], str(path))
+        with open(path, "rb") as file:
+            return read_workflow(file, str(path), report or partial(_warn, path))
     except OSError as error:
         raise WorkflowError([_unreadable(path, error)], str(path)) from None
+
+
+def read_workflow(
+    file: BinaryIO, source: str, report: Callable[[str], None], *, fix: str = _GIVE_ANOTHER_FILE
+) -> Workflow:
+    """Read a workflow from an open file.
+
+    Parameters
+    ----------
+    file : binary file
+        Read to its end, if that comes in time.
+    source : str
+        What it is called in messages.
+    report : callable
+        As for :func:`load_workflow`.
+    fix : str
+        What to do if it is no text.
+
+    Raises
+    ------
+    WorkflowError
+        As :func:`load_workflow`.
+    OSError
+        If it cannot be read.
+    """
+    try:
+        data = file.read(MAXIMUM_BYTES + 1)
+        if len(data) > MAXIMUM_BYTES:
+            fault = Fault("file_too_large", "this is too large to be a workflow", "Check the path.")
+            raise WorkflowError([fault])
+        return migrated(parse_workflow(data.decode("utf-8-sig")), report)
+    except WorkflowError as error:
+        raise error.in_file(source) from None
     except UnicodeDecodeError as error:
-        fault = Fault(
-            "not_text",
-            f"byte {error.start} is not UTF-8 text",
-            "Give a JSON workflow file, or a picture made by run-graph.",
-        )
-        raise WorkflowError([fault], str(path)) from None
+        fault = Fault("not_text", f"byte {error.start} is not UTF-8 text", fix)
+        raise WorkflowError([fault], source) from None
 
 
 def _warn(path: Path, note: str) -> None:

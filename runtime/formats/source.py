@@ -1,14 +1,21 @@
-"""Where a workflow comes from: a JSON file, or a picture that carries one."""
+"""Where a workflow comes from: a JSON file, standard input, or a picture that carries one."""
 
 from __future__ import annotations
 
+import errno
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from run_graph.graph.formats.api import load_workflow
+from run_graph.graph.faults import Fault, WorkflowError
+from run_graph.graph.formats.api import load_workflow, read_workflow
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.images.formats import PICTURE_SUFFIXES
+
+STANDARD_INPUT = "standard input"
+"""What standard input is called where the name of a file would be."""
 
 
 @dataclass(frozen=True)
@@ -50,3 +57,28 @@ def read_source(path: Path) -> Source:
     else:
         workflow, folders = load_workflow(path, notes.append), [path.parent]
     return Source(workflow, list(dict.fromkeys([*folders, Path.cwd()])), tuple(notes), picture)
+
+
+def read_standard_input() -> Source:
+    """Read a workflow, in JSON, from standard input. Its inputs are searched for in the working directory.
+
+    Raises
+    ------
+    WorkflowError
+        As :func:`read_source`.
+    """
+    notes: list[str] = []
+    fix = "Give a workflow in JSON; a picture is given by its path."
+    try:
+        workflow = read_workflow(standard_input(), STANDARD_INPUT, notes.append, fix=fix)
+    except OSError as error:
+        message = f"standard input cannot be read: {error.strerror or error}"
+        raise WorkflowError([Fault("unreadable", message, "Give a workflow file.")]) from None
+    return Source(workflow, [Path.cwd()], tuple(notes))
+
+
+def standard_input() -> BinaryIO:
+    """Standard input, as bytes. Raises OSError if it is closed."""
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, "it is closed")
+    return sys.stdin.buffer
