@@ -24,12 +24,12 @@ def parse_bytes(text: str) -> int:
     Raises
     ------
     ValueError
-        If the text is not such an amount or is less than a byte. The message is a complete sentence.
+        If the text is not such an amount or is less than a byte. The message says how to write one.
     """
     match = _AMOUNT.fullmatch(text.strip())
     number = float(match[1]) * _UNITS[match[2].upper()] if match else 0
     if number < 1:
-        raise ValueError(f"{text!r} is not an amount of memory; write one such as 8GB, 1.5GiB or 500MB.")
+        raise ValueError(f"{text!r} is not an amount of memory; write one such as 8GB, 1.5GiB or 500MB")
     return int(number)
 
 

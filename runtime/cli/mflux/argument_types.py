@@ -12,14 +12,14 @@ def finite(text: str) -> float:
     """A finite number."""
     value = _number(text)
     if not math.isfinite(value):
-        raise ArgumentTypeError(f"{text!r} is not a finite number")
+        raise ArgumentTypeError(f"{text!r} is not a finite number; write one such as 0.5")
     return value
 
 
 def positive(text: str) -> float:
     """A finite number above 0."""
     if (value := finite(text)) <= 0:
-        raise ArgumentTypeError(f"{text!r} is not above 0")
+        raise ArgumentTypeError(f"{text!r} is not above 0; write a number such as 2")
     return value
 
 
@@ -28,27 +28,27 @@ def integer(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a whole number") from None
+        raise ArgumentTypeError(f"{text!r} is not a whole number; write one such as 4") from None
 
 
 def positive_integer(text: str) -> int:
     """A whole number of at least 1."""
     if (value := integer(text)) < 1:
-        raise ArgumentTypeError(f"{text!r} is below 1")
+        raise ArgumentTypeError(f"{text!r} is below 1; write 1 or more")
     return value
 
 
 def seed(text: str) -> int:
     """A whole number in 0..2**64-1."""
     if not 0 <= (value := integer(text)) < 2**64:
-        raise ArgumentTypeError(f"{text!r} is not in 0..2**64-1")
+        raise ArgumentTypeError(f"{text!r} is not a seed; write a whole number from 0 to {2**64 - 1}")
     return value
 
 
 def side(text: str) -> int:
     """Pixels, at least 16."""
     if (value := integer(text)) < 16:
-        raise ArgumentTypeError(f"{text!r} is below 16 pixels")
+        raise ArgumentTypeError(f"{text!r} is below 16 pixels; write 16 or more")
     return value
 
 
@@ -56,7 +56,9 @@ def tile_size(text: str) -> int:
     """Pixels: a multiple of 16, at least 128."""
     value = integer(text)
     if value < SMALLEST_TILE or value % 16:
-        raise ArgumentTypeError(f"{text!r} is not a multiple of 16 that is at least {SMALLEST_TILE} pixels")
+        raise ArgumentTypeError(
+            f"{text!r} is not a size of tiles; write a multiple of 16 that is at least {SMALLEST_TILE}"
+        )
     return value
 
 
@@ -69,4 +71,4 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a number") from None
+        raise ArgumentTypeError(f"{text!r} is not a number; write one such as 0.5") from None

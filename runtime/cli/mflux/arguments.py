@@ -20,6 +20,7 @@ from typing import Any
 
 from run_graph.graph.declaration import InputSpec
 from run_graph.runtime.cli.cache_options import add_cache_arguments
+from run_graph.runtime.cli.completion import add_completion_argument
 from run_graph.runtime.cli.mflux.argument_types import (
     finite,
     integer,
@@ -32,6 +33,7 @@ from run_graph.runtime.cli.mflux.argument_types import (
 )
 from run_graph.runtime.cli.mflux.flags import Flags
 from run_graph.runtime.cli.namespace import from_namespace
+from run_graph.runtime.cli.parser import CommandParser
 from run_graph.runtime.cli.permission_options import add_permission_arguments
 from run_graph.runtime.formats.mflux.parameters import flag_parameters
 from run_graph.runtime.models.components import QUANTIZE_BITS
@@ -46,6 +48,7 @@ _EXAMPLES = f"""\
 examples:
   {PROGRAM} --prompt "an oil painting" --redux-image-paths photo.jpg --redux-mode low
   {PROGRAM} --prompt "" --redux-image-paths a.jpg b.jpg --redux-image-strengths 1 0.5 --seed 1 2 3
+  {PROGRAM} --prompt "" --redux-image-paths a.jpg b.jpg --redux-mode high low
   {PROGRAM} --config-from-metadata old.png --redux-mode high
   {PROGRAM} --model tiny --prompt "a try" --width 96 --height 96
 """
@@ -53,16 +56,16 @@ examples:
 
 def parse(argv: Sequence[str] | None) -> Flags:
     """Parse the command line. If it is wrong, a message is printed and the process exits with code 2."""
-    parsed = build_parser().parse_args(argv)
+    parsed = build_parser().parse_all(argv)
     parsed.parameters = _declared_parameters(parsed)
     return from_namespace(Flags, parsed)
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> CommandParser:
     """The parser. Each flag is a field of one of the groups of :class:`runtime.cli.mflux.flags.Flags`, or an
     entry of its sampling parameters.
     """
-    parser = ArgumentParser(
+    parser = CommandParser(
         PROGRAM,
         usage=f"{PROGRAM} --prompt TEXT [--redux-image-paths FILE ...] [options]",
         description="Draw pictures with FLUX.1 from a prompt and reference pictures (Redux), as a run-graph "
@@ -72,6 +75,7 @@ def build_parser() -> ArgumentParser:
         allow_abbrev=False,  # as in mflux 0.24: an abbreviation breaks when a new flag begins like it
     )
     parser.add_argument("--version", action="version", version=f"run-graph {version('run-graph')}")
+    add_completion_argument(parser)
     parser.add_argument(
         "--verbose", "-v", action="store_true", help="log details; show where in the code a stage failed"
     )
@@ -110,16 +114,23 @@ def _add_redux(parser: ArgumentParser) -> None:
     )
     group.add_argument(
         "--redux-mode",
+        nargs="+",
         choices=tuple(MODES),
-        help="how strongly the pictures count compared with the prompt (default: medium)",
+        help="how strongly the pictures count compared with the prompt: one for all, or one for each picture "
+        "(default: medium)",
     )
     group.add_argument(
-        "--interpolation-mode", choices=KERNELS, help="how their token grids are reduced (default: area)"
+        "--interpolation-mode",
+        nargs="+",
+        choices=KERNELS,
+        help="how their token grids are reduced: one for all, or one for each picture (default: area)",
     )
     group.add_argument(
         "--redux-fit",
+        nargs="+",
         choices=FITS,
-        help="how they are made square (default: stretch; ComfyUI uses crop)",
+        help="how they are made square: one for all, or one for each picture (default: stretch; ComfyUI uses "
+        "crop)",
     )
 
 

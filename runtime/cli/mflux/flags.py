@@ -25,13 +25,13 @@ class PromptFlags:
 
 @dataclass(frozen=True)
 class ReduxFlags:
-    """The reference pictures, as typed, and how they are used."""
+    """The reference pictures, as typed, and how they are used: one value for all, or one for each."""
 
     redux_image_paths: tuple[str, ...] | None
     redux_image_strengths: tuple[float, ...] | None
-    redux_mode: Mode | None
-    interpolation_mode: Kernel | None
-    redux_fit: str | None
+    redux_mode: tuple[Mode, ...] | None
+    interpolation_mode: tuple[Kernel, ...] | None
+    redux_fit: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from run_graph.runtime.cli.mflux.flags import (
 )
 from run_graph.runtime.formats.mflux.errors import CommandError
 from run_graph.runtime.formats.mflux.models import base_of, canonical
-from run_graph.runtime.formats.mflux.settings import Settings
+from run_graph.runtime.formats.mflux.settings import PerPicture, Settings
 
 _LINEAR = ("linear", "LinearScheduler")
 _MAX_RANDOM_SEED = 10_000_000  # mflux's
@@ -44,12 +44,19 @@ def settings_given(flags: Flags) -> Settings:
         redux_model=flags.model.redux_model,
         redux_image_paths=flags.redux.redux_image_paths,
         redux_image_strengths=flags.redux.redux_image_strengths,
-        redux_mode=flags.redux.redux_mode,
-        interpolation_mode=flags.redux.interpolation_mode,
-        redux_fit=flags.redux.redux_fit,
+        redux_mode=_per_picture(flags.redux.redux_mode),
+        interpolation_mode=_per_picture(flags.redux.interpolation_mode),
+        redux_fit=_per_picture(flags.redux.redux_fit),
         lora_paths=lora_paths,
         lora_scales=lora_scales,
     )
+
+
+def _per_picture(values: Sequence[str] | None) -> PerPicture | None:
+    """One value is for all pictures."""
+    if values is None:
+        return None
+    return values[0] if len(values) == 1 else tuple(values)
 
 
 def _parameters(sampling: SamplingFlags, machine: MachineFlags) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +12,7 @@ from run_graph.graph.registry import installed_nodes
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.cache.open import chosen_cache
 from run_graph.runtime.cli.consent import Permitted, permitted
+from run_graph.runtime.cli.log_details import log_details
 from run_graph.runtime.cli.mflux.arguments import PROGRAM
 from run_graph.runtime.cli.mflux.battery import BatteryGuard
 from run_graph.runtime.cli.mflux.flags import Flags
@@ -33,7 +33,6 @@ from run_graph.runtime.models.hub import offline
 from run_graph.runtime.models.store import ModelStore
 
 _GIGABYTE = 1000**3
-_LOGGED = ("run_graph", "mflux")
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def run(invocation: Invocation, flags: Flags) -> Finished:
     """
     output, machine, workflow = flags.output, flags.machine, invocation.workflow
     if flags.verbose:
-        _log_details()
+        log_details()
     if output.save_graph is not None:
         write_atomically(output.save_graph.expanduser(), workflow.dumps().encode(), overwrite=True)
     store = ModelStore(low_ram=machine.low_ram, cache_limit=_bytes(machine.mlx_cache_limit_gb))
@@ -91,12 +90,6 @@ def _within_bounds(invocation: Invocation, permissions: PermissionOptions) -> Pe
         return not recorded.name(workflow.nodes[effect.node_id or ""].inputs.get(effect.input or ""))
 
     return permitted(job, recorded.picture, is_own, permissions, installed_nodes())
-
-
-def _log_details() -> None:
-    logging.basicConfig()
-    for package in _LOGGED:  # not all packages: Pillow, for one, logs each chunk of each file
-        logging.getLogger(package).setLevel(logging.DEBUG)
 
 
 class PeakMemory:

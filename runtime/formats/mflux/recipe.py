@@ -150,9 +150,8 @@ def _each(value: PerPicture | None, paths: Sequence[str], default: str, flag: st
     if value is None or isinstance(value, str):
         return [value or default] * len(paths)
     if len(value) != len(paths):
-        raise CommandError(
-            f"the metadata has {len(value)} values of {flag} for {len(paths)} pictures; give {flag}"
-        )
+        pictures = "1 picture" if len(paths) == 1 else f"{len(paths)} pictures"
+        raise CommandError(f"{flag}: {len(value)} values for {pictures}; give one for all, or one for each")
     return [each or default for each in value]
 
 

@@ -128,6 +128,16 @@ def test_a_picture_can_be_made_again_from_its_own_settings(run: Any, source: str
     assert not np.array_equal(pixels("other.png"), pixels("image.png"))
 
 
+def test_modes_of_each_picture_are_recorded_and_used_again(run: Any) -> None:
+    run("--redux-image-paths", PHOTO, PHOTO, "--redux-mode", "low", "high", "--seed", "3")
+    assert settings("image.png")["redux_mode"] == ["low", "high"]
+    assert settings("image.png")["redux_tokens"] == [36, 169]
+    assert main(["-C", "image.png", "--output", "again.png"]) == 0
+    assert np.array_equal(pixels("again.png"), pixels("image.png"))
+    assert main(["-C", "image.png", "--redux-mode", "high", "low", "--output", "other.png"]) == 0
+    assert settings("other.png")["redux_mode"] == ["high", "low"]
+
+
 def test_run_graph_makes_a_jpeg_s_picture_again(run: Any) -> None:
     run("--redux-image-paths", PHOTO, "--seed", "3")
     run("--redux-image-paths", PHOTO, "--seed", "3", "--output", "small.jpg")

@@ -188,6 +188,36 @@ def test_the_references_take_mode_kernel_and_fit() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("flag", "attribute", "values"),
+    [
+        ("--redux-mode", "mode", ["high", "low"]),
+        ("--interpolation-mode", "interpolation", ["area", "nearest"]),
+        ("--redux-fit", "fit", ["crop", "pad"]),
+    ],
+)
+def test_one_value_is_for_all_pictures_and_several_are_one_for_each(
+    flag: str, attribute: str, values: list[str]
+) -> None:
+    def made(*given: str) -> list[str]:
+        pictures = recipe("--redux-image-paths", "a", "b", flag, *given).references
+        return [getattr(picture, attribute) for picture in pictures]
+
+    assert made(*values) == values
+    assert made(values[1]) == [values[1]] * 2
+    assert refusal("--redux-image-paths", "a", "b", "c", flag, *values) == (
+        f"{flag}: 2 values for 3 pictures; give one for all, or one for each"
+    )
+    assert "2 values for 1 picture;" in refusal("--redux-image-paths", "a", flag, *values)
+    assert "2 values for 0 pictures;" in refusal(flag, *values)
+
+
+def test_the_modes_of_all_pictures_are_in_the_name() -> None:
+    flags = ["--redux-image-paths", "a", "b", "--redux-mode", "high", "low", "--output", "{redux_mode}.png"]
+    made = invocation_of(parse(["--prompt", "x", "--model", "tiny", *flags]))
+    assert [path.name for path in made.pictures.values()] == ["high-low.png"]
+
+
 def test_seeds_are_taken_once_each_in_their_order() -> None:
     assert recipe("--seed", "7", "3", "7").seeds == (7, 3)
 
@@ -339,7 +369,7 @@ def test_every_flag_has_an_effect() -> None:
 
 _EVERY_FLAG = """
     --verbose --prompt-file p.txt --negative-prompt n --redux-image-paths a b --redux-image-strengths 1 0.5
-    --redux-mode low --interpolation-mode area --redux-fit crop --model dev --path f --base-model dev
+    --redux-mode low high --interpolation-mode area --redux-fit crop pad --model dev --path f --base-model dev
     --redux-model r --quantize 4 --lora a 1 --lora b --lora-paths a --lora-scales 1 --lora-style s
     --lora-name n --lora-repo-id o/r --bake-lora --seed 1 2 --auto-seeds 2 --steps 4 --guidance 3 --width 64
     --height 64 --scheduler linear --output o.png --metadata --no-exif --config-from-metadata c.png
