@@ -17,7 +17,8 @@ import pytest
 pytest.importorskip("hatchling", reason="the package is built with hatchling (dependency group dev)")
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("graph", "runtime", "nodes")
+ROOMS = ("graph", "runtime", "nodes", "workflows")
+NOT_PACKED = {"__pycache__", "make_images.py"}  # make_images.py painted two of the examples' pictures
 # `uv run` gives its own path.
 UV = os.environ.get("UV") or shutil.which("uv")
 
@@ -81,7 +82,7 @@ def files_of_checkout() -> dict[str, str]:
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in _package_files()
-        if "__pycache__" not in path.parts
+        if not NOT_PACKED & set(path.parts)
     }
 
 
@@ -124,6 +125,8 @@ def test_a_wheel_carries_types_weights_and_licences(wheel: Path) -> None:
         f"{tiny}/checkpoint/manifest.json",
         f"{tiny}/checkpoint/transformer/diffusion_pytorch_model.safetensors",
         f"{tiny}/checkpoint/tokenizer/tokenizer.json",
+        "run_graph/workflows/redux.json",
+        "run_graph/workflows/images/fox.png",
     } <= files_of_wheel(wheel).keys()
 
 
@@ -182,6 +185,16 @@ def folder(tmp_path: Path) -> Path:
     for name in ("graph.py", "runtime.py", "nodes/__init__.py"):
         (tmp_path / name).write_text(f"raise AssertionError('the user\\'s {name} was imported')\n")
     return tmp_path
+
+
+def test_the_installed_package_brings_its_examples(environment: Path, tmp_path: Path) -> None:
+    command = environment / "bin" / "run-graph"
+
+    assert call(command, "--example", "redux", "here", cwd=tmp_path).split() == [
+        "here/redux.json",
+        "here/images/fox.png",
+    ]
+    call(command, "here/redux.json", "--validate", cwd=tmp_path)
 
 
 def facts(python: str | Path, cwd: Path) -> dict[str, object]:

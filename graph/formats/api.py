@@ -88,7 +88,7 @@ def read_workflow(
 
 
 def _warn(path: Path, note: str) -> None:
-    warnings.warn(f"{path}: {note}", stacklevel=4)  # the caller of load_workflow
+    warnings.warn(f"{path}: {note}", stacklevel=5)  # the caller of load_workflow
 
 
 def parse_workflow(text: str) -> Workflow:

@@ -8,6 +8,7 @@ from pathlib import Path
 from run_graph.runtime.cache.blob_store import DEFAULT_LIMIT, BlobStore
 from run_graph.runtime.cache.disk import DiskCache, Warn
 from run_graph.runtime.cache.protocol import NoCache, ResultCache
+from run_graph.runtime.files.atomic import SaveError
 from run_graph.runtime.files.places import results_folder
 from run_graph.runtime.units import bytes_text
 
@@ -66,7 +67,10 @@ def clear_cache(folder: str | None) -> CacheReport:
 def _open(folder: str | None) -> BlobStore:
     root = results_folder() if folder is None else Path(folder).expanduser()
     opened = BlobStore(root, DEFAULT_LIMIT)
-    opened.check()
+    try:
+        opened.check()
+    except SaveError as error:
+        raise SaveError(f"{'RUN_GRAPH_RESULTS' if folder is None else '--cache-dir'}: {error}") from None
     return opened
 
 

@@ -9,18 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from run_graph.runtime.cli.cache_options import add_cache_arguments
+from run_graph.runtime.cli.completion import add_completion_argument
+from run_graph.runtime.cli.parser import CommandParser, path_argument
 from run_graph.runtime.cli.permission_options import add_permission_arguments
 from run_graph.runtime.units import parse_bytes
 
 if TYPE_CHECKING:
-    from run_graph.runtime.cli.options import Options
+    from run_graph.runtime.cli.options import ActionOptions, Options
 
 DRAWING_SUFFIXES = (".svg", ".png", ".mmd", ".txt")
+PRINTED_DRAWINGS = ("txt", "svg", "mmd")
+STANDARD_OUTPUT = Path("-")
 
 _EXAMPLES = """\
 examples:
   run-graph workflows/redux.json
   run-graph workflows/redux.json --set photo.image=cat.jpg --set smaller.mode=low
+  run-graph workflows/redux.json --set prompt="a red car" --set seed=random
+  run-graph workflows/redux.json --inputs
   run-graph workflows/redux.json --validate
   run-graph workflows/redux.json --draw redux.svg
   run-graph output/redux_00001_.png --set sample.seed=2
@@ -32,7 +38,7 @@ examples:
 def parse(argv: Sequence[str] | None) -> Options:
     """Parse the command line. If it is wrong, a message is printed and the process exits with code 2."""
     parser = build_parser()
-    parsed = parser.parse_intermixed_args(argv)  # options may come between the files
+    parsed = parser.parse_all(argv)
     # Imported here because --help and --version do without it.
     from run_graph.runtime.cli.namespace import from_namespace
     from run_graph.runtime.cli.options import Options
@@ -42,11 +48,13 @@ def parse(argv: Sequence[str] | None) -> Options:
     return options
 
 
-def _check(options: Options, parser: ArgumentParser) -> None:
+def _check(options: Options, parser: CommandParser) -> None:
     """Refuse options that do not fit together."""
     actions, nodes, sheet = options.actions, options.nodes, options.contact_sheet
-    if not (options.files or actions.concerns_nodes or actions.concerns_cache):
+    if not options.files and actions.needs_workflow:
         parser.error("name a workflow file, such as workflows/redux.json")
+    if options.files.count("-") > 1:
+        parser.error("- is standard input, which can be read only once")
     if len(options.files) > 1 and (actions.draw or sheet):
         option = "--draw" if actions.draw else "--contact-sheet"
         parser.error(
@@ -54,15 +62,31 @@ def _check(options: Options, parser: ArgumentParser) -> None:
         )
     if nodes.zipped and len(nodes.sweeps) < 2:
         parser.error("--zip pairs the values of several sweeps; give at least two --sweep options")
+    if nodes.sweeps and actions.inputs:
+        parser.error("--inputs lists the inputs of the workflow as it is; leave out --sweep")
     if sheet and not sheet.name.lower().endswith(".png"):
         parser.error(f"--contact-sheet writes .png, not {str(sheet)!r}")
-    if actions.draw and actions.draw.suffix.lower() not in DRAWING_SUFFIXES:
-        parser.error(f"--draw writes {', '.join(DRAWING_SUFFIXES)}, not {str(actions.draw)!r}")
+    if options.reporting.quiet and options.reporting.verbose:
+        parser.error("--quiet: cannot be combined with --verbose; leave one of them out")
+    if actions.example is not None and len(actions.example) > 2:
+        parser.error("--example takes a name and a folder, such as --example redux my-folder")
+    _check_drawing(actions, parser)
 
 
-def build_parser() -> ArgumentParser:
+def _check_drawing(actions: ActionOptions, parser: CommandParser) -> None:
+    to_output = actions.draw == STANDARD_OUTPUT
+    if actions.draw_format and not to_output:
+        parser.error("--draw-format is for --draw -; the suffix of a file says its format")
+    if actions.draw and not to_output and actions.draw.suffix.lower() not in DRAWING_SUFFIXES:
+        parser.error(
+            f"--draw writes {', '.join(DRAWING_SUFFIXES)} (or - for standard output), "
+            f"not {str(actions.draw)!r}"
+        )
+
+
+def build_parser() -> CommandParser:
     """The parser; the name of each option's destination is a field of ``Options`` or of one of its groups."""
-    parser = ArgumentParser(
+    parser = CommandParser(
         "run-graph",
         description="Run a workflow of typed nodes: FLUX.1 and Redux on MLX.",
         epilog=_EXAMPLES,
@@ -72,8 +96,8 @@ def build_parser() -> ArgumentParser:
         "files",
         nargs="*",
         metavar="FILE",
-        help="workflow (JSON), or a picture that contains one; several files run together, and stages that "
-        "they share run once",
+        help="workflow (JSON; - reads standard input), or a picture that contains one; several files run "
+        "together, and stages that they share run once",
     )
     parser.add_argument(
         "--set",
@@ -81,10 +105,16 @@ def build_parser() -> ArgumentParser:
         action="append",
         default=[],
         metavar="NODE.INPUT=VALUE",
-        help="replace an input of a node; may be repeated",
+        help="replace an input of a node; NODE may be left out if only one has such an input; @FILE reads "
+        "the text from a file, random chooses a seed; may be repeated",
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("output"), metavar="DIR", help="output folder (default: output)"
+        "--output",
+        "-o",
+        type=path_argument,
+        default=Path("output"),
+        metavar="DIR",
+        help="output folder (default: output)",
     )
     parser.add_argument(
         "--target",
@@ -93,6 +123,14 @@ def build_parser() -> ArgumentParser:
         default=[],
         metavar="NODE",
         help="run only this node and those it depends on; may be repeated (default: all output nodes)",
+    )
+    parser.add_argument(
+        "--nodes",
+        dest="node_files",
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="use the node classes in this Python file too; may be repeated",
     )
     parser.add_argument(
         "--offline",
@@ -116,8 +154,9 @@ def _add_many(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NODE.INPUT=V1,V2,...",
-        help="run with each of these values (1..4 for whole numbers, a JSON list for texts that contain "
-        "commas); if repeated, with every combination",
+        help="run with each of these values (1..4 for whole numbers, 'refs/*.jpg' or a folder for pictures, "
+        "@FILE for a file with one value a line, a JSON list for texts that contain commas); if repeated, "
+        "with every combination",
     )
     group.add_argument(
         "--zip",
@@ -127,7 +166,7 @@ def _add_many(parser: ArgumentParser) -> None:
     )
     group.add_argument(
         "--contact-sheet",
-        type=Path,
+        type=path_argument,
         metavar="FILE.png",
         help="write one picture with all pictures of the run in a labelled grid",
     )
@@ -162,8 +201,14 @@ def _amount(text: str) -> int:
 
 def _add_reporting(parser: ArgumentParser) -> None:
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    how.add_argument("--quiet", "-q", action="store_true", help="print nothing but errors")
     how.add_argument("--json", action="store_true", help="print every event as one line of JSON")
+    parser.add_argument(
+        "--verbose",
+        "-v",
+        action="store_true",
+        help="log details to standard error; implies --traceback",
+    )
     parser.add_argument(
         "--traceback", action="store_true", help="if a node fails, show where in the code it failed"
     )
@@ -173,6 +218,7 @@ def _add_reporting(parser: ArgumentParser) -> None:
         help="fail where a warning would be printed, such as on a long prompt",
     )
     parser.add_argument("--version", action="version", version=f"run-graph {version('run-graph')}")
+    add_completion_argument(parser)
 
 
 def _add_actions(parser: ArgumentParser) -> None:
@@ -181,12 +227,30 @@ def _add_actions(parser: ArgumentParser) -> None:
         "--validate", action="store_true", help="report all faults of the workflow; loads no model code"
     )
     group.add_argument(
-        "--draw", type=Path, metavar="FILE", help="draw the graph as .svg, .png, .mmd (Mermaid) or .txt"
+        "--inputs",
+        action="store_true",
+        help="list what --set and --sweep can set: type, range or choices, and present value",
+    )
+    group.add_argument(
+        "--draw",
+        type=path_argument,
+        metavar="FILE",
+        help="draw the graph as .svg, .png, .mmd (Mermaid) or .txt; - prints it",
+    )
+    group.add_argument("--draw-format", choices=PRINTED_DRAWINGS, help="what --draw - prints (default: txt)")
+    group.add_argument(
+        "--example",
+        nargs="*",
+        metavar=("NAME", "DIR"),
+        help="write an example workflow and its pictures to a folder (default: the present one); without a "
+        "name, list the examples",
     )
     group.add_argument(
         "--cache-info", action="store_true", help="show how many results of earlier runs are kept, and where"
     )
     group.add_argument("--cache-clear", action="store_true", help="remove all results of earlier runs")
-    group.add_argument("--list-nodes", action="store_true", help="list all node classes")
+    group.add_argument(
+        "--list-nodes", action="store_true", help="list all node classes, with --json as ComfyUI does"
+    )
     group.add_argument("--describe", metavar="CLASS", help="describe a node class")
     group.add_argument("--schema", action="store_true", help="print the JSON Schema of workflow files")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
+from run_graph.runtime.cli.parser import text_argument
+
 
 def add_cache_arguments(parser: ArgumentParser) -> None:
     """Add ``--no-cache`` and ``--cache-dir``: the fields of :class:`runtime.cli.options.CacheOptions`."""
@@ -13,6 +15,7 @@ def add_cache_arguments(parser: ArgumentParser) -> None:
     )
     group.add_argument(
         "--cache-dir",
+        type=text_argument,
         metavar="DIR",
         help="where results are kept (default: $RUN_GRAPH_RESULTS, or a folder in the user's cache)",
     )

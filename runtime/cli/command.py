@@ -1,8 +1,9 @@
-"""What ``run-graph`` does: run, validate or draw a workflow, describe nodes, manage the cache."""
+"""What ``run-graph`` does: run, validate, list or draw a workflow, describe nodes, manage the cache."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -11,12 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from run_graph.graph.effect_list import effects_of
-from run_graph.graph.faults import Fault, WorkflowError, WorkflowErrors, raise_all, suggestion
-from run_graph.graph.registry import Registry, installed_nodes
+from run_graph.graph.faults import WorkflowError, WorkflowErrors, raise_all
+from run_graph.graph.registry import Registry
 from run_graph.graph.validation import check
+from run_graph.runtime.cli.arguments import STANDARD_OUTPUT
 from run_graph.runtime.cli.consent import differs, permitted, summary
 from run_graph.runtime.cli.contact_sheet_option import make_contact_sheet, save_contact_sheet
+from run_graph.runtime.cli.draw_option import printed_drawing, write_drawing
+from run_graph.runtime.cli.examples import example_names, example_pictures, write_example
 from run_graph.runtime.cli.files import FileJob, read_files
+from run_graph.runtime.cli.inputs_option import inputs_text, settable_inputs
+from run_graph.runtime.cli.log_details import log_details
+from run_graph.runtime.cli.node_options import node_reference, registry_of
 from run_graph.runtime.cli.options import (
     ActionOptions,
     CacheOptions,
@@ -35,15 +42,17 @@ from run_graph.runtime.cli.terminal import (
     print_result,
     warn,
 )
+from run_graph.runtime.cli.value_lines import target_values
 from run_graph.runtime.errors import Cancelled, NodeFailed
-from run_graph.runtime.files.atomic import SaveError, write_atomically
-from run_graph.runtime.files.outputs import refuse_overwriting
+from run_graph.runtime.files.atomic import SaveError
 from run_graph.runtime.models.hub import offline
 
 
 def execute(options: Options) -> int:
     """Do what the command line asks for, report what went wrong, and return the exit code."""
     reporting = options.reporting
+    if reporting.verbose:
+        log_details()
     try:
         with offline(options.offline):
             _dispatch(options)
@@ -73,21 +82,29 @@ def _dispatch(options: Options) -> None:
     if actions.concerns_cache:
         _report_cache(options.cache, reporting, clear=actions.cache_clear)
         return
-    registry = installed_nodes()
-    for problem in registry.problems:
-        warn(problem)
+    registry = registry_of(options)
     if actions.concerns_nodes:
-        print_result(_node_reference(actions, registry))
-        return
-    check_values = actions.validate or not actions.draw  # a draft with faults can be drawn
+        print_result(node_reference(actions, registry, as_json=reporting.json))
+    elif actions.example is not None:
+        _example(actions.example, registry, reporting)
+    else:
+        _act_on_workflows(options, registry)
+
+
+def _act_on_workflows(options: Options, registry: Registry) -> None:
+    actions, reporting = options.actions, options.reporting
+    # A draft with faults can be drawn, and its inputs can be listed.
+    check_values = actions.validate or not (actions.draw or actions.inputs)
     jobs = read_files(options.files, options.nodes, options.output, registry, check_values=check_values)
     if not reporting.quiet:
         _print_notes(jobs)
     if actions.validate:
         _validate(jobs, registry, reporting)
+    if actions.inputs:
+        _list_inputs(jobs, registry, reporting)
     if actions.draw:
-        _draw(jobs[0], actions.draw, registry, reporting)
-    if not (actions.validate or actions.draw):
+        _draw(jobs[0], actions, registry, reporting)
+    if not (actions.validate or actions.inputs or actions.draw):
         jobs, downloads = _within_bounds(jobs, options.permissions, registry)
         with offline(not downloads):
             _run(jobs, options, registry)
@@ -116,7 +133,7 @@ def _within_bounds(
 
 def _print_notes(jobs: Sequence[FileJob]) -> None:
     for job in jobs:
-        for note in job.source.notes:
+        for note in job.notes:
             print_message(f"{job.file}: {note}")
 
 
@@ -127,19 +144,19 @@ def _report_cache(cache: CacheOptions, reporting: ReportingOptions, *, clear: bo
     _print_result({"event": "cache", **asdict(report)}, report.text(), reporting)
 
 
-def _node_reference(actions: ActionOptions, registry: Registry) -> str:
-    from run_graph.graph.reference import describe, list_nodes
-    from run_graph.graph.schema import workflow_schema
-
-    name = actions.describe
-    if actions.schema:
-        return json.dumps(workflow_schema(registry), indent=2, ensure_ascii=False)
-    if actions.list_nodes or name is None:
-        return list_nodes(registry)
-    if name not in registry:
-        fix = suggestion(name, registry, "run-graph --list-nodes lists all classes.")
-        raise WorkflowError([Fault("missing_node_type", f"there is no node class {name!r}", fix)])
-    return describe(registry[name])
+def _example(arguments: Sequence[str], registry: Registry, reporting: ReportingOptions) -> None:
+    """List the examples or, given a name and perhaps a folder, write one."""
+    if not arguments:
+        for name in example_names():
+            pictures = example_pictures(name, registry)
+            text = f"{name:16}  {', '.join(pictures) or 'no picture'}"
+            _print_result({"event": "example", "name": name, "pictures": pictures}, text, reporting)
+        return
+    name, *rest = arguments
+    paths = [str(path) for path in write_example(name, Path(rest[0] if rest else "").expanduser(), registry)]
+    _print_result({"event": "example", "name": name, "paths": paths}, "\n".join(paths), reporting)
+    if not reporting.quiet:
+        print_message(f"run it with: run-graph {shlex.quote(paths[0])}")
 
 
 def _validate(jobs: Sequence[FileJob], registry: Registry, reporting: ReportingOptions) -> None:
@@ -157,12 +174,24 @@ def _validate(jobs: Sequence[FileJob], registry: Registry, reporting: ReportingO
         _print_result(event, "\n  ".join(lines), reporting)
 
 
-def _draw(job: FileJob, target: Path, registry: Registry, reporting: ReportingOptions) -> None:
-    refuse_overwriting(job.file, target, "--draw")
-    from run_graph.runtime.cli.draw_png import drawing
+def _list_inputs(jobs: Sequence[FileJob], registry: Registry, reporting: ReportingOptions) -> None:
+    for job in jobs:
+        inputs = settable_inputs(job.job.workflow, registry)
+        if reporting.json:
+            listed = [each.to_json() for each in inputs]
+            _print_json({"event": "inputs", "file": job.file, "inputs": listed})
+        else:
+            heading = [f"{job.file}:"] if job.job.name else []
+            print_result("\n".join([*heading, *inputs_text(inputs)]))
 
-    write_atomically(target, drawing(job.sweep.workflow, registry, target.suffix), overwrite=True)
-    _print_result({"event": "drawing", "path": str(target)}, str(target), reporting)
+
+def _draw(job: FileJob, actions: ActionOptions, registry: Registry, reporting: ReportingOptions) -> None:
+    assert actions.draw is not None
+    if actions.draw == STANDARD_OUTPUT:
+        print_result(printed_drawing(job, actions, registry, as_json=reporting.json))
+        return
+    write_drawing(job, actions.draw, registry)
+    _print_result({"event": "drawing", "path": str(actions.draw)}, str(actions.draw), reporting)
 
 
 def _run(jobs: Sequence[FileJob], options: Options, registry: Registry) -> None:
@@ -196,16 +225,21 @@ def _run(jobs: Sequence[FileJob], options: Options, registry: Registry) -> None:
         for outputs in result.by_node.values():
             for value in plain_values(outputs).values():
                 print_result(str(value))
+    if options.nodes.targets:
+        for value in target_values(result.by_node):
+            _print_result(value.to_json(), value.line(), reporting)
     if path and sheet:
         save_contact_sheet(path, sheet, result.as_run(), jobs[0].job.environment)
         _print_result({"event": "contact_sheet", "path": str(path)}, str(path), reporting)
 
 
 def _introduce(jobs: Sequence[FileJob]) -> None:
-    """Print, before the events, what the files are called in them and which variants the sweeps have."""
+    """Print, before the events, the files' names in them, seeds chosen at random, and sweeps' variants."""
     if len(jobs) > 1 or jobs[0].job.name:
         _print_json({"event": "workflows", "files": {each.job.name: each.file for each in jobs}})
     for each in jobs:
+        if each.chosen:
+            _print_json({"event": "chosen", "file": each.file, "values": dict(each.chosen)})
         if each.sweep.axes:
             _print_json(sweep_event(each.sweep, each.job.name))
 
@@ -227,7 +261,7 @@ def _report_faults(error: WorkflowError, reporting: ReportingOptions) -> None:
 
 
 def _report_failure(error: NodeFailed, reporting: ReportingOptions) -> None:
-    if reporting.traceback:
+    if reporting.traceback or reporting.verbose:
         import traceback
 
         traceback.print_exception(error.__cause__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import SUPPRESS, Action, ArgumentParser
+from argparse import SUPPRESS, ArgumentParser
 
 from run_graph.runtime.cli.terminal import print_result
 
@@ -30,14 +30,11 @@ def print_completion(parser: ArgumentParser, shell: str) -> None:
     import shtab
 
     for action in parser._actions:
-        value = _value_name(action)
+        if isinstance(action.metavar, tuple):
+            action.metavar = " ".join(action.metavar)  # shtab would print it as Python does
+        value = action.metavar or ""
         if value.startswith(_FOLDERS):
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
         elif value.startswith(_FILES):
             action.complete = shtab.FILE  # type: ignore[attr-defined]
     print_result(shtab.complete(parser, shell=shell))
-
-
-def _value_name(action: Action) -> str:
-    metavar = action.metavar or ""
-    return metavar if isinstance(metavar, str) else metavar[0]

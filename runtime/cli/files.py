@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from run_graph.graph.faults import Fault, WorkflowError, raise_all, suggestion
+from run_graph.graph.faults import Fault, WorkflowError, listed, raise_all, suggestion
 from run_graph.graph.registry import Registry
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.cli.options import NodeOptions
+from run_graph.runtime.cli.place import has_place
 from run_graph.runtime.cli.set_option import apply_settings
 from run_graph.runtime.cli.sweep_option import read_sweep
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.job import Job
-from run_graph.runtime.formats.source import Source, read_source
+from run_graph.runtime.formats.source import STANDARD_INPUT, Source, read_source, read_standard_input
 from run_graph.runtime.sweep.expansion import Sweep
 from run_graph.runtime.sweep.labels import slugs
 
@@ -30,19 +31,28 @@ class FileJob:
     Attributes
     ----------
     file : str
-        Its path, as typed.
+        Its path, as typed, or ``standard input``.
     sweep : Sweep
         The workflow with its settings and variants.
     job : Job
         What runs: the workflow of the sweep. Its name is "" if this is the only file.
     source : Source
         What the file itself says, before any option.
+    chosen : mapping
+        The seeds that were chosen at random, by ``NODE.INPUT``.
     """
 
     file: str
     sweep: Sweep
     job: Job
     source: Source
+    chosen: Mapping[str, int]
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know about the file, such as what was renamed since it was written."""
+        seeds = [f"{place} = {seed}, chosen at random" for place, seed in self.chosen.items()]
+        return [*self.source.notes, *seeds]
 
     def place(self, node_id: str) -> str:
         """The id of a node of this file in the plan and in events."""
@@ -57,7 +67,7 @@ def read_files(
     Parameters
     ----------
     files : sequence of str
-        Their paths.
+        Their paths; ``-`` is standard input.
     options : NodeOptions
     output : Path
         The output folder.
@@ -75,9 +85,12 @@ def read_files(
     WorkflowError, WorkflowErrors
         If a file cannot be read, or an option does not fit; each error names its file.
     """
+    sources_read = _read_all(files)
+    files = [STANDARD_INPUT if file == "-" else file for file in files]
     names = [""] if len(files) == 1 else slugs(Path(file).stem for file in files)
-    sources = dict(zip(names, _read_all(files), strict=True))
-    own_options = _options_by_file({name: source.workflow for name, source in sources.items()}, options)
+    sources = dict(zip(names, sources_read, strict=True))
+    workflows = {name: source.workflow for name, source in sources.items()}
+    own_options = _options_by_file(workflows, options, registry)
     jobs: list[FileJob] = []
     errors: list[WorkflowError] = []
     for (name, source), file in zip(sources.items(), files, strict=True):
@@ -86,14 +99,30 @@ def read_files(
             continue
         environment = RunEnvironment(source.folders, output)
         try:
-            workflow = apply_settings(source, own.settings, registry)
-            changed = replace(source, workflow=workflow)
+            _check_targets(own.targets, source.workflow)
+            applied = apply_settings(source, own.settings, registry)
+            changed = replace(source, workflow=applied.workflow)
             sweep = read_sweep(changed, own, registry, environment, check_values=check_values)
-            jobs.append(_file_job(file, name, sweep, own.targets, environment, source))
+            job = _job(file, name, sweep, own.targets, environment)
+            jobs.append(FileJob(file, sweep, job, source, applied.chosen))
         except WorkflowError as error:
             errors.append(error.in_file(file))
     raise_all(errors)
     return jobs
+
+
+def _check_targets(targets: Iterable[str], workflow: Workflow) -> None:
+    faults = [
+        Fault(
+            "target_not_found",
+            f"--target {target!r}: there is no node of this name",
+            suggestion(target, workflow.nodes, f"The nodes are {listed(workflow.nodes)}."),
+        )
+        for target in targets
+        if target not in workflow.nodes
+    ]
+    if faults:
+        raise WorkflowError(faults)
 
 
 def _read_all(files: Iterable[str]) -> list[Source]:
@@ -101,27 +130,22 @@ def _read_all(files: Iterable[str]) -> list[Source]:
     errors: list[WorkflowError] = []
     for file in files:
         try:
-            sources.append(read_source(Path(file)))
+            sources.append(read_standard_input() if file == "-" else read_source(Path(file)))
         except WorkflowError as error:
             errors.append(error)
     raise_all(errors)
     return sources
 
 
-def _file_job(
-    file: str,
-    name: str,
-    sweep: Sweep,
-    targets: Sequence[str],
-    environment: RunEnvironment,
-    source: Source,
-) -> FileJob:
+def _job(file: str, name: str, sweep: Sweep, targets: Sequence[str], environment: RunEnvironment) -> Job:
     originals = sweep.originals if sweep.axes else None
-    job = Job(sweep.workflow, environment, sweep.targets(targets) or None, originals, name, file)
-    return FileJob(file, sweep, job, source)
+    wanted = sweep.targets(targets) or None
+    return Job(sweep.workflow, environment, wanted, originals, name, file, sweep.recorded)
 
 
-def _options_by_file(workflows: Mapping[str, Workflow], options: NodeOptions) -> dict[str, NodeOptions]:
+def _options_by_file(
+    workflows: Mapping[str, Workflow], options: NodeOptions, registry: Registry
+) -> dict[str, NodeOptions]:
     """The options that apply to each file, by the file's name.
 
     Raises
@@ -131,10 +155,17 @@ def _options_by_file(workflows: Mapping[str, Workflow], options: NodeOptions) ->
     """
     if "" in workflows:
         return {"": options}
+
+    def has_setting(workflow: Workflow, value: str) -> bool:
+        return has_place(workflow, registry, value.partition("=")[0])
+
+    def has_target(workflow: Workflow, value: str) -> bool:
+        return value in workflow.nodes
+
     faults: list[Fault] = []
-    settings = _by_file("--set", options.settings, _node_of_setting, workflows, faults)
-    sweeps = _by_file("--sweep", options.sweeps, _node_of_setting, workflows, faults)
-    targets = _by_file("--target", options.targets, _node_of_target, workflows, faults)
+    settings = _by_file("--set", options.settings, has_setting, workflows, faults)
+    sweeps = _by_file("--sweep", options.sweeps, has_setting, workflows, faults)
+    targets = _by_file("--target", options.targets, has_target, workflows, faults)
     if faults:
         raise WorkflowError(faults)
     return {
@@ -146,45 +177,40 @@ def _options_by_file(workflows: Mapping[str, Workflow], options: NodeOptions) ->
 def _by_file(
     option: str,
     values: Iterable[str],
-    node_of: Callable[[str], str],
+    fits: Callable[[Workflow, str], bool],
     workflows: Mapping[str, Workflow],
     faults: list[Fault],
 ) -> dict[str, tuple[str, ...]]:
     """The values of one option that apply to each file; a value that fits no file is added to ``faults``."""
     shares: dict[str, tuple[str, ...]] = dict.fromkeys(workflows, ())
     for value in values:
-        takers = _takers(value, node_of, workflows)
+        takers = _takers(value, fits, workflows)
         for name, own_value in takers.items():
             shares[name] += (own_value,)
         if not takers:
-            faults.append(_fits_nowhere(option, value, node_of(value), workflows))
+            faults.append(_fits_nowhere(option, value, workflows))
     return shares
 
 
-def _node_of_target(value: str) -> str:
-    return value
-
-
-def _node_of_setting(value: str) -> str:
-    return value.partition("=")[0].rpartition(".")[0]
-
-
-def _takers(value: str, node_of: Callable[[str], str], workflows: Mapping[str, Workflow]) -> dict[str, str]:
+def _takers(
+    value: str, fits: Callable[[Workflow, str], bool], workflows: Mapping[str, Workflow]
+) -> dict[str, str]:
     """The files that a value is meant for, and the value without the name of the file."""
-    node = node_of(value)
-    found = {name: value for name, workflow in workflows.items() if node in workflow.nodes}
+    found = {name: value for name, workflow in workflows.items() if fits(workflow, value)}
     name, colon, own_value = value.partition(":")
-    if not found and colon and name in workflows and node_of(own_value) in workflows[name].nodes:
+    if not found and colon and name in workflows and fits(workflows[name], own_value):
         return {name: own_value}
     return found
 
 
-def _fits_nowhere(option: str, value: str, node: str, workflows: Mapping[str, Workflow]) -> Fault:
+def _fits_nowhere(option: str, value: str, workflows: Mapping[str, Workflow]) -> Fault:
+    place = value.partition("=")[0]
+    node, dot, name = (place, "", "") if option == "--target" else place.rpartition(".")
     known = dict.fromkeys(node_id for workflow in workflows.values() for node_id in workflow.nodes)
-    advice = (
-        f"The nodes are {', '.join(list(known)[:12])}; "
-        f"{next(iter(workflows))}:NODE means the node of that file only."
-    )
+    advice = f"The nodes are {listed(known)}; {next(iter(workflows))}:NODE means the node of that file only."
+    if option != "--target" and not dot:
+        message = f"{option} {value!r}: no file has a node with an input {name!r} that takes a value"
+        return Fault("setting_not_found", message, "run-graph FILE --inputs lists all that can be set.")
     return Fault(
         "target_not_found" if option == "--target" else "setting_not_found",
         f"{option} {value!r}: no file has a node {node!r}",

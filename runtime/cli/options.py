@@ -13,9 +13,9 @@ class NodeOptions:
     Attributes
     ----------
     settings : tuple of str
-        ``NODE.INPUT=VALUE`` of each ``--set``.
+        ``NODE.INPUT=VALUE`` or ``INPUT=VALUE`` of each ``--set``.
     sweeps : tuple of str
-        ``NODE.INPUT=V1,V2,...`` of each ``--sweep``.
+        ``NODE.INPUT=V1,V2,...`` of each ``--sweep``; the node may be missing here too.
     zipped : bool
         Whether the values of the sweeps are paired (``--zip``) rather than combined.
     targets : tuple of str
@@ -74,16 +74,37 @@ class ReportingOptions:
 
     quiet: bool
     json: bool
+    verbose: bool
     traceback: bool
     strict: bool
 
 
 @dataclass(frozen=True)
 class ActionOptions:
-    """What to do instead of running the workflow; all unset if it is to run."""
+    """What to do instead of running the workflow; all unset if it is to run.
+
+    Attributes
+    ----------
+    validate : bool
+    inputs : bool
+        List what can be set.
+    draw : Path, optional
+        The drawing; ``-`` for standard output, in the format ``draw_format`` (default: txt).
+    draw_format : str, optional
+    example : tuple of str, optional
+        Empty to list the examples; else the name of one, and perhaps the folder for its files.
+    cache_info, cache_clear : bool
+    list_nodes : bool
+    describe : str, optional
+        A node class.
+    schema : bool
+    """
 
     validate: bool
+    inputs: bool
     draw: Path | None
+    draw_format: str | None
+    example: tuple[str, ...] | None
     cache_info: bool
     cache_clear: bool
     list_nodes: bool
@@ -91,13 +112,18 @@ class ActionOptions:
     schema: bool
 
     @property
+    def needs_workflow(self) -> bool:
+        """Whether a workflow is asked for: to run it, or to say something about it."""
+        return not (self.concerns_cache or self.concerns_nodes or self.example is not None)
+
+    @property
     def concerns_cache(self) -> bool:
-        """Whether the action is about the cache, and needs no workflow."""
+        """Whether the action is about the cache."""
         return self.cache_info or self.cache_clear
 
     @property
     def concerns_nodes(self) -> bool:
-        """Whether the action is about node classes, and needs no workflow."""
+        """Whether the action is about node classes."""
         return self.list_nodes or self.schema or self.describe is not None
 
 
@@ -108,7 +134,9 @@ class Options:
     Attributes
     ----------
     files : tuple of str
-        The workflow files, as typed.
+        The workflow files, as typed; ``-`` for standard input.
+    node_files : tuple of str
+        The Python file of each ``--nodes``.
     nodes : NodeOptions
     output : Path
         The output folder.
@@ -123,6 +151,7 @@ class Options:
     """
 
     files: tuple[str, ...]
+    node_files: tuple[str, ...]
     nodes: NodeOptions
     output: Path
     contact_sheet: Path | None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from argparse import Action, ArgumentError, ArgumentParser, Namespace
+from argparse import Action, ArgumentError, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from run_graph.runtime.cli.completion import DESTINATION, print_completion
@@ -13,6 +14,7 @@ from run_graph.runtime.cli.terminal import BAD_INPUT, print_message
 # What argparse says, and how we say it. What is not listed is printed as argparse says it.
 _REWORDED = (
     (r"expected .*arguments?", "a value is missing; write {usage}"),
+    (r"the value is empty", r"the value is empty; write {usage}"),
     (r"ignored explicit argument (.*)", r"this option takes no value, but was given \1; write {usage}"),
     (r"not allowed with argument (.*)", r"cannot be combined with \1; leave one of them out"),
     (r"invalid int value: (.*)", r"\1 is not a whole number; write one such as 4"),
@@ -53,8 +55,9 @@ class CommandParser(ArgumentParser):
         if not argument.startswith("-"):
             return f"{argument!r} belongs to no option"
         name = argument.partition("=")[0]
-        near = _nearest(name, self._option_string_actions)
-        return f"there is no option {name}" + (f"; did you mean {near}?" if near else "")
+        options = {option.lstrip("-"): option for option in self._option_string_actions}
+        near = _nearest(name.lstrip("-"), options, 0.7)
+        return f"there is no option {name}" + (f"; did you mean {options[near]}?" if near else "")
 
     def _reworded(self, message: str) -> str:
         """argparse's ``argument -o/--output: expected one argument`` in our words."""
@@ -79,7 +82,19 @@ class CommandParser(ArgumentParser):
         return f"{option} {value if isinstance(value, str) else value[0]}"
 
 
-def _nearest(text: str, known: Iterable[str]) -> str | None:
+def path_argument(text: str) -> Path:
+    """A path; ``""``, which is what a shell makes of a variable that is not set, is refused."""
+    return Path(text_argument(text))
+
+
+def text_argument(text: str) -> str:
+    """A text that is not empty."""
+    if not text:
+        raise ArgumentTypeError("the value is empty")
+    return text
+
+
+def _nearest(text: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     from difflib import get_close_matches
 
-    return next(iter(get_close_matches(text, list(known), n=1, cutoff=0.6)), None)
+    return next(iter(get_close_matches(text, list(known), n=1, cutoff=cutoff)), None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from pathlib import Path
+
+from run_graph.runtime.cli.parser import path_argument
 
 
 def add_permission_arguments(parser: ArgumentParser) -> None:
@@ -17,7 +18,7 @@ def add_permission_arguments(parser: ArgumentParser) -> None:
         "--allow-read",
         action="append",
         default=[],
-        type=lambda text: Path(text).expanduser(),
+        type=path_argument,
         metavar="DIR",
         help="let it also read files in this folder; may be repeated",
     )

@@ -4,102 +4,107 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from run_graph.graph.declaration import InputSpec, inputs_of
-from run_graph.graph.faults import Fault, WorkflowError, suggestion
+from run_graph.graph.declaration import InputSpec
+from run_graph.graph.faults import WorkflowError
 from run_graph.graph.registry import Registry
 from run_graph.graph.workflow import Workflow
+from run_graph.runtime.cli.place import find_place, split_setting
+from run_graph.runtime.cli.text_file import literal, names_file, read_text
 from run_graph.runtime.formats.source import Source
 
+_OPTION = "--set"
+_RANDOM = "random"
+# Short enough for a file name, and exact in JavaScript, which ComfyUI's editor is written in.
+_MOST_RANDOM_SEEDS = 2**32
 
-def apply_settings(source: Source, settings: Iterable[str], registry: Registry) -> Workflow:
+
+@dataclass(frozen=True)
+class Applied:
+    """A workflow with settings applied; ``chosen`` has the seeds that were chosen at random, by place."""
+
+    workflow: Workflow
+    chosen: Mapping[str, int]
+
+
+def apply_settings(source: Source, settings: Iterable[str], registry: Registry) -> Applied:
     """The workflow with inputs replaced.
 
     The type of the input decides how a value is read: text as it is, everything else as JSON (a link is
-    ``["id",0]``). The file of an image input is looked for in the working directory first, because the name
-    was typed there.
+    ``["id",0]``). ``@FILE`` is the text in a file without the line breaks at its end, ``@@text`` the text
+    ``@text``. ``random`` is a random number where the input is a seed. The file of an image input is looked
+    for in the working directory first, because the name was typed there.
 
     Raises
     ------
     WorkflowError
-        With every setting whose node or input does not exist.
+        With every setting whose node or input does not exist, or whose file cannot be read.
     """
     workflow = source.workflow
-    faults: list[Fault] = []
+    chosen: dict[str, int] = {}
+    errors: list[WorkflowError] = []
     for setting in settings:
+        where = f"{_OPTION} {setting!r}"
         try:
-            node_id, name, text = split_setting("--set", setting)
-            spec = find_input_spec(workflow, registry, node_id, name, f"--set {setting!r}")
-            workflow = workflow.with_input(node_id, name, read_value(text, spec, source))
+            typed, text = split_setting(_OPTION, setting)
+            place = find_place(workflow, registry, typed, where)
+            value = read_setting(text, place.spec, source, where)
+            chosen.pop(str(place), None)
+            if is_random(text, place.spec):
+                chosen[str(place)] = value
+            workflow = workflow.with_input(place.node_id, place.input, value)
         except WorkflowError as error:
-            faults += error.faults
-    if faults:
-        raise WorkflowError(faults)
-    return workflow
+            errors.append(error)
+    if errors:
+        raise WorkflowError([fault for error in errors for fault in error.faults])
+    return Applied(workflow, chosen)
 
 
-def split_setting(option: str, setting: str) -> tuple[str, str, str]:
-    """Node id, input name and the text after the equals sign.
-
-    Raises
-    ------
-    WorkflowError
-        If the setting has another form; the message names the setting and the option.
-    """
-    place, equals, text = setting.partition("=")
-    node_id, dot, name = place.rpartition(".")  # ids may contain dots, input names cannot
-    if not (equals and dot and node_id and name):
-        raise _fault(
-            "bad_setting",
-            f"{option} {setting!r} is not of the form NODE.INPUT=VALUE",
-            f"Write it like {option} sample.steps=4.",
-        )
-    return node_id, name, text
-
-
-def find_input_spec(
-    workflow: Workflow, registry: Registry, node_id: str, name: str, where: str
-) -> InputSpec | None:
-    """The input that a setting names; None if the class of its node is unknown.
-
-    Raises
-    ------
-    WorkflowError
-        If there is no such node or input; the message begins with ``where``.
-    """
-    if node_id not in workflow.nodes:
-        advice = f"The nodes are {', '.join(list(workflow.nodes)[:12])}."
-        raise _fault(
-            "setting_not_found",
-            f"{where}: there is no node {node_id!r}",
-            suggestion(node_id, workflow.nodes, advice),
-        )
-    class_type = workflow.nodes[node_id].class_type
-    if class_type not in registry:
-        return None  # validation reports the class
-    specs = inputs_of(registry[class_type])
-    if name not in specs:
-        advice = f"The inputs are {', '.join(specs)}." if specs else "It has no inputs."
-        raise _fault(
-            "setting_not_found",
-            f"{where}: {class_type} has no input {name!r}",
-            suggestion(name, specs, advice),
-        )
-    return specs[name]
+def read_setting(text: str, spec: InputSpec | None, source: Source, where: str) -> Any:
+    """The value of a setting: see :func:`apply_settings`. Messages begin with ``where``."""
+    if names_file(text):
+        return read_value(read_text(text[1:], where).rstrip("\n"), spec, source)
+    return read_value(literal(text), spec, source)
 
 
 def read_value(text: str, spec: InputSpec | None, source: Source) -> Any:
-    """The value in a setting, read according to the type of its input: see :func:`apply_settings`."""
+    """A value, read according to the type of its input."""
     if spec is not None and spec.socket == "STRING":
-        return file_from_here(text, source) if spec.hints.get("image_upload") else text
+        return file_from_here(text, source) if takes_picture(spec) else text
+    if is_random(text, spec):
+        return _random_seed(spec)
     try:
         value = json.loads(text)
     except ValueError:
         return text
     return text if spec is not None and text in spec.options and value not in spec.options else value
+
+
+def takes_picture(spec: InputSpec | None) -> bool:
+    """Whether the value of an input is the path of a picture."""
+    return spec is not None and bool(spec.hints.get("image_upload"))
+
+
+def is_random(text: str, spec: InputSpec | None) -> bool:
+    """Whether a value stands for a random seed."""
+    return text == _RANDOM and spec is not None and takes_random(spec)
+
+
+def takes_random(spec: InputSpec) -> bool:
+    """Whether an input is a seed, which may be chosen at random."""
+    return bool(spec.hints.get("control_after_generate"))
+
+
+def _random_seed(spec: InputSpec | None) -> int:
+    low = int(spec.minimum or 0) if spec is not None else 0
+    high = spec.maximum if spec is not None else None
+    last = low + _MOST_RANDOM_SEEDS - 1
+    return random.SystemRandom().randint(low, last if high is None else min(last, int(high)))
 
 
 def file_from_here(name: str, source: Source) -> str:
@@ -109,7 +114,3 @@ def file_from_here(name: str, source: Source) -> str:
     if not here.is_absolute() and here.is_file() and hidden_by is not None and not here.samefile(hidden_by):
         return os.path.abspath(here)
     return name
-
-
-def _fault(code: str, message: str, fix: str) -> WorkflowError:
-    return WorkflowError([Fault(code, message, fix)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,10 @@ from run_graph.graph.registry import Registry
 from run_graph.graph.validation import check
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.cli.options import NodeOptions
-from run_graph.runtime.cli.set_option import file_from_here, find_input_spec, read_value, split_setting
+from run_graph.runtime.cli.picture_pattern import pictures_named
+from run_graph.runtime.cli.place import find_place, split_setting
+from run_graph.runtime.cli.set_option import file_from_here, read_value, takes_picture
+from run_graph.runtime.cli.text_file import literal, names_file, read_text
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.formats.source import Source
 from run_graph.runtime.sweep.expansion import Axis, Choice, Sweep, expand
@@ -28,6 +32,7 @@ MAXIMUM_VARIANTS = 10_000
 
 _OPTION = "--sweep"
 _LIMIT = f"At most {MAXIMUM_VARIANTS:,} can be run at once."
+_SHOWN = 80  # characters of a value in a message
 _RANGE = re.compile(r"(-?\d{1,19})\.\.(-?\d{1,19})")
 
 
@@ -64,7 +69,7 @@ def sweep_event(sweep: Sweep, name: str = "") -> dict[str, Any]:
         {
             "label": variant.label,
             "settings": {
-                axis.place: axis.labels[position]
+                axis.place: value_label(axis.values[position])
                 for axis, position in zip(sweep.axes, variant.choice, strict=True)
             },
             "nodes": {
@@ -84,7 +89,10 @@ def read_axes(
     """The swept inputs, in the order given.
 
     Values are separated by commas and read as ``--set`` reads them. ``1..4`` means 1, 2, 3, 4 if the input
-    is a whole number. Values that contain commas are given as a JSON list: ``prompt.prompt=["a, b", "c"]``.
+    is a whole number. For a picture, a pattern such as ``refs/*.jpg`` or a folder means all that it has,
+    sorted. ``@FILE`` means the values in a file, one a line, without blank lines; ``@@text`` means the text
+    ``@text``. Values that contain commas are given in such a file or as a JSON list:
+    ``prompt.prompt=["a, b", "c"]``.
 
     Raises
     ------
@@ -134,25 +142,48 @@ def check_axes(
 
 
 def _axis(source: Source, setting: str, registry: Registry) -> Axis:
-    node_id, name, text = split_setting(_OPTION, setting)
-    spec = find_input_spec(source.workflow, registry, node_id, name, f"{_OPTION} {setting!r}")
-    values = tuple(_values(text, spec, source, setting))
-    labels = tuple(_label(value, spec) for value in values)
-    return Axis(node_id, name, values, labels)
+    typed, text = split_setting(_OPTION, setting)
+    place = find_place(source.workflow, registry, typed, f"{_OPTION} {setting!r}")
+    values = tuple(_values(text, place.spec, source, setting))
+    return Axis(place.node_id, place.input, values, _labels(values, place.spec))
 
 
 def _values(text: str, spec: InputSpec | None, source: Source, setting: str) -> Iterator[Any]:
-    listed = _json_list(text)
-    if listed is not None:
-        if not listed:
+    in_json = _json_list(text)
+    if in_json is not None:
+        if not in_json:
             raise _refusal(setting, "lists no values", "Give at least one.")
-        yield from (_listed_value(value, spec, source) for value in listed)
+        yield from (_listed_value(value, spec, source) for value in in_json)
         return
     if not text.strip():
         raise _refusal(setting, "gives no values", 'Give at least one; write an empty text as [""].')
     for part in text.split(","):
-        numbers = _range(part.strip(), setting) if spec is not None and spec.socket == "INT" else None
-        yield from [read_value(part.strip(), spec, source)] if numbers is None else numbers
+        for value in _texts(part.strip(), setting):
+            yield from _meant(value, spec, source, setting)
+
+
+def _texts(part: str, setting: str) -> list[str]:
+    """What is between two commas, or the lines of the file that it names."""
+    if not names_file(part):
+        return [literal(part)]
+    lines = (line.strip() for line in read_text(part[1:], f"{_OPTION} {setting!r}").split("\n"))
+    values = [line for line in lines if line]
+    if not values:
+        raise _refusal(
+            setting, f"names the file {part[1:]!r}, which has no values", "Write one on each line."
+        )
+    return values
+
+
+def _meant(text: str, spec: InputSpec | None, source: Source, setting: str) -> Iterable[Any]:
+    """The value that a text means, or the values of a range or a pattern."""
+    if spec is not None and spec.socket == "INT" and (numbers := _range(text, setting)) is not None:
+        return numbers
+    if takes_picture(spec):
+        folders = list(dict.fromkeys([Path.cwd(), *source.folders]))
+        names = pictures_named(text, folders, f"{_OPTION} {setting!r}")
+        return [file_from_here(name, source) for name in names]
+    return [read_value(text, spec, source)]
 
 
 def _json_list(text: str) -> list[Any] | None:
@@ -166,7 +197,7 @@ def _json_list(text: str) -> list[Any] | None:
 
 
 def _listed_value(value: Any, spec: InputSpec | None, source: Source) -> Any:
-    if isinstance(value, str) and spec is not None and spec.hints.get("image_upload"):
+    if isinstance(value, str) and takes_picture(spec):
         return file_from_here(value, source)
     link = parse_link(value)
     return value if link is None else link
@@ -184,9 +215,16 @@ def _range(text: str, setting: str) -> range | None:
     return range(first, last + 1)
 
 
-def _label(value: Any, spec: InputSpec | None) -> str:
-    is_file = spec is not None and spec.hints.get("image_upload") and isinstance(value, str)
-    return Path(value).name if is_file else value_label(value)
+def _labels(values: Sequence[Any], spec: InputSpec | None) -> tuple[str, ...]:
+    """How the values are shown: a picture by its name without the suffix, unless two have the same."""
+    if not takes_picture(spec):
+        return tuple(value_label(value) for value in values)
+    names = [Path(value) if isinstance(value, str) else None for value in values]
+    stems = Counter(name.stem for name in names if name is not None)
+    return tuple(
+        value_label(value) if name is None else name.stem if stems[name.stem] == 1 else name.name
+        for name, value in zip(names, values, strict=True)
+    )
 
 
 def _combination_faults(axes: Sequence[Axis], zipped: bool) -> Iterator[Fault]:
@@ -254,8 +292,13 @@ def _naming_setting(fault: Fault, axes: Sequence[Axis], trial: Choice, first: Ch
 
 def _setting(axes: Sequence[Axis], positions: Sequence[int]) -> str:
     return ", ".join(
-        f"{axis.place}={axis.labels[position]}" for axis, position in zip(axes, positions, strict=True)
+        f"{axis.place}={_cut(value_label(axis.values[position]))}"
+        for axis, position in zip(axes, positions, strict=True)
     )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def _refusal(setting: str, what: str, fix: str) -> WorkflowError:

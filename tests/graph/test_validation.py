@@ -182,7 +182,7 @@ def test_literals_that_convert_without_loss_are_accepted() -> None:
     [
         ("LoadFoto", "Did you mean 'LoadPhoto'?"),
         ("loadphoto", "Did you mean 'LoadPhoto'?"),
-        ("KSampler", "run-graph --list-nodes lists all classes."),
+        ("KSampler", "run-graph --list-nodes lists all classes; --nodes FILE.py adds those in a file."),
     ],
 )
 def test_an_unknown_class_suggests_the_nearest_name(class_type: str, fix: str) -> None:

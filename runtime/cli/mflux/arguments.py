@@ -15,7 +15,6 @@ from argparse import (
 )
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from run_graph.graph.declaration import InputSpec
@@ -33,7 +32,7 @@ from run_graph.runtime.cli.mflux.argument_types import (
 )
 from run_graph.runtime.cli.mflux.flags import Flags
 from run_graph.runtime.cli.namespace import from_namespace
-from run_graph.runtime.cli.parser import CommandParser
+from run_graph.runtime.cli.parser import CommandParser, path_argument
 from run_graph.runtime.cli.permission_options import add_permission_arguments
 from run_graph.runtime.formats.mflux.parameters import flag_parameters
 from run_graph.runtime.models.components import QUANTIZE_BITS
@@ -98,7 +97,9 @@ def _add_prompt(parser: ArgumentParser) -> None:
         metavar="TEXT",
         help='what to draw; often "" (none) with Redux; - reads the prompt from standard input',
     )
-    group.add_argument("--prompt-file", type=Path, metavar="FILE", help="file that contains the prompt")
+    group.add_argument(
+        "--prompt-file", type=path_argument, metavar="FILE", help="file that contains the prompt"
+    )
     parser.add_argument("--negative-prompt", metavar="TEXT", help="refused: FLUX.1 has no negative prompt")
 
 
@@ -233,18 +234,20 @@ def _add_output(parser: ArgumentParser) -> None:
         "--config-from-metadata",
         "--config-from-conf",
         "-C",
-        type=Path,
+        type=path_argument,
         metavar="FILE",
         help="take settings from a metadata file or a picture, made by mflux or by run-graph; flags given "
         "here take precedence",
     )
     group.add_argument(
         "--stepwise-image-output-dir",
-        type=Path,
+        type=path_argument,
         metavar="DIR",
         help="write a picture of every step to this folder",
     )
-    group.add_argument("--save-graph", type=Path, metavar="FILE.json", help="also write the workflow")
+    group.add_argument(
+        "--save-graph", type=path_argument, metavar="FILE.json", help="also write the workflow"
+    )
 
 
 def _add_machine(parser: ArgumentParser) -> None:

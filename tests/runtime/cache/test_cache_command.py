@@ -120,6 +120,7 @@ def test_a_folder_of_other_things_is_neither_used_nor_cleared(
         assert code == 2
         assert [event["event"] for event in events] == ["error"]
         assert "holds other things" in said
+        assert said.startswith("run-graph: --cache-dir: ")
     assert (tmp_path / "precious" / "thesis.txt").read_text() == "years"
 
 

@@ -163,7 +163,10 @@ def test_all_node_classes_are_listed_and_each_can_be_described(capsys: pytest.Ca
 
 def test_an_unknown_class_is_suggested(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--describe", "fluxsampel"]) == 2
-    assert "there is no node class 'fluxsampel'. Did you mean 'FluxSample'?" in capsys.readouterr().err
+    assert (
+        "--describe 'fluxsampel': there is no node class of this name. Did you mean 'FluxSample'?"
+        in capsys.readouterr().err
+    )
 
 
 def test_the_schema_is_json_and_knows_every_class(capsys: pytest.CaptureFixture[str]) -> None:
@@ -240,6 +243,70 @@ def test_a_target_runs_with_its_ancestors_alone(project: Path, capfd: pytest.Cap
     assert not Path("output").exists()
 
 
+def test_a_target_that_is_no_file_is_printed_with_its_shape(
+    project: Path, capsys: pytest.CaptureFixture[str], small_model: str
+) -> None:
+    assert cli.main(["redux.json", "--target", "smaller", "--target", "flux"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "smaller.tokens: ReduxTokens 1 x 81 x 128",
+        f"flux.flux: Flux of {small_model!r}",
+        f"flux.text_encoders: TextEncoders of {small_model!r}",
+        f"flux.vae: Vae of {small_model!r}",
+    ]
+
+
+def test_the_shapes_of_a_target_are_in_the_json(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["redux.json", "--target", "prompt", "--json"]) == 0
+    assert lines(capsys.readouterr().out)[-1] == {
+        "event": "value",
+        "node_id": "prompt",
+        "output": "conditioning",
+        "type": "CONDITIONING",
+        "arrays": {
+            "tokens": {"shape": [1, 16, 128], "dtype": "float32"},
+            "pooled": {"shape": [1, 64], "dtype": "float32"},
+        },
+    }
+
+
+def test_a_random_seed_is_told_and_recorded(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["redux.json", "--set", "seed=random"]) == 0
+    captured = capsys.readouterr()
+    with Image.open(captured.out.strip()) as picture:
+        seed = json.loads(picture.info["run_graph"])["seed"]
+        assert json.loads(picture.info["prompt"])["sample"]["inputs"]["seed"] == seed
+    assert f"run-graph: redux.json: sample.seed = {seed}, chosen at random\n" in captured.err
+    assert cli.main(["redux.json", "--set", "seed=random", "--json"]) == 0
+    first, *events = lines(capsys.readouterr().out)
+    assert (first["event"], first["file"], list(first["values"])) == ("chosen", "redux.json", ["sample.seed"])
+    assert first["values"]["sample.seed"] != seed
+    assert events[0]["event"] == "run_started"
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self").exists(), reason="there is no /proc, where not even root may write"
+)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--output", "/proc/nope"], "cannot write into /proc/nope: "),
+        (["-o", "/proc"], "cannot write into /proc: "),
+        (["--contact-sheet", "/proc/nope/sheet.png"], "--contact-sheet: cannot write into /proc/nope: "),
+        (["--contact-sheet", "folder.png"], "--contact-sheet folder.png is a folder; name a file in it"),
+        (["--draw", "folder.png"], "--draw folder.png is a folder; name a file in it"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_anything_runs(
+    options: list[str], message: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("folder.png").mkdir()
+    assert cli.main(["redux.json", "--json", *options]) == 2
+    captured = capsys.readouterr()
+    assert "run_started" not in captured.out
+    assert message in captured.err
+    assert not Path("output").exists()
+
+
 def test_settings_change_the_run(project: Path) -> None:
     settings = ["--set", "sample.seed=5", "--set", "sample.width=48", "--set", "save.filename_prefix=x/y"]
     assert cli.main(["redux.json", "--quiet", *settings]) == 0
@@ -300,13 +367,15 @@ def test_a_failing_node_is_named_with_its_inputs_and_the_cause(
     assert (finished["event"], finished["status"]) == ("run_finished", "failed")
 
 
+@pytest.mark.parametrize("option", ["--traceback", "--verbose", "-v"])
 def test_the_traceback_of_a_failing_node_is_shown_on_request(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    option: str, project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from run_graph.runtime.networks import siglip
 
+    monkeypatch.setattr("run_graph.runtime.cli.command.log_details", lambda: None)
     monkeypatch.setattr(siglip, "encode", lambda *_: 1 / 0)
-    assert cli.main(["redux.json", "--traceback"]) == 1
+    assert cli.main(["redux.json", option]) == 1
     message = capfd.readouterr().err
     assert message.startswith("Traceback")
     assert "ZeroDivisionError: division by zero" in message
@@ -353,7 +422,7 @@ def test_ctrl_c_while_sampling_stops_within_a_step_and_leaves_nothing(project: P
 @pytest.mark.parametrize(
     "place",
     [
-        "command.installed_nodes",
+        "node_options.installed_nodes",
         "files.read_source",
         "files.apply_settings",
         "command.check",

@@ -64,6 +64,7 @@ def test_a_script_names_the_command_and_its_options(
     assert program in text
     assert "output" in text
     assert "no-cache" in text
+    assert "', '" not in text  # a tuple as Python prints it
 
 
 def test_only_completion_loads_shtab() -> None:

@@ -8,11 +8,13 @@ from option_checks import check_types_and_frozenness, destinations, leaf_values
 from run_graph.runtime.cli.arguments import build_parser, parse
 
 _EVERY_OPTION = """
-    a.json --set a.b=1 --target a --sweep a.b=1,2 --sweep a.c=3,4 --zip --output o --contact-sheet s.png
     --allow-read d --allow-download
+    a.json --set a.b=1 --target a --sweep a.b=1,2 --sweep a.c=3,4 --zip -o o --contact-sheet s.png
+    --nodes n.py
     --offline --memory-limit 8GB --low-ram --memory-report --no-cache --cache-dir c
-    --json --traceback --strict
-    --validate --draw d.svg --cache-info --cache-clear --list-nodes --describe C --schema
+    --json -v --traceback --strict
+    --validate --draw - --draw-format svg --example redux d --cache-info --cache-clear
+    --list-nodes --describe C --schema
 """
 EVERY_OPTION = _EVERY_OPTION.split()
 
@@ -21,14 +23,14 @@ def test_every_option_is_a_field_and_every_field_an_option() -> None:
     assert sorted(leaf_values(parse(["a.json"]))) == destinations(build_parser())
 
 
-@pytest.mark.parametrize("argv", [["a.json"], EVERY_OPTION, ["a.json", "b.json", "--quiet"]])
+@pytest.mark.parametrize("argv", [["a.json"], EVERY_OPTION, ["a.json", "b.json", "-q", "--inputs"]])
 def test_every_value_has_the_type_of_its_field_and_cannot_be_changed(argv: list[str]) -> None:
     check_types_and_frozenness(parse(argv))
 
 
 def test_the_sample_command_line_gives_every_option() -> None:
     default, given = leaf_values(parse(["--schema"])), leaf_values(parse(EVERY_OPTION))
-    assert [name for name in given if given[name] == default[name]] == ["quiet", "schema"]
+    assert [name for name in given if given[name] == default[name]] == ["quiet", "inputs", "schema"]
 
 
 def test_options_may_come_between_the_files() -> None:

@@ -101,8 +101,42 @@ def test_a_picture_of_a_sweep_can_be_run_again(project: Path, capsys: pytest.Cap
     second = capsys.readouterr().out.splitlines()[1]
     assert cli.main([second, "--output", "again"]) == 0
     [again] = capsys.readouterr().out.splitlines()
-    assert Path(again).name == "redux_seed-2_00001_.png"
+    assert Path(again).name == "redux_00001_.png"
     assert (pixels(again) == pixels(second)).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (["--set", "mode=high"], "redux_00001_.png"),
+        (["--sweep", "mode=high"], "redux_mode-high_00001_.png"),
+        (["--set", "filename_prefix=anna"], "anna_00001_.png"),
+    ],
+)
+def test_a_picture_of_a_sweep_does_not_pass_its_old_values_on_in_a_name(
+    options: list[str], name: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--sweep", "mode=low", "--sweep", "image=images/fox.png") == 0
+    [swept] = capsys.readouterr().out.splitlines()
+    assert Path(swept).name == "redux_mode-low_image-fox_00001_.png"
+    assert cli.main([swept, "--output", "again", *options]) == 0
+    [again] = capsys.readouterr().out.splitlines()
+    assert Path(again).name == name
+
+
+def test_pictures_in_a_folder_and_prompts_in_a_file_are_swept(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project.parent / "prompts.txt").write_text("a cat, asleep\n\na dog\n")
+    arguments = ["--sweep", "image=images/[fs]*.png", "--sweep", "prompt=@prompts.txt"]
+    assert run(*arguments, "--validate") == 0
+    assert "save@image-sunset_prompt-a-dog" in capsys.readouterr().out
+    assert run(*arguments, "--set", "steps=1") == 0
+    assert {Path(path).name for path in capsys.readouterr().out.splitlines()} == {
+        f"redux_image-{picture}_prompt-{prompt}_00001_.png"
+        for picture in ("fox", "strawberry", "sunset")
+        for prompt in ("a-cat-asleep", "a-dog")
+    }
 
 
 def test_zip_pairs_the_values(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

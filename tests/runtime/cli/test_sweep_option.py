@@ -12,6 +12,16 @@ from run_graph.runtime.formats.source import Source
 from run_graph.runtime.sweep.expansion import Axis
 
 
+def pictures(folder: Path) -> Source:
+    """A workflow in a folder, whose one node reads a picture."""
+    workflow = Workflow.from_json({"photo": {"class_type": "LoadImage", "inputs": {}}})
+    return Source(workflow, [folder, Path.cwd()])
+
+
+def swept_pictures(source: Source, setting: str) -> tuple[object, ...]:
+    return read_axes(source, [setting], installed_nodes())[0].values
+
+
 def photos(**blur: object) -> Workflow:
     return workflow(
         photo=(LoadPhoto, {"name": "cat"}),
@@ -72,20 +82,134 @@ def test_a_picture_is_looked_for_in_the_working_directory_and_labelled_by_its_na
     for name in ("cat.png", "here/cat.png"):
         (tmp_path / name).write_bytes(name.encode())
     monkeypatch.chdir(tmp_path / "here")
-    source = Source(
-        Workflow.from_json({"photo": {"class_type": "LoadImage", "inputs": {}}}),
-        [tmp_path, tmp_path / "here"],
-    )
+    source = pictures(tmp_path)
     for setting in ("photo.image=cat.png", 'photo.image=["cat.png"]'):
         [axis] = read_axes(source, [setting], installed_nodes())
         assert axis.values == (str(tmp_path / "here" / "cat.png"),)
-        assert axis.labels == ("cat.png",)
+        assert axis.labels == ("cat",)
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        ("a/fox.png,a/cat.jpg", ("fox", "cat")),
+        ("a/fox.png,b/cat.jpg,fox.jpg", ("fox.png", "cat", "fox.jpg")),
+    ],
+)
+def test_a_picture_is_labelled_without_its_suffix_unless_two_have_the_same_name(
+    names: str, labels: tuple[str, ...], tmp_path: Path
+) -> None:
+    [axis] = read_axes(pictures(tmp_path), [f"photo.image={names}"], installed_nodes())
+    assert axis.labels == labels
+
+
+def test_an_input_that_only_one_node_has_needs_no_node() -> None:
+    [axis] = read("radius=1,2")
+    assert (axis.place, axis.values) == ("blur.radius", (1, 2))
+
+
+# -- values in files --------------------------------------------------------------------------------
+
+
+def test_a_file_has_one_value_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_bytes("\ufeffa cat, asleep\r\n\r\n  a dog  \n@home\n".encode())
+    assert values(f"photo.name=@{path}") == ("a cat, asleep", "a dog", "@home")
+
+
+def test_a_file_may_stand_beside_other_values_and_its_lines_are_read_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "widths.txt"
+    path.write_text("16\n18..20\n")
+    assert values(f"scale.width=14,@{path}") == (14, 16, 18, 19, 20)
+
+
+def test_two_signs_are_the_text_itself() -> None:
+    assert values("photo.name=@@cat,dog") == ("@cat", "dog")
+    assert values('photo.name=["@cat"]') == ("@cat",)
+
+
+def test_a_file_without_values_or_that_is_missing_is_refused(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.write_text("\n  \n")
+    [message] = faults_of(f"photo.name=@{empty}")
+    assert "which has no values. Write one on each line." in message
+    [message] = faults_of("photo.name=@nowhere.txt")
+    assert message.startswith("--sweep 'photo.name=@nowhere.txt': there is no file \"nowhere.txt\"")
+
+
+# -- pictures in folders ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workflow's folder and, beside it, the working directory; both have pictures in ``refs``."""
+    files = {
+        "flow/refs": ("c.png", "d.png"),
+        "flow/others": ("e.jpg",),
+        "here/refs": ("b.jpg", "a.png", ".hidden.png", "notes.txt", "Z.PNG"),
+        "here/refs/deep": ("f.png",),
+        "here/empty": ("notes.txt",),
+        "here": ("[1].png", "1.png"),
+    }
+    for folder, names in files.items():
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (tmp_path / folder / name).write_bytes(b"")
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "flow"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("refs/*.png", ("refs/a.png",)),
+        ("refs/*.[jp]*g", ("refs/a.png", "refs/b.jpg")),
+        ("refs/?.png,others/*", ("refs/a.png", "others/e.jpg")),
+        ("others/*.jpg", ("others/e.jpg",)),
+        ("refs/**/f.png", ("refs/deep/f.png",)),
+        ("refs", ("refs/Z.PNG", "refs/a.png", "refs/b.jpg")),
+        ("refs/", ("refs/Z.PNG", "refs/a.png", "refs/b.jpg")),
+        ("[1].png", ("[1].png",)),
+        ("nowhere.png", ("nowhere.png",)),
+        ('["refs/*.png"]', ("refs/*.png",)),
+    ],
+)
+def test_a_pattern_or_a_folder_means_its_pictures(
+    value: str, expected: tuple[str, ...], project: Path
+) -> None:
+    assert swept_pictures(pictures(project), f"photo.image={value}") == expected
+
+
+def test_a_pattern_may_be_an_absolute_path_and_stand_in_a_file(project: Path) -> None:
+    Path("list.txt").write_text(f"{project}/refs/*.png\nrefs/b.jpg\n")
+    assert swept_pictures(pictures(project), "photo.image=@list.txt") == (
+        f"{project}/refs/c.png",
+        f"{project}/refs/d.png",
+        "refs/b.jpg",
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("refs/*.webp", 'no file matches "refs/*.webp". Looked in '),
+        ("empty", 'the folder "empty" has no pictures'),
+        ("/nowhere/*.png", 'no file matches "/nowhere/*.png". Check the path.'),
+    ],
+)
+def test_a_pattern_without_a_match_is_refused(value: str, words: str, project: Path) -> None:
+    with pytest.raises(WorkflowError) as caught:
+        swept_pictures(pictures(project), f"photo.image={value}")
+    assert f"--sweep 'photo.image={value}': {words}" in str(caught.value)
+
+
+# -- faults -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("blur.radius", "'blur.radius' is not of the form NODE.INPUT=VALUE"),
+        ("blur.radius", "'blur.radius' is not of the form NODE.INPUT=VALUE or INPUT=VALUE"),
         ("blurr.radius=1", "there is no node 'blurr'. Did you mean 'blur'?"),
         ("blur.radios=1", "Blur has no input 'radios'. Did you mean 'radius'?"),
         ("blur.radius=", "gives no values"),
