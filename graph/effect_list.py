@@ -8,6 +8,7 @@ from dataclasses import replace
 from run_graph.graph.context import Environment
 from run_graph.graph.effects import Effect
 from run_graph.graph.node import Node
+from run_graph.graph.node_files import package_of
 from run_graph.graph.registry import Registry
 from run_graph.graph.third_party import raise_if_interrupt
 from run_graph.graph.validation import check
@@ -28,7 +29,7 @@ def effects_of(
 
 
 def _of_node(node_id: str, node: Node, env: Environment) -> Iterator[Effect]:
-    package = type(node).__module__.partition(".")[0]
+    package = package_of(type(node))
     if package != _OWN_PACKAGE:
         yield Effect("package", package, node_id=node_id)
     try:

@@ -42,6 +42,13 @@ def with_node_files(registry: Registry, files: Iterable[str | Path]) -> Registry
     return extended
 
 
+def package_of(node_class: type[Node]) -> str:
+    """The top-level package of a class or, if it comes from a single file, the path of that file."""
+    package = node_class.__module__.partition(".")[0]
+    file = getattr(sys.modules.get(package), "__file__", None)
+    return file if package.startswith(_PREFIX) and file else package
+
+
 def _add(registry: Registry, path: Path) -> None:
     if not path.is_file():
         fix = "Give the path of a Python file with node classes."

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
-from run_graph.graph.declaration import InputSpec, inputs_of, outputs_of
+from run_graph.graph.declaration import InputSpec, inputs_of, outputs_of, prose_of
 from run_graph.graph.node import Node
 from run_graph.graph.registry import Registry
 
@@ -39,7 +38,7 @@ def node_info(node_class: type[Node]) -> dict[str, Any]:
         "name": node_class.class_type,
         "display_name": node_class.class_type,
         "python_module": node_class.__module__,
-        "description": inspect.cleandoc(node_class.__doc__ or ""),
+        "description": prose_of(node_class),
         "category": node_class.category,
         "output_node": node_class.is_output,
     }

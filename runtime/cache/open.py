@@ -70,7 +70,9 @@ def _open(folder: str | None) -> BlobStore:
     try:
         opened.check()
     except SaveError as error:
-        raise SaveError(f"{'RUN_GRAPH_RESULTS' if folder is None else '--cache-dir'}: {error}") from None
+        if folder is None:
+            raise
+        raise SaveError(f"--cache-dir: {error}") from None
     return opened
 
 

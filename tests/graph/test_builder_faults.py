@@ -252,7 +252,7 @@ def test_a_value_that_a_file_cannot_hold_in_the_place_of_a_link() -> None:
     blur = Blur(image=Image("made in Python"))  # good for run, as tests of nodes use it
     fault = fault_of(lambda: g.add(blur))
     assert (fault.input, fault.found) == ("image", "Image(made in Python)")
-    assert fault.fix == "Pass an output of LoadPhoto or Blur or Scale: image=g.add(LoadPhoto(...)).image."
+    assert fault.fix == "Pass an output of LoadPhoto, Blur, Scale: image=g.add(LoadPhoto(...)).image."
 
 
 ENDLESS: list[Any] = []

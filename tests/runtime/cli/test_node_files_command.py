@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -36,11 +37,12 @@ class Make(Node):
 def brighten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The node of CONTRIBUTING.md as a file, and a workflow with it, in the working directory."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    [(_, code)] = re.findall(r"^( *)```python\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
+    (_, code), *_ = re.findall(r"^( *)```python\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
     path = tmp_path / "brighten.py"
     path.write_text(textwrap.dedent(code), encoding="utf-8")
+    shutil.copy(ROOT / "workflows" / "images" / "fox.png", tmp_path)
     nodes = {
-        "photo": {"class_type": "LoadImage", "inputs": {"image": str(ROOT / "workflows/images/fox.png")}},
+        "photo": {"class_type": "LoadImage", "inputs": {"image": "fox.png"}},
         "brighter": {"class_type": "Brighten", "inputs": {"image": ["photo", "image"]}},
         "save": {"class_type": "SaveImage", "inputs": {"images": ["brighter", 0], "filename_prefix": "b"}},
     }
@@ -63,6 +65,7 @@ def test_questions_know_the_classes_of_the_file(brighten: Path, capsys: pytest.C
         assert cli.main([*question, "--nodes", str(brighten)]) == 0
     out = capsys.readouterr().out
     assert "graph.json: valid, 3 nodes lead to save\n" in out
+    assert f"run node package {brighten} (brighter)\n" in out
     assert "brighter.amount" in out
     for question in (["--list-nodes"], ["--describe", "Brighten"], ["--schema"]):
         assert cli.main([*question, "--nodes", str(brighten)]) == 0

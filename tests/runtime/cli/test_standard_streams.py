@@ -38,7 +38,7 @@ def test_a_workflow_is_read_from_standard_input(
 def test_it_may_stand_beside_files(project: Path, pipe: Pipe, capsys: pytest.CaptureFixture[str]) -> None:
     pipe.holds(project.read_bytes())
     assert cli.main(["-", "redux.json", "--validate"]) == 0
-    first, second = capsys.readouterr().out.splitlines()
+    first, second = (line for line in capsys.readouterr().out.splitlines() if not line.startswith(" "))
     assert first == "standard input: valid, 11 nodes lead to save"
     assert second == "redux.json: valid, 11 nodes lead to save"
     pipe.holds(project.read_bytes())
