@@ -89,7 +89,8 @@ def _bench(steps: int) -> _Bench:
     ]
     checkpoint = resolve_flux("tiny")
     transformer, vae = store.transformer(checkpoint), store.get(checkpoint, "vae")
-    prepared = transformer.prepare(conditioning.tokens, conditioning.pooled, 3.5, height=SIDE, width=SIDE)
+    entry = conditioning.only
+    prepared = transformer.prepare(entry.tokens, entry.pooled, 3.5, height=SIDE, width=SIDE)
     levels, noise = sigmas(steps, SIDE, SIDE, shift=True), initial_noise(1, SIDE, SIDE)
 
     def run(threshold: float) -> list[SampleStep]:

@@ -11,7 +11,7 @@ from run_graph.runtime.generation import Generation
 from run_graph.runtime.models.handles import Flux, Vae
 from run_graph.runtime.sampling.samplers import SAMPLERS, SamplerName
 from run_graph.runtime.sampling.schedules import ScheduleName
-from run_graph.runtime.values import Conditioning, Image, Latent
+from run_graph.runtime.values import Conditioning, Entry, Image, Latent
 
 if TYPE_CHECKING:
     from run_graph.runtime.networks.transformer import Prepared
@@ -78,9 +78,10 @@ class FluxSample(Node):
 
         from run_graph.runtime.models.checkpoints import shifts_sigmas
         from run_graph.runtime.models.store import ModelStore
+        from run_graph.runtime.networks.rope import image_positions
         from run_graph.runtime.networks.transformer import conditioning_widths
         from run_graph.runtime.sampling.batch import Sampling, sample
-        from run_graph.runtime.sampling.latents import unpack
+        from run_graph.runtime.sampling.latents import to_autoencoder_scale, unpack
         from run_graph.runtime.sampling.schedules import sigmas
 
         model = self.flux
@@ -88,10 +89,12 @@ class FluxSample(Node):
         store = ctx.service(ModelStore)
         transformer = store.transformer(model.checkpoint, model.quantize, model.loras)
         base = store.get(model.checkpoint, "transformer", model.quantize)
-        given = self.conditioning
+        given = self.conditioning.only
         _require_fit(given, conditioning_widths(base.module))
-        prepared = transformer.prepare(
-            given.tokens, given.pooled, self.guidance, height=self.height, width=self.width
+        guidance = self.guidance if given.guidance is None else given.guidance
+        image = image_positions((self.height // 16, self.width // 16))
+        prepared = transformer.prepare_at(
+            given.tokens, given.pooled, guidance if given.is_guided else None, image
         )
         saved = ctx.resume_state()
         sampling = Sampling(**saved) if saved else self._begin(store.spare_bytes, prepared)
@@ -103,7 +106,7 @@ class FluxSample(Node):
             if not sampling.is_finished:
                 ctx.save_state(**vars(sampling))
             ctx.progress(step.done, step.total, preview=step.latents)
-        samples = unpack(sampling.latents, self.width, self.height)
+        samples = to_autoencoder_scale(unpack(sampling.latents, self.width, self.height))
         mx.eval(samples)  # A lazy array could not be read on another thread.
         return Sampled(latent=Latent(samples, self._generation()))
 
@@ -120,22 +123,23 @@ class FluxSample(Node):
     def _generation(self) -> Generation:
         from run_graph.runtime.models.checkpoints import base_model
 
+        entry = self.conditioning.only
         return Generation(
-            prompt=self.conditioning.prompt,
-            references=self.conditioning.references,
+            prompt=entry.prompt,
+            references=entry.references,
             model=self.flux.checkpoint.name,
             quantize=self.flux.quantize,
             base_model=base_model(self.flux.checkpoint),
             lora_paths=tuple(lora.name for lora in self.flux.loras),
             lora_scales=tuple(lora.scale for lora in self.flux.loras),
             parameters=parameter_values(self),
-            warnings=self.conditioning.warnings,
+            warnings=entry.warnings,
         )
 
 
-def _require_fit(conditioning: Conditioning, takes: tuple[int, int]) -> None:
+def _require_fit(entry: Entry, takes: tuple[int, int]) -> None:
     """Refuse tokens and a pooled prompt of other widths than the transformer takes."""
-    given = conditioning.tokens.shape[-1], conditioning.pooled.shape[-1]
+    given = entry.tokens.shape[-1], entry.pooled.shape[-1]
     if given != takes:
         raise ValueError(
             f"the conditioning was made by another model's text encoders: its tokens are {given[0]} wide and "
@@ -183,17 +187,18 @@ class DecodeLatent(Node):
         from run_graph.runtime.models.store import ModelStore
         from run_graph.runtime.networks.vae import decode
         from run_graph.runtime.networks.vae_tiling import decode_tiled
+        from run_graph.runtime.sampling.latents import to_model_scale
 
         generation = self.latent.generation
         if generation is not None:
             generation = generation.with_parameters(parameter_values(self))
         vae = ctx.service(ModelStore).get(self.vae.checkpoint, "vae", self.vae.quantize)
+        samples = to_model_scale(self.latent.samples)
         if self.tile_size:
-            tiled = decode_tiled(vae.module, vae.config, self.latent.samples, self.tile_size, ctx.progress)
+            tiled = decode_tiled(vae.module, vae.config, samples, self.tile_size, ctx.progress)
             return Decoded(image=Image(tiled, generation=generation))
-        samples = self.latent.samples  # One at a time: a decoder needs much memory.
         pictures = []
-        for index in range(samples.shape[0]):
+        for index in range(samples.shape[0]):  # One at a time: a decoder needs much memory.
             decoded = decode(vae.module, vae.config, samples[index : index + 1])
             pictures.append(np.array(decoded.astype(mx.float32)))
             if samples.shape[0] > 1:

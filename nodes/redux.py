@@ -7,7 +7,7 @@ from dataclasses import replace
 from run_graph.graph import Context, Field, Node, Outputs
 from run_graph.runtime.models.handles import Redux
 from run_graph.runtime.networks.token_counts import Kernel, Mode
-from run_graph.runtime.values import Conditioning, ReduxTokens, Vision
+from run_graph.runtime.values import Conditioning, Entry, ReduxTokens, Vision
 
 
 class Tokens(Outputs):
@@ -107,9 +107,12 @@ class ConcatConditioning(Node):
     )
 
     def run(self, ctx: Context) -> Conditioned:
+        return Conditioned(conditioning=self.conditioning.with_entries(self._with_picture))
+
+    def _with_picture(self, entry: Entry) -> Entry:
         import mlx.core as mx
 
-        text, picture = self.conditioning.tokens, self.tokens.tokens
+        text, picture = entry.tokens, self.tokens.tokens
         if text.shape[-1] != picture.shape[-1]:
             raise ValueError(
                 f"the prompt's tokens are {text.shape[-1]} wide and the picture's {picture.shape[-1]}: "
@@ -121,5 +124,4 @@ class ConcatConditioning(Node):
         joined = mx.concatenate([text, scaled.astype(text.dtype)], axis=1)
         mx.eval(joined)
         reference = replace(self.tokens.reference, strength=self.strength)
-        references = (*self.conditioning.references, reference)
-        return Conditioned(conditioning=replace(self.conditioning, tokens=joined, references=references))
+        return replace(entry, tokens=joined, references=(*entry.references, reference))

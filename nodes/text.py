@@ -34,4 +34,4 @@ class TextEncode(Node):
         for warning in warnings:
             ctx.warn(warning)
         tokens, pooled = encode_prompt(store, handle.checkpoint, handle.quantize, self.prompt)
-        return Encoded(conditioning=Conditioning(tokens, pooled, self.prompt, warnings=warnings))
+        return Encoded(conditioning=Conditioning.of(tokens, pooled, self.prompt, warnings))

@@ -5,13 +5,13 @@ Pictures are numpy arrays, the networks' tensors MLX arrays. Importing this modu
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from run_graph.graph.sockets import SocketValue
+from run_graph.runtime.array_value import ArrayValue, Promise, array_library
+from run_graph.runtime.conditioning import Conditioning, Entry
 from run_graph.runtime.generation import Generation, PictureFile, Reference
 
 if TYPE_CHECKING:
@@ -21,86 +21,25 @@ if TYPE_CHECKING:
     import PIL.Image
 
 
-class Promise(NamedTuple):
-    """What a socket promises of an array.
-
-    Attributes
-    ----------
-    shape : tuple
-        A name for a free dimension, a number for a fixed one: ``("B", "H", "W", 3)``.
-    range : (float, float) or None
-        Inclusive bounds of the numbers. None: any finite number.
-    """
-
-    shape: tuple[str | int, ...]
-    range: tuple[float, float] | None = None
-
-    def check(self, name: str, array: Any) -> None:
-        """Raise ValueError if the array breaks the promise."""
-        if not hasattr(array, "shape"):
-            raise ValueError(f"{name} is not an array but {type(array).__name__}")
-        fixed = [(size, want) for size, want in zip(array.shape, self.shape, strict=False) if want != size]
-        if len(array.shape) != len(self.shape) or any(isinstance(want, int) for _, want in fixed):
-            raise ValueError(f"{name} has shape {_shape(array.shape)}, not {_shape(self.shape)}")
-        if array_library(array) == "mlx":
-            self._check_mlx(name, array)
-        else:
-            self._check_numpy(name, array)
-
-    def _check_numpy(self, name: str, array: Any) -> None:
-        if array.dtype.name != "float32":
-            raise ValueError(f"{name} has dtype {array.dtype.name}, not float32{self._bounds()}")
-        if not array.size:
-            raise ValueError(f"{name} is empty: its shape is {_shape(array.shape)}")
-        low, high = float(array.min()), float(array.max())
-        if not (-math.inf < low and high < math.inf):
-            raise ValueError(f"{name} contains values that are not finite (NaN or infinity)")
-        if self.range is not None and not (self.range[0] <= low and high <= self.range[1]):
-            raise ValueError(f"{name} has values from {low:g} to {high:g}; expected about 0 to 1")
-
-    def _check_mlx(self, name: str, array: Any) -> None:
-        import mlx.core as mx
-
-        if not mx.issubdtype(array.dtype, mx.floating):
-            raise ValueError(f"{name} has dtype {array.dtype}, not a floating-point one")
-        if not mx.isfinite(array).all().item():
-            raise ValueError(f"{name} contains values that are not finite (NaN or infinity)")
-
-    def _bounds(self) -> str:
-        return "" if self.range is None else " with values from 0 to 1"
-
+__all__ = [
+    "ArrayValue",
+    "Conditioning",
+    "Entry",
+    "Image",
+    "Latent",
+    "Mask",
+    "Promise",
+    "ReduxTokens",
+    "Vision",
+    "array_library",
+    "eight_bit",
+    "unit",
+]
 
 _EIGHT_BIT = "_eight_bit_samples"  # where a picture keeps them
 
 # Resampling kernels with negative lobes go a little beyond 0 and 1; samples of 0 to 255 go far beyond.
 COLOURS = (-1.0, 2.0)
-
-
-class ArrayValue(SocketValue):
-    """A value made of arrays. Messages show their shapes rather than their numbers.
-
-    ``promises`` says what each array must be, by field.
-    """
-
-    promises: ClassVar[Mapping[str, Promise]] = {}
-
-    def seal(self) -> None:
-        """Evaluate MLX arrays, so that any thread can read them; make numpy arrays read-only; check all."""
-        for value in self.__dict__.values():
-            library = array_library(value)
-            if library == "mlx":
-                import mlx.core as mx
-
-                mx.eval(value)
-            elif library == "numpy":
-                value.flags.writeable = False
-        for name, promise in self.promises.items():
-            if name in self.__dict__:  # not so for a picture's pixels while it is kept in 8 bits
-                promise.check(name, self.__dict__[name])
-
-    def __repr__(self) -> str:
-        shapes = [value.shape for value in self.__dict__.values() if hasattr(value, "shape")]
-        return f"{type(self).__name__} {', '.join(' x '.join(map(str, shape)) for shape in shapes)}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -230,52 +169,35 @@ class ReduxTokens(ArrayValue):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Conditioning(ArrayValue):
-    """What FLUX is conditioned on.
+class Latent(ArrayValue):
+    """Latent pictures.
 
     Attributes
     ----------
-    tokens : array (1, N, D)
-        The prompt's T5 tokens, then the tokens of each reference.
-    pooled : array (1, P)
-        CLIP's pooled vector of the prompt.
-    prompt : str
-    references : tuple of Reference
-        In the order of their tokens.
-    warnings : tuple of str
-        What of the prompt was not read as it was meant.
+    samples : array (B, height / 8, width / 8, C)
+        In the autoencoder's own scale, as ComfyUI passes them. C is 16; an empty latent may have another C.
+    generation : Generation or None
+        How they were sampled, if they were. A changed copy keeps it.
+    noise_mask : float32 array (B or 1, H, W) or None
+        Where a sampler may change the picture, 0..1, at any size.
+    batch_index : tuple of int or None
+        Which picture of a larger batch each one is: it gets that one's noise.
     """
 
-    socket_type: ClassVar[str] = "CONDITIONING"
-    promises: ClassVar[Mapping[str, Promise]] = {
-        "tokens": Promise((1, "tokens", "width")),
-        "pooled": Promise((1, "width")),
-    }
-
-    tokens: mx.array
-    pooled: mx.array
-    prompt: str
-    references: tuple[Reference, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def nbytes(self) -> int:
-        return int(self.tokens.nbytes + self.pooled.nbytes)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Latent(ArrayValue):
-    """Latent pictures, (B, height / 8, width / 8, 16), in the transformer's own scale and shift."""
-
     socket_type: ClassVar[str] = "LATENT"
-    promises: ClassVar[Mapping[str, Promise]] = {"samples": Promise(("B", "H/8", "W/8", 16))}
+    promises: ClassVar[Mapping[str, Promise]] = {
+        "samples": Promise(("B", "H/8", "W/8", "channels")),
+        "noise_mask": Promise(("B", "H", "W"), COLOURS),
+    }
 
     samples: mx.array
     generation: Generation | None = None
+    noise_mask: npt.NDArray[np.float32] | None = None
+    batch_index: tuple[int, ...] | None = None
 
     @property
     def nbytes(self) -> int:
-        return int(self.samples.nbytes)
+        return int(self.samples.nbytes) + (0 if self.noise_mask is None else self.noise_mask.nbytes)
 
 
 def eight_bit(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -301,15 +223,3 @@ def unit(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 def _read_only(array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     array.flags.writeable = False
     return array
-
-
-def array_library(value: Any) -> str | None:
-    """The package an array belongs to, ``"numpy"`` or ``"mlx"``; None for anything else. Imports neither."""
-    if not (hasattr(value, "dtype") and hasattr(value, "shape")):
-        return None
-    package = type(value).__module__.partition(".")[0]
-    return package if package in ("numpy", "mlx") else None
-
-
-def _shape(sizes: Sequence[str | int]) -> str:
-    return f"({', '.join(map(str, sizes))})"

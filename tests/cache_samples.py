@@ -10,7 +10,7 @@ from run_graph.graph import Outputs
 from run_graph.runtime.cache.blob_store import BlobStore
 from run_graph.runtime.cache.disk import DiskCache
 from run_graph.runtime.generation import Generation, PictureFile, Reference
-from run_graph.runtime.values import Conditioning, Image, Latent, Mask, ReduxTokens, Vision
+from run_graph.runtime.values import Conditioning, Entry, Image, Latent, Mask, ReduxTokens, Vision
 
 REFERENCE = Reference(path="fox.png", mode="low", tokens=36, strength=0.5)
 GENERATION = Generation(
@@ -38,8 +38,34 @@ VALUES: dict[str, tuple[Any, str]] = {
     "a latent": (Latent(mx.array(colours(1, 2, 4, 16)), GENERATION), ".safetensors"),
     "bfloat16": (
         Conditioning(
-            mx.array(colours(1, 3, 8)).astype(mx.bfloat16), mx.ones((1, 4)), "a fox", (REFERENCE,) * 2
+            (
+                Entry(
+                    mx.array(colours(1, 3, 8)).astype(mx.bfloat16), mx.ones((1, 4)), "a fox", (REFERENCE,) * 2
+                ),
+            )
         ),
+        ".safetensors",
+    ),
+    "several entries": (
+        Conditioning(
+            (
+                Entry(mx.ones((1, 2, 8)), mx.ones((1, 4)), mask=colours(1, 3, 2), guidance=2.5),
+                Entry(
+                    mx.zeros((1, 2, 8)),
+                    mx.ones((1, 4)),
+                    "a cat",
+                    attention_bias=np.full((1, 3, 3), -0.5, np.float16),
+                    area=(0.5, 0.5, 0.0, 0.25),
+                    area_is_share=True,
+                    end=0.5,
+                    reference_latents=(mx.ones((1, 2, 2, 16)), mx.zeros((1, 4, 2, 16))),
+                ),
+            )
+        ),
+        ".safetensors",
+    ),
+    "a latent with a mask": (
+        Latent(mx.zeros((2, 2, 2, 16)), None, colours(1, 8, 8), (0, 3)),
         ".safetensors",
     ),
     "vision": (Vision(mx.zeros((1, 4, 2)), REFERENCE), ".safetensors"),

@@ -32,6 +32,8 @@ ROWS = [
 WITHIN_A_ROW = {("cache", "files")}
 VOCABULARY = {
     "__init__",
+    "array_value",
+    "conditioning",
     "device",
     "errors",
     "events",

@@ -1,9 +1,9 @@
 """Values as plain data and arrays, the way back, and their digests.
 
-A value that travels along links is a plain JSON value, a tuple, or a dataclass of :mod:`runtime.values`
-(or another package's that derives from :class:`runtime.values.ArrayValue`), whose fields are numpy or MLX
-arrays and plain values. Nothing else, such as a model handle, can be serialized: it is not written to disk
-and has no digest.
+A value that travels along links is a plain JSON value, a tuple, or a dataclass of :mod:`runtime.values` (or
+another package's that derives from :class:`runtime.array_value.ArrayValue`), whose fields are numpy or MLX
+arrays, plain values, and tuples of arrays and of such dataclasses. Nothing else, such as a model handle, can
+be serialized: it is not written to disk and has no digest.
 
 Two values have the same digest exactly if they are the same to the bit, including dtypes, shapes and the
 record of how pictures were made; the file format does not matter. Importing this module imports neither numpy
@@ -20,9 +20,10 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from run_graph.runtime.array_value import ArrayValue, array_library
 from run_graph.runtime.generation import Generation, PictureFile, Reference
-from run_graph.runtime.values import ArrayValue, array_library
 
+_NESTED = "."  # between the parts of the name of an array that lies within a field's value
 _NOTES = {note.__name__: note for note in (Generation, PictureFile, Reference)}
 _DIGESTS: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
@@ -81,7 +82,7 @@ def serialize(value: Any) -> Serialized:
 def serialize_items(items: Mapping[str, Any], kind: type | None = None) -> Serialized:
     """Named arrays and plain values, which may be the fields of a ``kind``. Raises NotSerializable."""
     arrays = {name: _to_host(item) for name, item in items.items() if array_library(item) is not None}
-    plain = {name: _to_json(item) for name, item in items.items() if name not in arrays}
+    plain = {name: _to_json(item, arrays, name) for name, item in items.items() if name not in arrays}
     return Serialized(None if kind is None else _name(kind), plain, arrays)
 
 
@@ -94,22 +95,27 @@ def deserialize(serialized: Serialized) -> Any:
         If it does not fit the value classes of this version.
     """
     if serialized.kind is None:
-        return _from_json(serialized.plain)
-    kind = next((kind for kind in _kinds(ArrayValue) if _name(kind) == serialized.kind), None)
+        return _from_json(serialized.plain, {})
+    return _made(serialized.kind, deserialize_items(serialized))
+
+
+def _made(name: str, items: dict[str, Any]) -> ArrayValue:
+    """A value of the class with this name."""
+    kind = next((kind for kind in _kinds(ArrayValue) if _name(kind) == name), None)
     if kind is None:
-        raise ValueError(f"there is no value class {serialized.kind}")
-    items = deserialize_items(serialized)
+        raise ValueError(f"there is no value class {name}")
     late = {each.name: items.pop(each.name) for each in fields(kind) if not each.init}  # type: ignore[arg-type]
     value = kind(**items)
-    for name, item in late.items():
-        object.__setattr__(value, name, item)  # frozen, and not taken by its constructor
+    for field, item in late.items():
+        object.__setattr__(value, field, item)  # frozen, and not taken by its constructor
     return value
 
 
 def deserialize_items(serialized: Serialized) -> dict[str, Any]:
     """The inverse of `serialize_items`."""
     arrays = {name: _from_host(array) for name, array in serialized.arrays.items()}
-    return {name: _from_json(item) for name, item in serialized.plain.items()} | arrays
+    own = {name: array for name, array in arrays.items() if _NESTED not in name}
+    return {name: _from_json(item, arrays) for name, item in serialized.plain.items()} | own
 
 
 def digest_of(value: Any) -> str | None:
@@ -177,8 +183,12 @@ def _from_host(array: HostArray) -> Any:
     return made.view(mx.bfloat16) if array.dtype == "bfloat16" else made
 
 
-def _to_json(value: Any) -> Any:
-    """Lists stay lists; tuples, dicts and notes become an object whose only name is their kind."""
+def _to_json(value: Any, arrays: dict[str, HostArray] | None = None, path: str = "") -> Any:
+    """Lists stay lists; tuples, dicts and notes become an object whose only name is their kind.
+
+    Arrays and values made of arrays are taken if ``arrays`` is given: the arrays are added to it, under names
+    that begin with ``path``.
+    """
     kind = type(value)
     if value is None or kind in (bool, int, str):
         return value
@@ -189,21 +199,37 @@ def _to_json(value: Any) -> Any:
     if kind is list:
         return [_to_json(item) for item in value]
     if kind is tuple:
-        return {"tuple": [_to_json(item) for item in value]}
+        return {
+            "tuple": [_to_json(item, arrays, f"{path}{_NESTED}{index}") for index, item in enumerate(value)]
+        }
     if kind is dict and all(type(name) is str for name in value):
         return {"dict": {name: _to_json(item) for name, item in value.items()}}
     if kind in _NOTES.values():
         return {kind.__name__: {each.name: _to_json(getattr(value, each.name)) for each in fields(value)}}
+    if arrays is not None and array_library(value) is not None:
+        arrays[path] = _to_host(value)
+        return {"array": path}
+    if arrays is not None and isinstance(value, ArrayValue) and is_dataclass(value):
+        items = {
+            each.name: _to_json(getattr(value, each.name), arrays, f"{path}{_NESTED}{each.name}")
+            for each in fields(value)
+        }
+        return {"value": [_name(kind), items]}
     raise NotSerializable(f"{kind.__name__} is not a plain value")
 
 
-def _from_json(value: Any) -> Any:
+def _from_json(value: Any, arrays: Mapping[str, Any]) -> Any:
     if isinstance(value, list):
-        return [_from_json(item) for item in value]
+        return [_from_json(item, arrays) for item in value]
     if not isinstance(value, dict):
         return value
     [(kind, content)] = value.items()
     if kind == "tuple":
-        return tuple(_from_json(item) for item in content)
-    members = {name: _from_json(item) for name, item in content.items()}
+        return tuple(_from_json(item, arrays) for item in content)
+    if kind == "array":
+        return arrays[content]
+    if kind == "value":
+        name, items = content
+        return _made(name, {field: _from_json(item, arrays) for field, item in items.items()})
+    members = {name: _from_json(item, arrays) for name, item in content.items()}
     return members if kind == "dict" else _NOTES[kind](**members)

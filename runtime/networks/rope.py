@@ -15,12 +15,39 @@ from run_graph.runtime.networks.elementwise import fused
 THETA = 10_000.0
 
 
-def positions(text_tokens: int, rows: int, columns: int) -> np.ndarray:
-    """Positions of the sequence [text | image, row-major]: (text_tokens + rows * columns, 3) float64."""
-    image = np.zeros((rows, columns, 3))
-    image[..., 1] = np.arange(rows)[:, None]
-    image[..., 2] = np.arange(columns)[None, :]
-    return np.concatenate([np.zeros((text_tokens, 3)), image.reshape(-1, 3)])
+def positions(text_tokens: int, image: np.ndarray) -> np.ndarray:
+    """Positions of the sequence [text | image]: (text_tokens + image tokens, 3) float64."""
+    return np.concatenate([np.zeros((text_tokens, 3)), image])
+
+
+def image_positions(size: tuple[int, int], references: Sequence[tuple[int, int]] = ()) -> np.ndarray:
+    """Positions of image tokens, row-major, and of reference pictures beside the image: (tokens, 3) float64.
+
+    References have 1 on the first axis and begin at the image's own corner; each further one lies to the
+    right of those before it or below them, whichever keeps the whole shorter (FLUX.1 Kontext; ComfyUI's
+    ``offset``).
+
+    Parameters
+    ----------
+    size
+        Rows and columns of the image.
+    references
+        Rows and columns of each reference picture.
+    """
+    found = [_grid(*size, 0, 0, 0)]
+    height = width = 0
+    for rows, columns in references:
+        below, right = (0, width) if rows + height > columns + width else (height, 0)
+        found.append(_grid(rows, columns, 1, below, right))
+        height, width = max(height, rows + below), max(width, columns + right)
+    return np.concatenate(found)
+
+
+def _grid(rows: int, columns: int, first: int, top: int, left: int) -> np.ndarray:
+    grid = np.full((rows, columns, 3), float(first))
+    grid[..., 1] = top + np.arange(rows)[:, None]
+    grid[..., 2] = left + np.arange(columns)[None, :]
+    return grid.reshape(-1, 3)
 
 
 def rotations(position: np.ndarray, axes: Sequence[int]) -> tuple[mx.array, mx.array]:

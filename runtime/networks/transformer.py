@@ -15,12 +15,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import mlx.core as mx
+import numpy as np
 
 from run_graph.runtime.errors import CheckpointError
 from run_graph.runtime.networks.attention import attend, split_heads
 from run_graph.runtime.networks.elementwise import fused, gated_add, gelu_tanh, modulate
 from run_graph.runtime.networks.modulation import Modulation, Modulations, embed, sinusoids
-from run_graph.runtime.networks.rope import positions, rotate, rotations
+from run_graph.runtime.networks.rope import image_positions, positions, rotate, rotations
 
 NORM_EPS = 1e-6
 DEFAULT_AXES = (16, 56, 56)
@@ -101,11 +102,31 @@ class FluxTransformer:
         attention_bias
             See `Prepared`.
         """
+        image = image_positions((height // 16, width // 16))
+        return self.prepare_at(tokens, pooled, guidance, image, attention_bias)
+
+    def prepare_at(
+        self,
+        tokens: mx.array,
+        pooled: mx.array,
+        guidance: float | None,
+        image: np.ndarray,
+        attention_bias: mx.array | None = None,
+    ) -> Prepared:
+        """`prepare` for image tokens at any positions.
+
+        Parameters
+        ----------
+        guidance
+            None leaves the guidance embedding out.
+        image
+            Positions of the image tokens (`rope.image_positions`), (image tokens, 3).
+        """
         embedders = self.module.time_text_embed
         embedding = embed(embedders.text_embedder, pooled.astype(self.dtype))
-        if self.guided:
+        if self.guided and guidance is not None:
             embedding = embedding + embed(embedders.guidance_embedder, sinusoids([guidance], self.dtype))
-        cos, sin = rotations(positions(tokens.shape[1], height // 16, width // 16), self.axes)
+        cos, sin = rotations(positions(tokens.shape[1], image), self.axes)
         return Prepared(
             text=self.module.context_embedder(tokens.astype(self.dtype)),
             embedding=embedding,

@@ -1,10 +1,24 @@
-"""Packing of latent pictures into tokens.
+"""Packing of latent pictures into tokens, and their two scales.
 
 A latent picture is (B, height / 8, width / 8, 16). FLUX's transformer sees it packed: every 2 x 2 square
 becomes a token of 64 channels ordered (channel, row, column), row-major, so (B, height/16 * width/16, 64).
 """
 
 import mlx.core as mx
+
+# The autoencoder's latents are brought to about unit variance for the transformer: the values in
+# black-forest-labs/FLUX.1-dev's vae/config.json.
+SCALE, SHIFT = 0.3611, 0.1159
+
+
+def to_model_scale(latents: mx.array) -> mx.array:
+    """The autoencoder's latents as the transformer sees them."""
+    return (latents - SHIFT) * SCALE
+
+
+def to_autoencoder_scale(latents: mx.array) -> mx.array:
+    """The inverse of `to_model_scale`."""
+    return latents / SCALE + SHIFT
 
 
 def unpack(latents: mx.array, width: int, height: int) -> mx.array:

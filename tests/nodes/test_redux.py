@@ -22,7 +22,7 @@ def grid(seed: int = 0, batch: int = 1, path: str = "a.png") -> ReduxTokens:
 
 
 def prompt(tokens: int = 5, width: int = WIDTH) -> Conditioning:
-    return Conditioning(mx.ones((1, tokens, width)), mx.zeros((1, 3)), "a fox")
+    return Conditioning.of(mx.ones((1, tokens, width)), mx.zeros((1, 3)), "a fox")
 
 
 def square(tokens: array) -> np.ndarray:
@@ -110,16 +110,19 @@ def test_tokens_follow_the_prompts_in_the_order_of_the_chain(bench: Any) -> None
     one = bench.run(ConcatConditioning(conditioning=prompt(), tokens=first)).conditioning
     two = bench.run(ConcatConditioning(conditioning=one, tokens=second, strength=0.5)).conditioning
     expected = [np.ones((1, 5, WIDTH)), np.array(first.tokens), np.array(second.tokens) / 2]
-    np.testing.assert_array_equal(np.array(two.tokens), np.concatenate(expected, axis=1))
-    assert [(ref.path, ref.strength) for ref in two.references] == [("first.png", 1.0), ("second.png", 0.5)]
-    assert len(one.references) == 1  # the chain's earlier link is as it was
+    np.testing.assert_array_equal(np.array(two.only.tokens), np.concatenate(expected, axis=1))
+    assert [(ref.path, ref.strength) for ref in two.only.references] == [
+        ("first.png", 1.0),
+        ("second.png", 0.5),
+    ]
+    assert len(one.only.references) == 1  # the chain's earlier link is as it was
 
 
 @pytest.mark.parametrize("strength", [0, 0.25, 1])
 def test_strength_multiplies_the_pictures_tokens_only(bench: Any, strength: float) -> None:
     tokens = grid()
     node = ConcatConditioning(conditioning=prompt(), tokens=tokens, strength=strength)
-    out = np.array(bench.run(node).conditioning.tokens)
+    out = np.array(bench.run(node).conditioning.only.tokens)
     np.testing.assert_array_equal(out[:, :5], 1)
     np.testing.assert_allclose(out[:, 5:], np.array(tokens.tokens) * strength, rtol=1e-6)
 
@@ -127,15 +130,16 @@ def test_strength_multiplies_the_pictures_tokens_only(bench: Any, strength: floa
 def test_the_pictures_of_a_batch_follow_one_another(bench: Any) -> None:
     both = grid(batch=2)
     out = bench.run(ConcatConditioning(conditioning=prompt(), tokens=both)).conditioning
-    assert out.tokens.shape == (1, 5 + 2 * 729, WIDTH)
-    np.testing.assert_array_equal(np.array(out.tokens[0, 5 + 729 :]), np.array(both.tokens[1]))
+    assert out.only.tokens.shape == (1, 5 + 2 * 729, WIDTH)
+    np.testing.assert_array_equal(np.array(out.only.tokens[0, 5 + 729 :]), np.array(both.tokens[1]))
 
 
 def test_the_prompts_precision_is_kept(bench: Any) -> None:
-    text = Conditioning(mx.ones((1, 5, WIDTH), mx.bfloat16), mx.zeros((1, 3)), "")
+    text = Conditioning.of(mx.ones((1, 5, WIDTH), mx.bfloat16), mx.zeros((1, 3)), "")
     out = bench.run(ConcatConditioning(conditioning=text, tokens=grid())).conditioning
-    assert out.tokens.dtype == mx.bfloat16
-    assert (out.prompt, out.pooled) == (text.prompt, text.pooled)
+    assert out.only.tokens.dtype == mx.bfloat16
+    assert out.only.prompt == text.only.prompt
+    assert out.only.pooled is text.only.pooled
 
 
 def test_models_that_do_not_belong_together_are_named_with_the_fix(bench: Any) -> None:

@@ -171,7 +171,7 @@ def test_the_translation_feeds_a_prompt(language_model: Path, small_model: str, 
     )
     result = Session(nodes()).run(graph, targets=["prompt"])
     conditioning = result.outputs("prompt").conditioning  # type: ignore[attr-defined]
-    assert conditioning.prompt == translate(bench, language_model)
+    assert conditioning.only.prompt == translate(bench, language_model)
 
 
 def test_another_model_in_the_same_folder_is_another_result(tmp_path: Path) -> None:

@@ -16,14 +16,14 @@ from run_graph.runtime.cache import MemoryCache
 from run_graph.runtime.cache.serialization import deserialize, serialize
 from run_graph.runtime.errors import NodeFailed
 from run_graph.runtime.generation import Reference
-from run_graph.runtime.values import ArrayValue, Conditioning, Image, Latent, Mask, ReduxTokens, Vision
+from run_graph.runtime.values import ArrayValue, Conditioning, Entry, Image, Latent, Mask, ReduxTokens, Vision
 
 GOOD: dict[str, ArrayValue] = {
     "image": Image(np.full((1, 2, 2, 3), 0.5, np.float32)),
     "mask": Mask(np.zeros((1, 2, 2), np.float32)),
     "vision": Vision(mx.zeros((1, 4, 8)), Reference()),
     "tokens": ReduxTokens(mx.zeros((1, 4, 8)), Reference()),
-    "conditioning": Conditioning(mx.zeros((1, 4, 8)), mx.zeros((1, 8)), ""),
+    "conditioning": Conditioning.of(mx.zeros((1, 4, 8)), mx.zeros((1, 8)), ""),
     "latent": Latent(mx.zeros((1, 2, 2, 16))),
 }
 
@@ -38,10 +38,12 @@ def test_a_value_that_keeps_its_promise_is_sealed_without_a_word(name: str) -> N
 
 
 def test_every_socket_of_arrays_promises_something() -> None:
-    assert {type(value) for value in GOOD.values()} == set(ArrayValue.__subclasses__()) - other_packages()
+    kinds = {type(value) for value in GOOD.values()}
+    assert kinds == set(ArrayValue.__subclasses__()) - other_packages() - {Entry}
     for value in GOOD.values():
-        arrays = {name for name, each in value.__dict__.items() if hasattr(each, "shape")}
-        assert value.promises.keys() == arrays
+        for part in value.entries if isinstance(value, Conditioning) else [value]:
+            arrays = {name for name, each in part.__dict__.items() if hasattr(each, "shape")}
+            assert part.promises.keys() >= arrays
 
 
 def other_packages() -> set[type]:
@@ -67,11 +69,16 @@ def other_packages() -> set[type]:
         (image(np.zeros((0, 2, 2, 3), np.float32)), "pixels is empty: its shape is (0, 2, 2, 3)"),
         (image([[0.5]]), "pixels is not an array but list"),
         (Mask(np.zeros((2, 2), np.float32)), "values has shape (2, 2), not (B, H, W)"),
-        (Latent(mx.zeros((1, 16, 2, 2))), "samples has shape (1, 16, 2, 2), not (B, H/8, W/8, 16)"),
+        (Latent(mx.zeros((1, 16, 2))), "samples has shape (1, 16, 2), not (B, H/8, W/8, channels)"),
+        (
+            Latent(mx.zeros((1, 2, 2, 16)), noise_mask=np.zeros((2, 2), np.float32)),
+            "noise_mask has shape (2, 2), not (B, H, W)",
+        ),
+        (Conditioning(()), "a conditioning has no entries"),
         (Latent(mx.full((1, 2, 2, 16), float("nan"))), "samples contains values that are not finite"),
         (Latent(mx.zeros((1, 2, 2, 16), mx.int32)), "samples has dtype mlx.core.int32, not a floating-point"),
         (
-            Conditioning(mx.zeros((2, 4, 8)), mx.zeros((1, 8)), ""),
+            Conditioning.of(mx.zeros((2, 4, 8)), mx.zeros((1, 8)), ""),
             "tokens has shape (2, 4, 8), not (1, tokens",
         ),
     ],

@@ -30,6 +30,14 @@ def test_a_value_comes_back_to_the_bit(value: Any, suffix: str) -> None:
 
 
 def assert_same(one: Any, other: Any) -> None:
+    if isinstance(one, tuple):
+        assert len(one) == len(other)
+        for mine, theirs in zip(one, other, strict=True):
+            assert_same(mine, theirs)
+        return
+    if isinstance(one, mx.array):
+        assert bool((one == other).all())
+        return
     if not isinstance(one, ArrayValue):
         assert one == other
         return
@@ -43,7 +51,7 @@ def assert_same(one: Any, other: Any) -> None:
         elif isinstance(item, np.ndarray):
             assert (item.dtype, item.shape, item.tobytes()) == (theirs.dtype, theirs.shape, theirs.tobytes())
         else:
-            assert item == theirs
+            assert_same(item, theirs)
 
 
 @pytest.mark.parametrize(("value", "suffix"), CASES)

@@ -79,7 +79,7 @@ def make(flux: Path, redux: Path | None = None, quantize: int | None = None) -> 
     result = Session(cache=NoCache()).run(workflow, targets=["both", "image"], environment=ENVIRONMENT)
     conditioning: Any = result.outputs("both")
     image: Any = result.outputs("image")
-    return Made(np.array(conditioning.conditioning.tokens), image.image.pixels)
+    return Made(np.array(conditioning.conditioning.only.tokens), image.image.pixels)
 
 
 @pytest.fixture(scope="module")

@@ -60,5 +60,5 @@ def test_compiling_the_rotation_changes_nothing():
     rotate = mx.compile(rope.rotate)
     for length, width in [(6, 16), (12, 32)]:
         x = mx.random.normal((2, 3, length, width), key=mx.random.key(0))
-        cos, sin = rope.rotations(rope.positions(0, 2, length // 2), (0, width // 2, width // 2))
+        cos, sin = rope.rotations(rope.image_positions((2, length // 2)), (0, width // 2, width // 2))
         assert mx.allclose(rotate(x, cos, sin), rope.rotate(x, cos, sin), atol=1e-6).item()

@@ -4,14 +4,14 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from run_graph.runtime.networks.rope import positions, rotate, rotations
+from run_graph.runtime.networks.rope import image_positions, positions, rotate, rotations
 
 AXES = (4, 6, 6)
 
 
 def test_text_stands_at_the_origin_and_the_image_is_row_major():
     expected = [[0, 0, 0]] * 2 + [[0, 0, 0], [0, 0, 1], [0, 0, 2], [0, 1, 0], [0, 1, 1], [0, 1, 2]]
-    assert positions(2, rows=2, columns=3).tolist() == expected
+    assert positions(2, image_positions((2, 3))).tolist() == expected
 
 
 def test_angles_follow_the_formula():
@@ -31,7 +31,7 @@ def test_adjacent_channels_turn_together():
 @pytest.mark.parametrize("shift", [1, 7])
 def test_logits_depend_on_distance_alone(shift):
     q, k = mx.random.normal((2, 1, 1, 6, 16), key=mx.random.key(0))
-    here = positions(0, rows=2, columns=3)
+    here = image_positions((2, 3))
 
     def logits(position: np.ndarray) -> np.ndarray:
         cos, sin = rotations(position, AXES)
@@ -43,6 +43,6 @@ def test_logits_depend_on_distance_alone(shift):
 
 def test_text_is_not_turned_and_the_dtype_is_kept():
     x = mx.random.normal((1, 2, 4, 16), key=mx.random.key(0)).astype(mx.bfloat16)
-    turned = rotate(x, *rotations(positions(4, 0, 0), AXES))
+    turned = rotate(x, *rotations(positions(4, image_positions((0, 0))), AXES))
     assert turned.dtype == mx.bfloat16
     assert mx.array_equal(turned, x).item()
