@@ -28,8 +28,7 @@ class TargetValue:
         """The event of ``--json``, with the shape and dtype of each array in the value."""
         arrays = {
             name: {"shape": list(array.shape), "dtype": str(array.dtype).rpartition(".")[2]}
-            for name, array in getattr(self.value, "__dict__", {}).items()
-            if array_library(array) is not None
+            for name, array in _arrays(self.value, "")
         }
         return {
             "event": "value",
@@ -46,6 +45,18 @@ def target_values(by_node: Mapping[str, Outputs]) -> Iterator[TargetValue]:
         for name, value in outputs.__dict__.items():
             if isinstance(value, SocketValue):
                 yield TargetValue(node_id, name, value)
+
+
+def _arrays(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """The arrays in a value, and where in it they are: ``entries.0.tokens``."""
+    if array_library(value) is not None:
+        yield name, value
+    elif isinstance(value, (tuple, list)):
+        for index, item in enumerate(value):
+            yield from _arrays(item, f"{name}.{index}")
+    elif isinstance(value, SocketValue):
+        for field, item in getattr(value, "__dict__", {}).items():
+            yield from _arrays(item, f"{name}.{field}" if name else field)
 
 
 def _text(value: SocketValue) -> str:

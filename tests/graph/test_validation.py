@@ -326,11 +326,14 @@ def test_what_only_comfyuis_editor_writes_beside_the_inputs_means_nothing(name: 
 
 
 def test_thousands_of_wrong_links_are_reported_in_seconds() -> None:
-    """Each is compared with a bounded number of ids, and a message shows a bounded number of faults."""
+    """Each is compared with a bounded number of ids, and a message shows a bounded number of faults.
+
+    Seconds of the processor: other programs may keep it busy.
+    """
     wrong = {f"node{number}": (Seeded, {"seed": f"@nodx{number}"}) for number in range(3000)}
-    started = time.perf_counter()
+    started = time.process_time()
     faults = validate(workflow(**wrong), Registry([Seeded]))
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
     assert len(faults) == 3000
     text = str(WorkflowError(faults))
     assert text.endswith("and 2,950 more (--json lists all)")

@@ -263,8 +263,8 @@ def test_the_shapes_of_a_target_are_in_the_json(project: Path, capsys: pytest.Ca
         "output": "conditioning",
         "type": "CONDITIONING",
         "arrays": {
-            "tokens": {"shape": [1, 16, 128], "dtype": "float32"},
-            "pooled": {"shape": [1, 64], "dtype": "float32"},
+            "entries.0.tokens": {"shape": [1, 16, 128], "dtype": "float32"},
+            "entries.0.pooled": {"shape": [1, 64], "dtype": "float32"},
         },
     }
 
