@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from run_graph.graph import Context, Field, Node, Outputs
+from run_graph.runtime.images.choices import Kernel
 from run_graph.runtime.models.handles import Redux
-from run_graph.runtime.networks.token_counts import Kernel, Mode
+from run_graph.runtime.networks.token_counts import Mode
 from run_graph.runtime.values import Conditioning, Entry, ReduxTokens, Vision
 
 

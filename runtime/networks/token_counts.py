@@ -8,18 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Literal
 
 Mode = Literal["lowest", "low", "medium", "high", "highest"]
 """How much of the reference picture is kept: fewer tokens give the prompt more influence."""
 
-Kernel = Literal["area", "bicubic", "nearest", "bilinear", "nearest-exact"]
-"""How a token of the smaller grid is computed from the larger one."""
-
 MODES: Mapping[Mode, int] = MappingProxyType({"lowest": 5, "low": 4, "medium": 3, "high": 2, "highest": 1})
 """Mode to downsampling factor. On SigLIP's 27 x 27 grid: 25, 36, 81, 169 and 729 tokens."""
-
-KERNELS: tuple[Kernel, ...] = get_args(Kernel)
 
 
 def grid_for_mode(mode: Mode, m: int) -> int:

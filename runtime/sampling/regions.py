@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from run_graph.runtime.conditioning import Entry
-from run_graph.runtime.networks.token_grid import resize_matrix
+from run_graph.runtime.images.interpolation import resize
 
 Array = npt.NDArray[np.float32]
 
@@ -131,12 +131,7 @@ def _bounds(mask: Array) -> Box:
 
 def resized_mask(mask: Array, height: int, width: int) -> Array:
     """A mask ``(B, H, W)`` at a latent picture's size: bilinear, without antialiasing."""
-    if mask.shape[1:] == (height, width):
-        return mask.astype(np.float32)
-    rows = resize_matrix(mask.shape[1], height, "bilinear")
-    columns = resize_matrix(mask.shape[2], width, "bilinear")
-    resized: Array = rows @ mask.astype(np.float32) @ columns.T
-    return resized
+    return resize(mask, height, width, "bilinear")
 
 
 def _cut(values: Array, box: Box | None) -> Array:

@@ -35,8 +35,9 @@ from run_graph.runtime.cli.namespace import from_namespace
 from run_graph.runtime.cli.parser import CommandParser, path_argument
 from run_graph.runtime.cli.permission_options import add_permission_arguments
 from run_graph.runtime.formats.mflux.parameters import flag_parameters
+from run_graph.runtime.images.choices import KERNELS
 from run_graph.runtime.models.components import QUANTIZE_BITS
-from run_graph.runtime.networks.token_counts import KERNELS, MODES
+from run_graph.runtime.networks.token_counts import MODES
 
 PROGRAM = "mflux-generate-redux-advanced"
 LORA_REPOSITORY = "ali-vilab/In-Context-LoRA"  # where mflux finds the LoRAs that it names by a style

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from run_graph.runtime.cli.options import CacheOptions, PermissionOptions
+from run_graph.runtime.images.choices import Kernel
 from run_graph.runtime.models.components import Bits
-from run_graph.runtime.networks.token_counts import Kernel, Mode
+from run_graph.runtime.networks.token_counts import Mode
 
 
 @dataclass(frozen=True)

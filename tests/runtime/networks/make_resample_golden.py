@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from run_graph.runtime.networks.token_counts import KERNELS, MODES, grid_for_factor, grid_for_mode
+from run_graph.runtime.images.choices import KERNELS
+from run_graph.runtime.networks.token_counts import MODES, grid_for_factor, grid_for_mode
 
 SIDES = (27, 32)  # SigLIP patch14-384 and patch16-512
 CHANNELS = 2

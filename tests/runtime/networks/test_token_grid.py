@@ -8,8 +8,10 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from run_graph.runtime.networks.token_counts import KERNELS, MODES, grid_for_factor, grid_for_mode
-from run_graph.runtime.networks.token_grid import resize_grid, resize_matrix
+from run_graph.runtime.images.choices import KERNELS
+from run_graph.runtime.images.interpolation import resize_matrix
+from run_graph.runtime.networks.token_counts import MODES, grid_for_factor, grid_for_mode
+from run_graph.runtime.networks.token_grid import resize_grid
 
 TOLERANCE = 1e-5  # absolute, on values of standard deviation 1
 SIDES = range(1, 33)
