@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from run_graph.graph import Context, Effect, Environment, Field, Node, Outputs, Problem
-from run_graph.graph.workflow import Workflow
-from run_graph.runtime.files.atomic import SaveError
+from run_graph.nodes.saving import PictureWriter, describer, encoded, expanded
 from run_graph.runtime.files.inputs import digest
-from run_graph.runtime.files.outputs import folder_fault, prefix_folder
-from run_graph.runtime.files.prefix_tokens import expand_tokens, token_fault
-from run_graph.runtime.files.recorded_names import shareable
 from run_graph.runtime.files.save_once import save_once
 from run_graph.runtime.generation import Background, Frames, PictureFile
 from run_graph.runtime.images.formats import MetadataKept, SavedFormat, suffix_of
-from run_graph.runtime.images.metadata import Settings, generation_settings, picture_metadata
 from run_graph.runtime.values import Image, Mask
 
 
@@ -49,34 +44,42 @@ class LoadImage(Node):
         default="all", description="Whether an animation becomes a batch of all its frames, or its first."
     )
 
-    def check(self, env: Environment) -> Iterable[Problem]:
-        from run_graph.runtime.images.reading import check
+    def find(self, env: Environment) -> Path:
+        """The picture's file. Raises OSError if it is not there or may not be read."""
+        return env.find_input(self.image)
 
-        if not isinstance(self.image, str):
-            return
-        try:
-            # A choice that a link delivers is not known yet; one frame is read in any case.
-            fault = check(env.find_input(self.image), "all" if self.frames == "all" else "first")
-        except OSError as error:
-            yield Problem("image", str(error), "Give the path of a picture.")
-            return
-        if fault is not None:
-            yield Problem("image", fault, "Give another picture.")
+    def check(self, env: Environment) -> Iterable[Problem]:
+        # A choice that a link delivers is not known yet; one frame is read in any case.
+        if isinstance(self.image, str):
+            yield from unreadable(partial(self.find, env), "all" if self.frames == "all" else "first")
 
     def fingerprint(self, env: Environment) -> Any:
         # A path that a link delivers is not known yet; the source's key covers it.
-        return digest(env.find_input(self.image)) if isinstance(self.image, str) else None
+        return digest(self.find(env)) if isinstance(self.image, str) else None
 
     def effects(self, env: Environment) -> Iterable[Effect]:
         if isinstance(self.image, str):
-            yield Effect("read", str(env.find_input(self.image)), "image")
+            yield Effect("read", str(self.find(env)), "image")
 
     def run(self, ctx: Context) -> LoadedImage:
         from run_graph.runtime.images.reading import read
 
-        samples, mask = read(ctx.find_input(self.image), self.background, self.frames)
+        samples, mask = read(self.find(ctx), self.background, self.frames)
         source = PictureFile(self.image, self.background, self.frames)
         return LoadedImage(image=Image.from_file(samples, source), mask=Mask(mask))
+
+
+def unreadable(find: Callable[[], Path], frames: Frames = "all") -> Iterator[Problem]:
+    """What keeps the picture file in the input `image` from being read; `find` finds it."""
+    from run_graph.runtime.images.reading import check
+
+    try:
+        fault = check(find(), frames)
+    except OSError as error:
+        yield Problem("image", str(error), "Give the path of a picture.")
+        return
+    if fault is not None:
+        yield Problem("image", fault, "Give another picture.")
 
 
 class SavedImage(Outputs):
@@ -86,20 +89,19 @@ class SavedImage(Outputs):
     path: str = Field(description="The file written; for a batch, the first file.")
 
 
-class SaveImage(Node):
+class SaveImage(PictureWriter, Node):
     """Write pictures into the output folder, with the whole graph in their metadata.
 
     A file is called `<prefix>_<00001>_.png`; numbers continue after the highest in the folder, and nothing
     is ever overwritten. Each picture of a batch gets its own file, which records its own seed. Samples are
-    rounded to 8 bits. A file carries `prompt`, the graph as run in ComfyUI's API format, and `run_graph`, the
-    settings and timings as JSON, which is also its EXIF comment in mflux's form. Formats other than PNG carry
-    both as EXIF. `run-graph FILE` runs a file's graph again. Paths are recorded relative to the input folders
-    or to the home folder, never as absolute paths.
+    rounded to 8 bits, as mflux does; what one of ComfyUI's nodes computed is cut instead, as ComfyUI does. An
+    alpha channel is kept, except in JPEG. A file carries `prompt`, the graph as run in ComfyUI's API format,
+    and `run_graph`, the settings and timings as JSON, which is also its EXIF comment in mflux's form. Formats
+    other than PNG carry both as EXIF. `run-graph FILE` runs a file's graph again. Paths are recorded relative
+    to the input folders or to the home folder, never as absolute paths.
     """
 
     category = "image"
-    is_output = True
-    runs_in_background = True
 
     images: Image = Field(description="The pictures to save.")
     filename_prefix: str = Field(
@@ -120,81 +122,9 @@ class SaveImage(Node):
         description="What files say about themselves: graph and settings, only the settings, or nothing.",
     )
 
-    def check(self, env: Environment) -> Iterable[Problem]:
-        folder = env.output_directory
-        if isinstance(self.filename_prefix, str):  # not a link
-            try:
-                folder = prefix_folder(folder, self.filename_prefix)
-            except SaveError as error:
-                yield Problem("filename_prefix", str(error), "Name a place inside the output folder.")
-            if fault := token_fault(self.filename_prefix):
-                yield Problem("filename_prefix", fault, "Correct the token, or leave out the percent signs.")
-        fault = folder_fault(folder)
-        if fault is not None:
-            yield Problem("filename_prefix", fault, "Choose another output folder (--output).")
-
-    def fingerprint(self, env: Environment) -> Any:
-        return os.path.abspath(env.output_directory)  # a file in another folder is no substitute
-
-    def effects(self, env: Environment) -> Iterable[Effect]:
-        linked = not isinstance(self.filename_prefix, str)
-        folder = env.output_directory
-        yield Effect("write", str(folder if linked else prefix_folder(folder, self.filename_prefix)))
-
-    def is_still_valid(self, outputs: SavedImage) -> bool:
-        return os.path.isfile(outputs.path)
-
     def run(self, ctx: Context) -> SavedImage:
-        from run_graph.runtime.images.writing import encode
-
-        _, height, width, _ = self.images.shape
-        for warning in self.images.generation.warnings if self.images.generation else ():
-            ctx.warn(warning)  # again, since the node that found it may not have run this time
-        provenance = ctx.provenance()
-        prefix = expand_tokens(self.filename_prefix, width=width, height=height, graph=provenance["prompt"])
-        describe = self._describer(provenance, prefix_folder(ctx.output_directory, prefix))
-        pictures = [
-            encode(self.images.eight_bit(index), self.format, describe(index), self.quality)
-            for index in range(self.images.shape[0])
-        ]
-        for left_out in dict.fromkeys(name for picture in pictures for name in picture.left_out):
-            ctx.warn(_too_long(left_out))
-        path = save_once(ctx, prefix, suffix_of(self.format), [picture.data for picture in pictures])[0]
+        prefix = expanded(ctx, self.images, self.filename_prefix)
+        describe = describer(ctx, self.images, prefix, self.metadata)
+        pictures = encoded(ctx, self.images, describe, self.format, self.quality)
+        path = save_once(ctx, prefix, suffix_of(self.format), pictures)[0]
         return SavedImage.model_construct(path=str(path))  # a forwarded output is not part of the result
-
-    def _describer(
-        self, provenance: Mapping[str, Any], folder: Path
-    ) -> Callable[[int], Mapping[str, Settings]]:
-        """What each picture of the batch says about itself, by its index."""
-        if self.metadata == "none":
-            return lambda index: {}
-        differences = _not_in_settings(self.images, provenance)
-        kept = _DOCUMENTS[self.metadata]
-
-        def describe(index: int) -> Mapping[str, Settings]:
-            documents = shareable(picture_metadata(self.images, provenance, index, differences), folder)
-            return {name: documents[name] for name in kept}
-
-        return describe
-
-
-_DOCUMENTS = {"all": ("prompt", "run_graph"), "settings": ("run_graph",)}
-_LEFT_OUT = {"prompt": "the graph", "run_graph": "the settings"}
-
-
-def _too_long(document: str) -> str:
-    return (
-        f"{_LEFT_OUT[document]} of this picture cannot be kept in it: a JPEG file has room for 64 KB of "
-        "metadata; save as png, webp or avif to keep all of it"
-    )
-
-
-def _not_in_settings(image: Image, provenance: Mapping[str, Any]) -> list[str]:
-    """What of the graph that made a picture its settings cannot express."""
-    if image.generation is None:
-        return []
-    from run_graph.runtime.formats.mflux.coverage import not_in_settings
-
-    graph = provenance["prompt"]
-    saved = Workflow.from_json({"": graph[provenance["node_id"]]}).nodes[""].inputs["images"]
-    return not_in_settings(graph, saved, generation_settings(image.generation))

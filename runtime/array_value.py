@@ -23,20 +23,21 @@ class Promise(NamedTuple):
     Attributes
     ----------
     shape : tuple
-        A name for a free dimension, a number for a fixed one: ``("B", "H", "W", 3)``.
+        A name for a free dimension, a number for a fixed one, or the numbers that it may have:
+        ``("B", "H", "W", (3, 4))``.
     range : (float, float) or None
         Inclusive bounds of the numbers. None: any finite number.
     """
 
-    shape: tuple[str | int, ...]
+    shape: tuple[str | int | tuple[int, ...], ...]
     range: tuple[float, float] | None = None
 
     def check(self, name: str, array: Any) -> None:
         """Raise ValueError if the array breaks the promise."""
         if not hasattr(array, "shape"):
             raise ValueError(f"{name} is not an array but {type(array).__name__}")
-        fixed = [(size, want) for size, want in zip(array.shape, self.shape, strict=False) if want != size]
-        if len(array.shape) != len(self.shape) or any(isinstance(want, int) for _, want in fixed):
+        sizes = zip(array.shape, self.shape, strict=False)
+        if len(array.shape) != len(self.shape) or not all(_is_size(size, want) for size, want in sizes):
             raise ValueError(f"{name} has shape {_shape(array.shape)}, not {_shape(self.shape)}")
         if array_library(array) == "mlx":
             self._check_mlx(name, array)
@@ -168,5 +169,10 @@ def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return views[0]
 
 
-def _shape(sizes: Sequence[str | int]) -> str:
-    return f"({', '.join(map(str, sizes))})"
+def _is_size(size: int, want: str | int | tuple[int, ...]) -> bool:
+    return isinstance(want, str) or size in (want if isinstance(want, tuple) else (want,))
+
+
+def _shape(sizes: Sequence[str | int | tuple[int, ...]]) -> str:
+    words = (" or ".join(map(str, size)) if isinstance(size, tuple) else str(size) for size in sizes)
+    return f"({', '.join(words)})"

@@ -35,7 +35,6 @@ __all__ = [
     "eight_bit",
     "unit",
 ]
-
 _EIGHT_BIT = "_eight_bit_samples"  # where a picture keeps them
 
 # Resampling kernels with negative lobes go a little beyond 0 and 1; samples of 0 to 255 go far beyond.
@@ -48,21 +47,25 @@ class Image(ArrayValue):
 
     Attributes
     ----------
-    pixels : float32 array (B, H, W, 3)
-        Colours, 0..1.
+    pixels : float32 array (B, H, W, 3) or (B, H, W, 4)
+        Colours, 0..1; the fourth channel, if there is one, is alpha: 1 is opaque. Colours are not multiplied
+        by it.
     source : PictureFile or None
         The file whose content these pixels are. Only `from_file` sets it: a changed copy
         (``dataclasses.replace``) does not have it, since its pixels are no longer the file's.
     generation : Generation or None
         How they were sampled, if they were. A changed copy keeps it.
+    truncates : bool
+        Whether 8-bit samples are cut rather than rounded: ComfyUI does so with what its nodes compute.
     """
 
     socket_type: ClassVar[str] = "IMAGE"
-    promises: ClassVar[Mapping[str, Promise]] = {"pixels": Promise(("B", "H", "W", 3), COLOURS)}
+    promises: ClassVar[Mapping[str, Promise]] = {"pixels": Promise(("B", "H", "W", (3, 4)), COLOURS)}
 
     pixels: npt.NDArray[np.float32]
     source: PictureFile | None = field(default=None, init=False)
     generation: Generation | None = None
+    truncates: bool = False
 
     @classmethod
     def from_file(cls, samples: npt.NDArray[Any], source: PictureFile) -> Image:
@@ -74,9 +77,26 @@ class Image(ArrayValue):
             0..255, or 0..1. 8-bit samples are kept so; `pixels` then converts them whenever it is read.
         source : PictureFile
         """
+        return cls._of(samples, source=source)
+
+    @classmethod
+    def from_comfyui(cls, samples: npt.NDArray[Any], generation: Generation | None = None) -> Image:
+        """Pictures that one of ComfyUI's nodes made: `truncates` is set.
+
+        Parameters
+        ----------
+        samples : uint8 or float32 array (B, H, W, 3) or (B, H, W, 4)
+            As for `from_file`.
+        generation : Generation or None
+        """
+        return cls._of(samples, generation=generation, truncates=True)
+
+    @classmethod
+    def _of(cls, samples: npt.NDArray[Any], **facts: Any) -> Image:
         image = cls.__new__(cls)
         name = "pixels" if samples.dtype == "float32" else _EIGHT_BIT
-        image.__dict__.update({name: samples, "source": source, "generation": None})
+        defaults = {"source": None, "generation": None, "truncates": False}
+        image.__dict__.update({name: samples, **defaults, **facts})
         return image
 
     def __getattr__(self, name: str) -> Any:
@@ -103,15 +123,18 @@ class Image(ArrayValue):
         return self.samples.nbytes
 
     def eight_bit(self, index: int = 0) -> npt.NDArray[np.uint8]:
-        """One picture of the batch as uint8 (H, W, 3), 0..255; floats are clipped and rounded."""
-        return eight_bit(self.samples[index])
+        """One picture of the batch as uint8 (H, W, C), 0..255.
+
+        Floats are clipped, then rounded, or cut if the picture `truncates`.
+        """
+        return eight_bit(self.samples[index], self.truncates)
 
     def to_numpy(self) -> npt.NDArray[np.float32]:
-        """A copy of the pixels that may be changed, float32 (B, H, W, 3); `pixels` itself is read-only."""
+        """A copy of the pixels that may be changed, float32 (B, H, W, C); `pixels` itself is read-only."""
         return self.pixels.copy()
 
     def to_pil(self, index: int = 0) -> PIL.Image.Image:
-        """One picture of the batch as an 8-bit RGB picture of PIL; samples are clipped and rounded."""
+        """One picture of the batch as an 8-bit RGB or RGBA picture of PIL; see `eight_bit`."""
         import PIL.Image
 
         return PIL.Image.fromarray(self.eight_bit(index))
@@ -200,13 +223,14 @@ class Latent(ArrayValue):
         return int(self.samples.nbytes) + (0 if self.noise_mask is None else self.noise_mask.nbytes)
 
 
-def eight_bit(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Samples 0..1 as 0..255: clipped, and rounded to the nearest step. Those of 8 bits stay."""
+def eight_bit(pixels: npt.NDArray[Any], truncate: bool = False) -> npt.NDArray[np.uint8]:
+    """Samples 0..1 as 0..255: clipped, then rounded to the nearest step or cut. Those of 8 bits stay."""
     import numpy as np
 
     if pixels.dtype == np.uint8:
         return pixels
-    samples: npt.NDArray[np.uint8] = np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    steps = np.clip(pixels, 0, 1) * 255
+    samples: npt.NDArray[np.uint8] = (steps if truncate else np.round(steps)).astype(np.uint8)
     return samples
 
 

@@ -26,6 +26,7 @@ EIGHT_BITS = np.rint(colours(1, 9, 7, 3) * 255).astype(np.float32) / np.float32(
 
 VALUES: dict[str, tuple[Any, str]] = {
     "a decoded picture": (Image(colours(1, 4, 5, 3), generation=GENERATION), ".safetensors"),
+    "a picture with alpha": (Image.from_comfyui(colours(1, 4, 5, 4), GENERATION), ".safetensors"),
     "a picture of 8-bit colours": (Image.from_file(EIGHT_BITS, PictureFile("fox.png", "white")), ".png"),
     "negative zeros, which 8 bits do not hold": (
         Image(np.full((1, 2, 2, 3), -0.0, np.float32)),

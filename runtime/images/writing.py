@@ -7,7 +7,7 @@ as ``prompt:{...}``, which is where ComfyUI writes and reads it in WebP, and the
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,9 @@ from run_graph.runtime.values import eight_bit
 GRAPH, SETTINGS = "prompt", "run_graph"
 """The names of the two documents."""
 
+ALPHA = "alpha"
+"""The name of the channel that JPEG does not have."""
+
 # An APP1 segment of JPEG states its length, itself included, in 16 bits (ITU-T T.81, B.1.1.4).
 _MAX_JPEG_EXIF = 0xFFFF - 2
 _COMPRESS_LEVEL = 4  # zlib's, as in ComfyUI
@@ -29,7 +32,7 @@ _LOSSLESS = 100
 
 
 class EncodedPicture(NamedTuple):
-    """A file's bytes, and the names of the documents that did not fit into it."""
+    """A file's bytes, and the names of the documents that did not fit into it, or `ALPHA`."""
 
     data: bytes
     left_out: tuple[str, ...] = ()
@@ -43,7 +46,7 @@ def encode(
     Parameters
     ----------
     samples : uint8 array
-        ``(H, W, 3)``, sRGB.
+        ``(H, W, 3)``, sRGB, or ``(H, W, 4)`` with alpha.
     saved : str
         The format.
     documents : mapping
@@ -54,15 +57,18 @@ def encode(
     Returns
     -------
     EncodedPicture
-        JPEG has room for 64 KB of EXIF: the graph, then the settings are left out if they do not fit.
+        JPEG has no alpha, which is left out, and room for 64 KB of EXIF: the graph, then the settings are
+        left out if they do not fit.
     """
+    left_out: list[str] = []
+    if saved == "jpeg" and samples.shape[2] == 4:
+        samples, left_out = samples[..., :3], [ALPHA]
     picture = Image.fromarray(samples)
     if saved == "png":
         settings = documents.get(SETTINGS)
         exif = None if settings is None else exif_data(settings)
         return EncodedPicture(png(picture, as_text(documents), exif))
     kept = dict(documents)
-    left_out: list[str] = []
     data = _exif(kept)
     while saved == "jpeg" and data is not None and len(data) > _MAX_JPEG_EXIF:
         left_out.append(GRAPH if GRAPH in kept else SETTINGS)
@@ -76,6 +82,47 @@ def encode(
     buffer = io.BytesIO()
     picture.save(buffer, saved.upper(), **options)
     return EncodedPicture(buffer.getvalue(), tuple(left_out))
+
+
+def animation(
+    pictures: Sequence[npt.NDArray[np.uint8]],
+    documents: Mapping[str, Settings],
+    *,
+    milliseconds: int,
+    lossless: bool,
+    quality: int,
+    effort: int,
+) -> bytes:
+    """Pictures of one size, ``(H, W, 3)`` or ``(H, W, 4)``, as the frames of an endless animation in WebP.
+
+    Parameters
+    ----------
+    pictures : sequence of uint8 arrays
+    documents : mapping
+        As for `encode`.
+    milliseconds : int
+        How long each is shown.
+    lossless : bool
+    quality : int
+        0..100; if lossless, how hard the encoder tries.
+    effort : int
+        0 is the quickest, 6 gives the smallest file.
+    """
+    first, *others = (Image.fromarray(picture) for picture in pictures)
+    exif = _exif(documents)
+    buffer = io.BytesIO()
+    first.save(
+        buffer,
+        "WEBP",
+        save_all=True,
+        append_images=others,
+        duration=milliseconds,
+        lossless=lossless,
+        quality=quality,
+        method=effort,
+        **({} if exif is None else {"exif": exif}),
+    )
+    return buffer.getvalue()
 
 
 def to_png(pixels: npt.NDArray[Any]) -> bytes:

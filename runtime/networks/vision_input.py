@@ -36,7 +36,7 @@ def siglip_pixels(
     Parameters
     ----------
     pixels : float32 or uint8 array
-        ``(B, H, W, 3)``, 0..1 (values outside are clipped) or 0..255.
+        ``(B, H, W, 3)``, 0..1 (values outside are clipped) or 0..255. A fourth channel, alpha, is dropped.
     size : int
         Side of the square in pixels: 384 for patch14-384, 512 for patch16-512.
     fit : {"crop", "stretch", "pad"}
@@ -54,7 +54,7 @@ def siglip_pixels(
     ValueError
         If the shape, `size`, `fit` or `resample` is not one of those above.
     """
-    if pixels.ndim != 4 or pixels.shape[3] != 3 or 0 in pixels.shape:
+    if pixels.ndim != 4 or pixels.shape[3] not in (3, 4) or 0 in pixels.shape:
         raise ValueError(f"pixels have shape (batch, height, width, 3), not {pixels.shape}")
     if size < 1:
         raise ValueError(f"size must be at least 1 pixel, not {size}")
@@ -62,7 +62,7 @@ def siglip_pixels(
         raise ValueError(f"fit {fit!r} is unknown; choose one of {', '.join(get_args(Fit))}")
     if resample not in _FILTERS:
         raise ValueError(f"resample {resample!r} is unknown; choose one of {', '.join(_FILTERS)}")
-    samples = np.stack([_fit(picture, size, fit, _FILTERS[resample]) for picture in pixels])
+    samples = np.stack([_fit(picture, size, fit, _FILTERS[resample]) for picture in pixels[..., :3]])
     return (samples.astype(np.float32) / np.float32(255) - np.float32(0.5)) / np.float32(0.5)
 
 

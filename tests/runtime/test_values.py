@@ -2,6 +2,7 @@
 
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,8 @@ def other_packages() -> set[type]:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (image(np.zeros((2, 2, 3), np.float32)), "pixels has shape (2, 2, 3), not (B, H, W, 3)"),
-        (image(np.zeros((1, 2, 2, 4), np.float32)), "pixels has shape (1, 2, 2, 4), not (B, H, W, 3)"),
+        (image(np.zeros((2, 2, 3), np.float32)), "pixels has shape (2, 2, 3), not (B, H, W, 3 or 4)"),
+        (image(np.zeros((1, 2, 2, 1), np.float32)), "pixels has shape (1, 2, 2, 1), not (B, H, W, 3 or 4)"),
         (
             image(np.zeros((1, 2, 2, 3), np.uint8)),
             "pixels has dtype uint8, not float32 with values from 0 to 1",
@@ -161,3 +162,17 @@ def test_a_picture_goes_to_pil_and_to_a_file(tmp_path: Path, suffix: str) -> Non
     assert np.asarray(picture.to_pil()).tolist() == [[[0, 128, 255], [0, 255, 51]]]
     picture.save(tmp_path / f"a{suffix}")
     assert PilImage.open(tmp_path / f"a{suffix}").size == (2, 1)
+
+
+def test_a_picture_of_comfyuis_nodes_is_cut_to_8_bits_and_keeps_alpha() -> None:
+    colours = np.array([[[[0, 0.5, 1.2, 0.999]]]], np.float32)
+    assert np.asarray(Image.from_comfyui(colours).to_pil()).tolist() == [[[0, 127, 255, 254]]]
+    assert np.asarray(Image(colours).to_pil()).tolist() == [[[0, 128, 255, 255]]]
+    assert replace(Image.from_comfyui(colours), pixels=colours).truncates
+
+
+def test_the_8_bit_samples_of_comfyuis_nodes_stay() -> None:
+    samples = np.arange(256, dtype=np.uint8).reshape(1, 8, 8, 4)
+    picture = Image.from_comfyui(samples)
+    assert picture.samples is samples
+    np.testing.assert_array_equal(Image.from_comfyui(picture.pixels).eight_bit(), samples[0])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from run_graph.runtime.networks import vision_input
-from run_graph.runtime.networks.vision_input import siglip_pixels
+from run_graph.runtime.networks.vision_input import Fit, siglip_pixels
 
 ONE_STEP = 2 / 255  # of the 8-bit scale, in the -1..1 range
 
@@ -126,7 +128,7 @@ def test_the_pictures_given_are_not_changed() -> None:
     ("arguments", "message"),
     [
         ({"pixels": np.zeros((60, 90, 3), np.float32)}, "batch, height, width, 3"),
-        ({"pixels": np.zeros((1, 60, 90, 4), np.float32)}, "batch, height, width, 3"),
+        ({"pixels": np.zeros((1, 60, 90, 2), np.float32)}, "batch, height, width, 3"),
         ({"size": 0}, "at least 1 pixel"),
         ({"fit": "tile"}, "'tile' is unknown; choose one of crop, stretch, pad"),
         ({"resample": "area"}, "'area' is unknown; choose one of bicubic, lanczos"),
@@ -135,3 +137,10 @@ def test_the_pictures_given_are_not_changed() -> None:
 def test_what_is_not_supported_is_refused_by_name(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         siglip_pixels(**{"pixels": picture(60, 90), **arguments})
+
+
+@pytest.mark.parametrize("fit", get_args(Fit))
+def test_an_alpha_channel_is_dropped(fit: Fit) -> None:
+    colours = np.random.default_rng(0).random((1, 9, 6, 3), np.float32)
+    clear = np.concatenate([colours, np.zeros((1, 9, 6, 1), np.float32)], -1)
+    np.testing.assert_array_equal(siglip_pixels(clear, 8, fit), siglip_pixels(colours, 8, fit))
