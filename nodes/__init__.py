@@ -6,7 +6,8 @@ A class in one of the family modules is a node of this package; it is not named 
 from types import ModuleType
 
 from run_graph.graph import Node
-from run_graph.nodes import flux, image, loaders, lora, redux, text, translate, vision
+from run_graph.nodes import comfyui, flux, image, loaders, lora, redux, text, translate, vision
+from run_graph.nodes.comfyui import *  # noqa: F403
 from run_graph.nodes.flux import *  # noqa: F403
 from run_graph.nodes.image import *  # noqa: F403
 from run_graph.nodes.loaders import *  # noqa: F403
@@ -21,14 +22,17 @@ if __name__ != "run_graph.nodes":
 
 
 def _defined_in(family: ModuleType) -> list[type[Node]]:
-    """The node classes of a module, in the order of their definition."""
+    """The node classes of a module, in the order of their definition; not those whose names begin with _."""
     return [
         value
-        for value in vars(family).values()
-        if isinstance(value, type) and issubclass(value, Node) and value.__module__ == family.__name__
+        for name, value in vars(family).items()
+        if isinstance(value, type)
+        and issubclass(value, Node)
+        and value.__module__ == family.__name__
+        and not name.startswith("_")
     ]
 
 
-FAMILIES = (image, loaders, lora, vision, redux, text, translate, flux)
+FAMILIES = (image, loaders, lora, vision, redux, text, translate, flux, *comfyui.COMFYUI_FAMILIES)
 
 NODES = [node_class for family in FAMILIES for node_class in _defined_in(family)]

@@ -35,6 +35,7 @@ __all__ = [
     "eight_bit",
     "unit",
 ]
+
 _EIGHT_BIT = "_eight_bit_samples"  # where a picture keeps them
 
 # Resampling kernels with negative lobes go a little beyond 0 and 1; samples of 0 to 255 go far beyond.

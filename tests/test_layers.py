@@ -32,6 +32,7 @@ ROWS = [
 WITHIN_A_ROW = {("cache", "files")}
 VOCABULARY = {
     "__init__",
+    "arithmetic",
     "array_value",
     "conditioning",
     "device",

@@ -22,6 +22,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from run_graph.runtime.device import machine_memory
 from run_graph.runtime.generation import Background, Frames
 from run_graph.runtime.images.colour import Decoded, Samples, decoded
+from run_graph.runtime.images.room import SHARE_OF_MEMORY
 from run_graph.runtime.units import bytes_text
 from run_graph.runtime.values import unit
 
@@ -33,7 +34,6 @@ MAX_PIXELS = 178_956_970
 
 # A decoded frame in PIL (4 bytes a pixel, whatever its mode), its conversion, and the samples kept.
 _BYTES_PER_PIXEL = 14
-_SHARE_OF_MEMORY = 0.5
 
 _UNKNOWN = "damaged, or not a picture in a known format"
 _HEIC = (
@@ -197,7 +197,7 @@ def _frame_count(path: Path, image: Image.Image, frames: Frames) -> int:
             "scale the picture down, or read its first frame only"
         )
     needed = count * image.width * image.height * _BYTES_PER_PIXEL
-    if needed > _SHARE_OF_MEMORY * machine_memory():
+    if needed > SHARE_OF_MEMORY * machine_memory():
         raise ImageError(
             f"{path}: reading {_size(image)} takes {bytes_text(needed)}, more than half of this machine's "
             "memory; scale the picture down"

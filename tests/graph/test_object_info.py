@@ -47,7 +47,7 @@ def test_a_choice_lists_its_values() -> None:
     assert edge[1]["default"] == "clamp"
 
 
-@pytest.mark.parametrize("class_type", THEIRS)
+@pytest.mark.parametrize("class_type", sorted(THEIRS.keys() & Registry(NODES).keys()))
 def test_the_form_is_comfyuis(class_type: str) -> None:
     ours = object_info(Registry(NODES))[class_type]
     assert same_types(ours, THEIRS[class_type])

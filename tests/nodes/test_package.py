@@ -9,15 +9,15 @@ from run_graph.nodes import NODES
 
 
 def defined() -> set[type[Node]]:
-    """The node classes whose code is in a module of the package."""
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"run_graph.nodes.{module.name}")
+    """The node classes whose code is in a module of the package; not bases, whose names begin with _."""
+    for module in pkgutil.walk_packages(package.__path__, "run_graph.nodes."):
+        importlib.import_module(module.name)
     pending, found = [Node], set()
     while pending:
         subclasses = pending.pop().__subclasses__()
         pending += subclasses
         found |= {each for each in subclasses if each.__module__.startswith("run_graph.nodes.")}
-    return found
+    return {each for each in found if not each.__name__.startswith("_")}
 
 
 def test_nodes_are_the_classes_that_the_family_modules_define() -> None:
@@ -30,5 +30,6 @@ def test_every_node_can_be_imported_from_the_package() -> None:
 
 
 def test_families_follow_one_another_from_picture_to_picture() -> None:
-    modules = list(dict.fromkeys(node.__module__.rpartition(".")[2] for node in NODES))
+    own = [node.__module__.removeprefix("run_graph.nodes.") for node in NODES]
+    modules = list(dict.fromkeys(module for module in own if not module.startswith("comfyui.")))
     assert modules == ["image", "loaders", "lora", "vision", "redux", "text", "translate", "flux"]

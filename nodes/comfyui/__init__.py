@@ -1,0 +1,15 @@
+"""ComfyUI's own nodes, by family: each class is ComfyUI's node of the same name.
+
+docs/comfyui.md says where they differ from our own.
+"""
+
+from run_graph.nodes.comfyui import composites, filters, masks, picture_files, pictures, scaling, values
+from run_graph.nodes.comfyui.composites import *  # noqa: F403
+from run_graph.nodes.comfyui.filters import *  # noqa: F403
+from run_graph.nodes.comfyui.masks import *  # noqa: F403
+from run_graph.nodes.comfyui.picture_files import *  # noqa: F403
+from run_graph.nodes.comfyui.pictures import *  # noqa: F403
+from run_graph.nodes.comfyui.scaling import *  # noqa: F403
+from run_graph.nodes.comfyui.values import *  # noqa: F403
+
+COMFYUI_FAMILIES = (picture_files, pictures, scaling, filters, composites, masks, values)
