@@ -3,13 +3,35 @@
 docs/comfyui.md says where they differ from our own.
 """
 
-from run_graph.nodes.comfyui import composites, filters, masks, picture_files, pictures, scaling, values
+from run_graph.nodes.comfyui import (
+    composites,
+    conditioning,
+    filters,
+    masks,
+    picture_files,
+    pictures,
+    prompts,
+    scaling,
+    values,
+)
 from run_graph.nodes.comfyui.composites import *  # noqa: F403
+from run_graph.nodes.comfyui.conditioning import *  # noqa: F403
 from run_graph.nodes.comfyui.filters import *  # noqa: F403
 from run_graph.nodes.comfyui.masks import *  # noqa: F403
 from run_graph.nodes.comfyui.picture_files import *  # noqa: F403
 from run_graph.nodes.comfyui.pictures import *  # noqa: F403
+from run_graph.nodes.comfyui.prompts import *  # noqa: F403
 from run_graph.nodes.comfyui.scaling import *  # noqa: F403
 from run_graph.nodes.comfyui.values import *  # noqa: F403
 
-COMFYUI_FAMILIES = (picture_files, pictures, scaling, filters, composites, masks, values)
+COMFYUI_FAMILIES = (
+    picture_files,
+    pictures,
+    scaling,
+    filters,
+    composites,
+    masks,
+    prompts,
+    conditioning,
+    values,
+)

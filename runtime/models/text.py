@@ -38,7 +38,7 @@ def encode_prompt(
 def _tokens(store: ModelStore, checkpoint: Checkpoint, quantize: int | None, prompt: str) -> mx.array:
     ids = token_ids(store.tokenizer(checkpoint, "t5"), prompt, max_text_tokens(checkpoint))
     encoder = store.get(checkpoint, "text_encoder_2", quantize)
-    _check_known(ids, encoder.module.shared, checkpoint)
+    check_known(ids, encoder.module.shared, checkpoint)
     tokens = t5.encode(encoder.module, encoder.config, ids)
     mx.eval(tokens)
     return tokens
@@ -47,13 +47,13 @@ def _tokens(store: ModelStore, checkpoint: Checkpoint, quantize: int | None, pro
 def _pooled(store: ModelStore, checkpoint: Checkpoint, quantize: int | None, prompt: str) -> mx.array:
     ids = token_ids(store.tokenizer(checkpoint, "clip"), prompt, CLIP_TOKENS)
     encoder = store.get(checkpoint, "text_encoder", quantize)
-    _check_known(ids, encoder.module.text_model.embeddings.token_embedding, checkpoint)
+    check_known(ids, encoder.module.text_model.embeddings.token_embedding, checkpoint)
     pooled = clip.pooled(encoder.module, encoder.config, ids)
     mx.eval(pooled)
     return pooled
 
 
-def _check_known(ids: mx.array, embedding: Any, checkpoint: Checkpoint) -> None:
+def check_known(ids: mx.array, embedding: Any, checkpoint: Checkpoint) -> None:
     """Refuse ids beyond the encoder's vocabulary, for which MLX would read other memory."""
     known = embedding.weight.shape[0]
     largest: Any = ids.max().item()

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from run_graph.runtime.images.antialiased import resized
 from run_graph.runtime.values import eight_bit, unit
 
 Array = npt.NDArray[np.float32]
@@ -62,7 +63,33 @@ def siglip_pixels(
         raise ValueError(f"fit {fit!r} is unknown; choose one of {', '.join(get_args(Fit))}")
     if resample not in _FILTERS:
         raise ValueError(f"resample {resample!r} is unknown; choose one of {', '.join(_FILTERS)}")
-    samples = np.stack([_fit(picture, size, fit, _FILTERS[resample]) for picture in pixels[..., :3]])
+    return _normalised(np.stack([_fit(picture, size, fit, _FILTERS[resample]) for picture in pixels[..., :3]]))
+
+
+def comfyui_pixels(pixels: npt.NDArray[Any], size: int, crop: bool) -> npt.NDArray[np.float32]:
+    """Pictures as ComfyUI's CLIPVisionEncode prepares them, (B, size, size, 3), -1..1.
+
+    With `crop` the middle square, else the whole picture squashed to a square, both resized as torch does it.
+    A picture of that size is not resized.
+    """
+    squares = [_comfyui_square(unit(picture), size, crop) for picture in pixels[..., :3]]
+    return _normalised(np.stack([eight_bit(square) for square in squares]))
+
+
+def _comfyui_square(picture: Array, size: int, crop: bool) -> Array:
+    height, width = picture.shape[:2]
+    if (height, width) == (size, size):
+        return picture
+    if not crop:
+        return resized(picture, size, size)
+    scale = size / min(height, width)
+    h, w = round(height * scale), round(width * scale)
+    top, left = (h - size) // 2, (w - size) // 2
+    return resized(picture, h, w, slice(top, top + size), slice(left, left + size))
+
+
+def _normalised(samples: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """8-bit samples with mean and standard deviation 0.5, as SigLIP was trained."""
     return (samples.astype(np.float32) / np.float32(255) - np.float32(0.5)) / np.float32(0.5)
 
 
