@@ -13,7 +13,7 @@ _CATEGORY = "comfyui/conditioning"
 _ANY = "What the model is conditioned on."
 
 
-class Conditioned(Outputs):
+class ConditioningOut(Outputs):
     conditioning: Conditioning = Field(description="The changed conditioning.")
 
 
@@ -25,9 +25,9 @@ class FluxGuidance(Node):
     conditioning: Conditioning = Field(description=_ANY)
     guidance: float = Field(default=3.5, ge=0, le=100, description="3.5 is usual; less is freer.")
 
-    def run(self, ctx: Context) -> Conditioned:
+    def run(self, ctx: Context) -> ConditioningOut:
         change = self.conditioning.with_entries
-        return Conditioned(
+        return ConditioningOut(
             conditioning=change(lambda entry: replace(entry, guidance=self.guidance, is_guided=True))
         )
 
@@ -39,9 +39,11 @@ class FluxDisableGuidance(Node):
 
     conditioning: Conditioning = Field(description=_ANY)
 
-    def run(self, ctx: Context) -> Conditioned:
+    def run(self, ctx: Context) -> ConditioningOut:
         change = self.conditioning.with_entries
-        return Conditioned(conditioning=change(lambda entry: replace(entry, guidance=None, is_guided=False)))
+        return ConditioningOut(
+            conditioning=change(lambda entry: replace(entry, guidance=None, is_guided=False))
+        )
 
 
 class ConditioningCombine(Node):
@@ -52,9 +54,9 @@ class ConditioningCombine(Node):
     conditioning_1: Conditioning = Field(description="The first.")
     conditioning_2: Conditioning = Field(description="The second.")
 
-    def run(self, ctx: Context) -> Conditioned:
+    def run(self, ctx: Context) -> ConditioningOut:
         entries = (*self.conditioning_1.entries, *self.conditioning_2.entries)
-        return Conditioned(conditioning=Conditioning(entries))
+        return ConditioningOut(conditioning=Conditioning(entries))
 
 
 class ConditioningConcat(Node):
@@ -65,7 +67,7 @@ class ConditioningConcat(Node):
     conditioning_to: Conditioning = Field(description="What is appended to; all else of it is kept.")
     conditioning_from: Conditioning = Field(description="Whose tokens are appended.")
 
-    def run(self, ctx: Context) -> Conditioned:
+    def run(self, ctx: Context) -> ConditioningOut:
         from run_graph.runtime.networks.picture_tokens import with_tokens
 
         first = self.conditioning_from.entries[0]
@@ -74,7 +76,7 @@ class ConditioningConcat(Node):
             found = with_tokens(entry, first.tokens)
             return replace(found, references=(*entry.references, *first.references))
 
-        return Conditioned(conditioning=self.conditioning_to.with_entries(joined))
+        return ConditioningOut(conditioning=self.conditioning_to.with_entries(joined))
 
 
 class ConditioningAverage(Node):
@@ -88,7 +90,7 @@ class ConditioningAverage(Node):
         default=1.0, ge=0, le=1, description="The share of `conditioning_to`; the rest is the other's."
     )
 
-    def run(self, ctx: Context) -> Conditioned:
+    def run(self, ctx: Context) -> ConditioningOut:
         import mlx.core as mx
 
         first, share = self.conditioning_from.entries[0], self.conditioning_to_strength
@@ -104,7 +106,7 @@ class ConditioningAverage(Node):
                 pooled=entry.pooled * share + first.pooled * (1 - share),
             )
 
-        return Conditioned(conditioning=self.conditioning_to.with_entries(mixed))
+        return ConditioningOut(conditioning=self.conditioning_to.with_entries(mixed))
 
 
 class ConditioningZeroOut(Node):
@@ -114,13 +116,13 @@ class ConditioningZeroOut(Node):
 
     conditioning: Conditioning = Field(description=_ANY)
 
-    def run(self, ctx: Context) -> Conditioned:
+    def run(self, ctx: Context) -> ConditioningOut:
         import mlx.core as mx
 
         def silent(entry: Entry) -> Entry:
             return replace(entry, tokens=mx.zeros_like(entry.tokens), pooled=mx.zeros_like(entry.pooled))
 
-        return Conditioned(conditioning=self.conditioning.with_entries(silent))
+        return ConditioningOut(conditioning=self.conditioning.with_entries(silent))
 
 
 class ConditioningSetTimestepRange(Node):
@@ -132,9 +134,11 @@ class ConditioningSetTimestepRange(Node):
     start: float = Field(default=0.0, ge=0, le=1, description="Where it begins: 0 is the first step.")
     end: float = Field(default=1.0, ge=0, le=1, description="Where it ends: 1 is the last step.")
 
-    def run(self, ctx: Context) -> Conditioned:
+    def run(self, ctx: Context) -> ConditioningOut:
         change = self.conditioning.with_entries
-        return Conditioned(conditioning=change(lambda entry: replace(entry, start=self.start, end=self.end)))
+        return ConditioningOut(
+            conditioning=change(lambda entry: replace(entry, start=self.start, end=self.end))
+        )
 
 
 class ConditioningSetMask(Node):
@@ -150,12 +154,12 @@ class ConditioningSetMask(Node):
         description="Whether the whole picture is predicted for it, or only the box around the mask.",
     )
 
-    def run(self, ctx: Context) -> Conditioned:
+    def run(self, ctx: Context) -> ConditioningOut:
         def masked(entry: Entry) -> Entry:
             bounds = self.set_cond_area == "mask bounds"
             return replace(entry, mask=self.mask.values, mask_strength=self.strength, mask_bounds=bounds)
 
-        return Conditioned(conditioning=self.conditioning.with_entries(masked))
+        return ConditioningOut(conditioning=self.conditioning.with_entries(masked))
 
 
 class ConditioningSetArea(Node):
@@ -170,9 +174,9 @@ class ConditioningSetArea(Node):
     y: int = Field(default=0, ge=0, le=MAX_SIDE, description="Its upper edge, in pixels.")
     strength: float = Field(default=1.0, ge=0, le=10, description="Its weight among other conditionings.")
 
-    def run(self, ctx: Context) -> Conditioned:
+    def run(self, ctx: Context) -> ConditioningOut:
         area = (self.height // 8, self.width // 8, self.y // 8, self.x // 8)
-        return Conditioned(conditioning=_with_area(self.conditioning, area, False, self.strength))
+        return ConditioningOut(conditioning=_with_area(self.conditioning, area, False, self.strength))
 
 
 class ConditioningSetAreaPercentage(Node):
@@ -187,9 +191,9 @@ class ConditioningSetAreaPercentage(Node):
     y: float = Field(default=0.0, ge=0, le=1, description="Where its upper edge is.")
     strength: float = Field(default=1.0, ge=0, le=10, description="Its weight among other conditionings.")
 
-    def run(self, ctx: Context) -> Conditioned:
+    def run(self, ctx: Context) -> ConditioningOut:
         area = (self.height, self.width, self.y, self.x)
-        return Conditioned(conditioning=_with_area(self.conditioning, area, True, self.strength))
+        return ConditioningOut(conditioning=_with_area(self.conditioning, area, True, self.strength))
 
 
 class ConditioningSetAreaStrength(Node):
@@ -200,9 +204,9 @@ class ConditioningSetAreaStrength(Node):
     conditioning: Conditioning = Field(description=_ANY)
     strength: float = Field(default=1.0, ge=0, le=10, description="The weight.")
 
-    def run(self, ctx: Context) -> Conditioned:
+    def run(self, ctx: Context) -> ConditioningOut:
         change = self.conditioning.with_entries
-        return Conditioned(conditioning=change(lambda entry: replace(entry, strength=self.strength)))
+        return ConditioningOut(conditioning=change(lambda entry: replace(entry, strength=self.strength)))
 
 
 class ReferenceLatent(Node):
@@ -213,17 +217,17 @@ class ReferenceLatent(Node):
     conditioning: Conditioning = Field(description=_ANY)
     latent: Latent | None = Field(default=None, description="The picture; without one nothing changes.")
 
-    def run(self, ctx: Context) -> Conditioned:
+    def run(self, ctx: Context) -> ConditioningOut:
         from run_graph.runtime.sampling.latents import to_model_scale
 
         if self.latent is None:
-            return Conditioned(conditioning=self.conditioning)
+            return ConditioningOut(conditioning=self.conditioning)
         seen = to_model_scale(self.latent.samples)
 
         def shown(entry: Entry) -> Entry:
             return replace(entry, reference_latents=(*entry.reference_latents, seen))
 
-        return Conditioned(conditioning=self.conditioning.with_entries(shown))
+        return ConditioningOut(conditioning=self.conditioning.with_entries(shown))
 
 
 def _with_area(

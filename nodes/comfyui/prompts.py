@@ -6,10 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from run_graph.graph import Context, Field, Node, Outputs
-from run_graph.nodes.comfyui.conditioning import Conditioned
+from run_graph.nodes.comfyui.conditioning import ConditioningOut
 from run_graph.runtime.generation import Reference
 from run_graph.runtime.models.handles import Redux, Siglip, TextEncoders
-from run_graph.runtime.images.choices import Kernel
 from run_graph.runtime.values import Conditioning, Entry, Image, Mask, ReduxTokens, Vision
 
 if TYPE_CHECKING:
@@ -32,8 +31,8 @@ class CLIPTextEncode(Node):
     text: str = Field(description="The prompt.", json_schema_extra=_PROMPT)
     clip: TextEncoders = Field(description="T5 and CLIP.")
 
-    def run(self, ctx: Context) -> Conditioned:
-        return Conditioned(conditioning=_encoded(ctx, self.clip, self.text, self.text))
+    def run(self, ctx: Context) -> ConditioningOut:
+        return ConditioningOut(conditioning=_encoded(ctx, self.clip, self.text, self.text))
 
 
 class CLIPTextEncodeFlux(Node):
@@ -46,9 +45,9 @@ class CLIPTextEncodeFlux(Node):
     t5xxl: str = Field(description="T5's prompt, which says what is drawn.", json_schema_extra=_PROMPT)
     guidance: float = Field(default=3.5, ge=0, le=100, description="How closely FLUX.1 dev follows it.")
 
-    def run(self, ctx: Context) -> Conditioned:
+    def run(self, ctx: Context) -> ConditioningOut:
         found = _encoded(ctx, self.clip, self.clip_l, self.t5xxl)
-        return Conditioned(
+        return ConditioningOut(
             conditioning=found.with_entries(lambda entry: replace(entry, guidance=self.guidance))
         )
 
@@ -94,7 +93,7 @@ class StyleModelApply(Node):
         description="Whether the tokens are multiplied, or the attention that is paid to them.",
     )
 
-    def run(self, ctx: Context) -> Conditioned:
+    def run(self, ctx: Context) -> ConditioningOut:
         from run_graph.runtime.networks.picture_tokens import with_tokens
 
         found = _redux_tokens(ctx, self.style_model, self.clip_vision_output)
@@ -107,7 +106,7 @@ class StyleModelApply(Node):
             joined = with_tokens(entry, tokens, attention)
             return replace(joined, references=(*entry.references, reference))
 
-        return Conditioned(conditioning=self.conditioning.with_entries(with_picture))
+        return ConditioningOut(conditioning=self.conditioning.with_entries(with_picture))
 
 
 class StyleModelApplySimple(Node):
@@ -122,7 +121,7 @@ class StyleModelApplySimple(Node):
         default="medium", description="How much the picture counts: all tokens, or a smaller grid of them."
     )
 
-    def run(self, ctx: Context) -> Conditioned:
+    def run(self, ctx: Context) -> ConditioningOut:
         from run_graph.runtime.networks.picture_tokens import simple, with_tokens
 
         found = _redux_tokens(ctx, self.style_model, self.clip_vision_output)
@@ -132,7 +131,7 @@ class StyleModelApplySimple(Node):
         def with_picture(entry: Entry) -> Entry:
             return replace(with_tokens(entry, tokens), references=(*entry.references, reference))
 
-        return Conditioned(conditioning=self.conditioning.with_entries(with_picture))
+        return ConditioningOut(conditioning=self.conditioning.with_entries(with_picture))
 
 
 class Advanced(Outputs):
@@ -153,7 +152,9 @@ class ReduxAdvanced(Node):
     downsampling_factor: float = Field(
         default=3.0, ge=1, le=9, description="What each side of the token grid is divided by."
     )
-    downsampling_function: Kernel = Field(default="area", description="How the smaller grid is computed.")
+    downsampling_function: Literal["nearest", "bilinear", "bicubic", "area", "nearest-exact"] = Field(
+        default="area", description="How the smaller grid is computed."
+    )
     mode: Literal["center crop (square)", "keep aspect ratio", "autocrop with mask"] = Field(
         default="center crop (square)", description="Which part of the picture is seen."
     )

@@ -63,7 +63,9 @@ def siglip_pixels(
         raise ValueError(f"fit {fit!r} is unknown; choose one of {', '.join(get_args(Fit))}")
     if resample not in _FILTERS:
         raise ValueError(f"resample {resample!r} is unknown; choose one of {', '.join(_FILTERS)}")
-    return _normalised(np.stack([_fit(picture, size, fit, _FILTERS[resample]) for picture in pixels[..., :3]]))
+    return _normalised(
+        np.stack([_fit(picture, size, fit, _FILTERS[resample]) for picture in pixels[..., :3]])
+    )
 
 
 def comfyui_pixels(pixels: npt.NDArray[Any], size: int, crop: bool) -> npt.NDArray[np.float32]:

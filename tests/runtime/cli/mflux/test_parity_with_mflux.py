@@ -105,11 +105,11 @@ def test_mode_highest_gives_the_tokens_of_mflux_s_plain_redux(
     flags = ("--redux-mode", "highest", "--redux-image-strengths", str(strength))
     ours = conditioning(session, published_siglip, *flags, "--redux-image-paths", PHOTOS[1])
     prompt_alone = conditioning(session, published_siglip)
-    length = prompt_alone.tokens.shape[1]
-    assert ours.tokens.shape == (1, length + 729, SMALL.t5_width)
-    np.testing.assert_array_equal(np.array(ours.tokens[:, :length]), np.array(prompt_alone.tokens))
+    length = prompt_alone.only.tokens.shape[1]
+    assert ours.only.tokens.shape == (1, length + 729, SMALL.t5_width)
+    np.testing.assert_array_equal(np.array(ours.only.tokens[:, :length]), np.array(prompt_alone.only.tokens))
     np.testing.assert_array_equal(np.array(ours.pooled), np.array(prompt_alone.pooled))
-    assert np.abs(np.array(ours.tokens[:, length:]) - theirs).max() < 1e-5 * np.abs(theirs).max()
+    assert np.abs(np.array(ours.only.tokens[:, length:]) - theirs).max() < 1e-5 * np.abs(theirs).max()
 
 
 @pytest.mark.parametrize(("seed", "width", "height"), [(0, 1024, 1024), (42, 512, 768), (2**32 + 1, 64, 16)])
