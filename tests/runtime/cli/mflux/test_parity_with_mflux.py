@@ -108,7 +108,7 @@ def test_mode_highest_gives_the_tokens_of_mflux_s_plain_redux(
     length = prompt_alone.only.tokens.shape[1]
     assert ours.only.tokens.shape == (1, length + 729, SMALL.t5_width)
     np.testing.assert_array_equal(np.array(ours.only.tokens[:, :length]), np.array(prompt_alone.only.tokens))
-    np.testing.assert_array_equal(np.array(ours.pooled), np.array(prompt_alone.pooled))
+    np.testing.assert_array_equal(np.array(ours.only.pooled), np.array(prompt_alone.only.pooled))
     assert np.abs(np.array(ours.only.tokens[:, length:]) - theirs).max() < 1e-5 * np.abs(theirs).max()
 
 
