@@ -17,6 +17,9 @@ from run_graph.graph.docstring import without_inputs
 from run_graph.graph.node import LazyMarker, Node, Outputs
 from run_graph.graph.sockets import is_link_only, socket_type
 
+ADDED: dict[str, Any] = {"added": True}
+"""The hint of an input that ComfyUI's node of the same name does not have; its editor knows nothing of it."""
+
 
 @dataclass(frozen=True)
 class InputSpec:

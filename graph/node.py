@@ -74,6 +74,10 @@ class Node(BaseModel):
     runs_in_background : bool
         True for a node that uses neither models nor MLX, such as one that compresses and writes a file. It
         may run on another thread while other nodes compute, so ``run`` must be thread-safe.
+    stock : bool
+        True for one of ComfyUI's own nodes. Files that other versions of ComfyUI wrote may lack inputs of it,
+        which are filled in when they are read, or have others, which are left out. Default: whether it is in
+        a package called ``comfyui``.
     class_type : str
         The name in workflow files. Default: the name of the class.
 
@@ -90,6 +94,7 @@ class Node(BaseModel):
     forwards_models: ClassVar[bool] = False
     persistent: ClassVar[bool] = True
     runs_in_background: ClassVar[bool] = False
+    stock: ClassVar[bool] = False
     class_type: ClassVar[str] = ""
 
     if not TYPE_CHECKING:  # type checkers derive the parameters from the fields
@@ -125,6 +130,8 @@ class Node(BaseModel):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         if "class_type" not in cls.__dict__:
             cls.class_type = cls.__name__
+        if "stock" not in cls.__dict__:
+            cls.stock = "comfyui" in cls.__module__.split(".")
         if cls.__doc__:
             inputs = {name: info.description or "" for name, info in cls.model_fields.items()}
             cls.__doc__ = with_inputs(cls.__doc__, inputs)

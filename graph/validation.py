@@ -25,8 +25,8 @@ from run_graph.graph.workflow import NodeSpec, Workflow, own_copy, unwrapped
 
 Classes = Mapping[str, type[Node]]
 
-# Names of buttons and switches that ComfyUI's editor writes among the inputs; they mean nothing to a run.
-_EDITOR_ONLY = {"upload", "choose file to upload", "control_after_generate"}
+EDITOR_ONLY = frozenset({"upload", "choose file to upload", "control_after_generate"})
+"""Buttons and switches that ComfyUI's editor writes among the inputs; they mean nothing to a run."""
 
 _NO_SUCH_CLASS = "run-graph --list-nodes lists all classes; --nodes FILE.py adds those in a file."
 _MAXIMUM_CYCLE_SHOWN = 10
@@ -196,7 +196,7 @@ def _check_node(
     values: dict[str, Any] = {}
     for name, value in spec.inputs.items():
         if type(value) in _SCALARS:
-            if name in specs or name not in _EDITOR_ONLY:
+            if name in specs or name not in EDITOR_ONLY:
                 values[name] = value
         elif isinstance(value, (Link, list)) and name in specs:
             values[name], fault = check_link(name, value, specs[name].socket, workflow, classes, registry)

@@ -24,19 +24,24 @@ from run_graph.graph.links import Link, parse_link
 if TYPE_CHECKING:
     import networkx as nx
 
+PACK_KEYS = ("cnr_id", "aux_id")
+"""Where ComfyUI's files name the package of a node's class: in its registry, or on GitHub as owner/name."""
+
 
 @dataclass(frozen=True)
 class NodeSpec:
     """One node of a workflow, not yet checked against any class.
 
     ``inputs`` maps names to :class:`Link` objects or JSON values. A list among the values is a malformed
-    link, kept so that validation can report it. ``class_type`` is "" if the file has none. ``upstream`` has
-    the ids of the nodes that this one is linked to, each once, in the order of the inputs.
+    link, kept so that validation can report it. ``class_type`` is "" if the file has none. ``pack`` is the
+    package that has the class, as far as ComfyUI said so. ``upstream`` has the ids of the nodes that this one
+    is linked to, each once, in the order of the inputs.
     """
 
     class_type: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
     title: str | None = None
+    pack: str | None = field(default=None, compare=False)
     upstream: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -45,7 +50,12 @@ class NodeSpec:
         object.__setattr__(self, "upstream", tuple(upstream))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return NodeSpec, (self.class_type, dict(self.inputs), self.title)  # a mapping proxy cannot be pickled
+        return NodeSpec, (
+            self.class_type,
+            dict(self.inputs),
+            self.title,
+            self.pack,
+        )  # a mapping proxy cannot be pickled
 
     def links(self) -> Iterator[tuple[str, Link]]:
         """The linked inputs, as pairs of input name and link."""
@@ -66,21 +76,27 @@ class NodeSpec:
             for name, value in self.inputs.items()
         }
         spec: dict[str, Any] = {"class_type": self.class_type, "inputs": inputs}
-        if self.title is not None:
-            spec["_meta"] = {"title": self.title}
+        meta = {"title": self.title} if self.title is not None else {}
+        if self.pack is not None:
+            meta["aux_id" if "/" in self.pack else "cnr_id"] = self.pack
+        if meta:
+            spec["_meta"] = meta
         return spec
 
     @classmethod
     def from_json(cls, spec: Mapping[str, Any]) -> NodeSpec:
         """Read one node's object; keys that are not part of the format are dropped."""
         inputs = {name: _read_input(value) for name, value in spec.get("inputs", {}).items()}
-        meta = spec.get("_meta")
-        title = meta.get("title") if isinstance(meta, Mapping) else None
+        written = spec.get("_meta")
+        meta = written if isinstance(written, Mapping) else {}
+        title = meta.get("title")
+        pack = next((each for key in PACK_KEYS if isinstance(each := meta.get(key), str)), None)
         class_type = spec.get("class_type")
         return cls(
             class_type if isinstance(class_type, str) else "",
             inputs,
             title if isinstance(title, str) else None,
+            pack,
         )
 
 

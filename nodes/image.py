@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from run_graph.graph import Context, Effect, Environment, Field, Node, Outputs, Problem
+from run_graph.graph.declaration import ADDED
 from run_graph.nodes.saving import PictureWriter, describer, encoded, expanded
 from run_graph.runtime.files.inputs import digest
 from run_graph.runtime.files.save_once import save_once
@@ -39,9 +40,12 @@ class LoadImage(Node):
     background: Background = Field(
         default="none",
         description="Colour that transparency is laid over; `none` keeps colours as stored, as ComfyUI does.",
+        json_schema_extra=ADDED,
     )
     frames: Frames = Field(
-        default="all", description="Whether an animation becomes a batch of all its frames, or its first."
+        default="all",
+        description="Whether an animation becomes a batch of all its frames, or its first.",
+        json_schema_extra=ADDED,
     )
 
     def find(self, env: Environment) -> Path:
@@ -110,16 +114,18 @@ class SaveImage(PictureWriter, Node):
         "`%height%`, `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%`, `%second%`, `%date:yyyy-MM-dd%` and "
         "`%node.input%`, the value of a node's input.",
     )
-    format: SavedFormat = Field(default="png", description="The file format.")
+    format: SavedFormat = Field(default="png", description="The file format.", json_schema_extra=ADDED)
     quality: int = Field(
         default=90,
         ge=1,
         le=100,
         description="For jpeg, webp (lossless at 100) and avif; png has no loss.",
+        json_schema_extra=ADDED,
     )
     metadata: MetadataKept = Field(
         default="all",
         description="What files say about themselves: graph and settings, only the settings, or nothing.",
+        json_schema_extra=ADDED,
     )
 
     def run(self, ctx: Context) -> SavedImage:

@@ -90,11 +90,12 @@ def as_json(change: Callable[[str], str]) -> Callable[[Path], None]:
         (as_json(lambda text: '{"a": {"class_type": "LodImage"}}'), ["Did you mean 'LoadImage'?"]),
         (as_json(lambda text: '{"a": {"class_type": "LoadFlux"}}'), ["no output node", "SaveImage"]),
         (as_json(lambda text: "{}"), ["no output node"]),
-        (as_json(lambda text: '{"nodes": [], "links": []}'), ["editor format", "Export (API)"]),
+        (as_json(lambda text: '{"nodes": [], "links": []}'), ["no output node"]),
+        (as_json(lambda text: '{"nodes": [{"id": 3}], "links": []}'), ["node '3'", "the node has no type"]),
         (as_json(lambda text: text.replace("3.5", "NaN")), ["NaN is not a finite number"]),
         (as_json(lambda text: "[" * 100_000), ["nested too deeply"]),
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_a_file_that_is_not_a_workflow(
     project: Path, refused: Command, spoil: Callable[[Path], object], parts: list[str]

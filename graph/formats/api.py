@@ -1,4 +1,4 @@
-"""Reading workflow files: strict JSON, ComfyUI's API format, and clear messages for everything else."""
+"""Reading workflow files: strict JSON, ComfyUI's API and editor formats, and clear messages for the rest."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from run_graph.graph.faults import Fault, WorkflowError, shorten, suggestion
+from run_graph.graph.formats.comfyui_versions import Changes, adapted
+from run_graph.graph.formats.editor.conversion import convert
+from run_graph.graph.formats.editor.reading import is_editor_file
+from run_graph.graph.formats.editor.schema import RegistrySchemas
 from run_graph.graph.formats.v01 import migrated
 from run_graph.graph.json_values import bad_json_value
+from run_graph.graph.registry import Registry, installed_nodes
 from run_graph.graph.workflow import Workflow
+
+Report = Callable[[str], None]
 
 # A workflow of 20,000 nodes is about 4 MB; a file larger than this is something else.
 MAXIMUM_BYTES = 256 * 2**20
@@ -24,16 +31,28 @@ MAXIMUM_DEPTH = 64
 
 _GIVE_ANOTHER_FILE = "Give a JSON workflow file, or a picture made by run-graph."
 
+# Beside the nodes or around them: what clients of ComfyUI send with a workflow, and what its editor saves.
+_AROUND = ("prompt", "output", "workflow", "input")
+_BESIDE = frozenset(
+    {"$schema", "client_id", "extra_data", "extra_pnginfo", "front", "number", "prompt_id", "version"}
+)
+_MAXIMUM_WRAPPERS = 4
 
-def load_workflow(path: str | Path, report: Callable[[str], None] | None = None) -> Workflow:
-    """Read a workflow file.
+
+def load_workflow(
+    path: str | Path, report: Report | None = None, registry: Registry | None = None
+) -> Workflow:
+    """Read a workflow file, in ComfyUI's API format or in its editor's.
 
     Parameters
     ----------
     path : str or Path
     report : callable, optional
-        Gets a line if the file was written for version 0.1 (:mod:`graph.formats.v01`). Default: a Python
-        warning that names the file.
+        Gets a line if the file was written for version 0.1 (:mod:`graph.formats.v01`), and one if another
+        version of ComfyUI wrote it (:mod:`graph.formats.comfyui_versions`). Default: a Python warning that
+        names the file.
+    registry : Registry, optional
+        The classes by which the values of an editor file are read. Default: all installed ones.
 
     Raises
     ------
@@ -46,13 +65,18 @@ def load_workflow(path: str | Path, report: Callable[[str], None] | None = None)
             fault = Fault("not_a_file", "this is a device, not a file", "Check the path.")
             raise WorkflowError([fault], str(path))
         with open(path, "rb") as file:
-            return read_workflow(file, str(path), report or partial(_warn, path))
+            return read_workflow(file, str(path), report or partial(_warn, path), registry)
     except OSError as error:
         raise WorkflowError([_unreadable(path, error)], str(path)) from None
 
 
 def read_workflow(
-    file: BinaryIO, source: str, report: Callable[[str], None], *, fix: str = _GIVE_ANOTHER_FILE
+    file: BinaryIO,
+    source: str,
+    report: Report,
+    registry: Registry | None = None,
+    *,
+    fix: str = _GIVE_ANOTHER_FILE,
 ) -> Workflow:
     """Read a workflow from an open file.
 
@@ -63,6 +87,7 @@ def read_workflow(
     source : str
         What it is called in messages.
     report : callable
+    registry : Registry, optional
         As for :func:`load_workflow`.
     fix : str
         What to do if it is no text.
@@ -79,7 +104,7 @@ def read_workflow(
         if len(data) > MAXIMUM_BYTES:
             fault = Fault("file_too_large", "this is too large to be a workflow", "Check the path.")
             raise WorkflowError([fault])
-        return migrated(parse_workflow(data.decode("utf-8-sig")), report)
+        return migrated(parse_workflow(data.decode("utf-8-sig"), report, registry), report)
     except WorkflowError as error:
         raise error.in_file(source) from None
     except UnicodeDecodeError as error:
@@ -91,8 +116,8 @@ def _warn(path: Path, note: str) -> None:
     warnings.warn(f"{path}: {note}", stacklevel=5)  # the caller of load_workflow
 
 
-def parse_workflow(text: str) -> Workflow:
-    """Read a workflow from JSON text.
+def parse_workflow(text: str, report: Report | None = None, registry: Registry | None = None) -> Workflow:
+    """Read a workflow from JSON text; the parameters are those of :func:`load_workflow`.
 
     Raises
     ------
@@ -114,13 +139,14 @@ def parse_workflow(text: str) -> Workflow:
         raise WorkflowError([fault]) from None
     except RecursionError:
         raise WorkflowError([_too_deep()]) from None
-    return workflow_from(document)
+    return workflow_from(document, report, registry)
 
 
-def workflow_from(document: Any) -> Workflow:
-    """The workflow in a parsed JSON document, unwrapped from ``{"prompt": ...}`` if need be.
+def workflow_from(document: Any, report: Report | None = None, registry: Registry | None = None) -> Workflow:
+    """The workflow in a parsed JSON document; the parameters are those of :func:`load_workflow`.
 
-    A top-level ``"$schema"`` (for editors) is ignored.
+    It may be wrapped as clients of ComfyUI wrap it: ``{"prompt": ...}``, ``{"input": {"workflow": ...}}``,
+    ``{"output": ..., "workflow": ...}``. A top-level ``"$schema"`` (for editors) is ignored.
 
     Raises
     ------
@@ -128,6 +154,26 @@ def workflow_from(document: Any) -> Workflow:
         If the document is not an object of nodes.
     """
     nodes = _unwrap(document)
+    changes = Changes()
+    if registry is None:
+        registry = installed_nodes()
+    if is_editor_file(nodes):
+        converted = convert(nodes, RegistrySchemas(registry))
+        nodes = converted.nodes
+        changes.added += converted.filled
+        changes.notes += converted.notes
+    workflow = adapted(_api_workflow(nodes), registry, changes)
+    if line := changes.line():
+        (report or _warn_of)(line)
+    return workflow
+
+
+def _warn_of(note: str) -> None:
+    warnings.warn(note, stacklevel=4)
+
+
+def _api_workflow(nodes: Any) -> Workflow:
+    """The workflow in an object of nodes."""
     if not isinstance(nodes, Mapping):
         raise WorkflowError(
             [
@@ -135,21 +181,11 @@ def workflow_from(document: Any) -> Workflow:
                     "not_a_workflow",
                     "a workflow is a JSON object of nodes",
                     'Write {"id": {"class_type": ..., "inputs": {...}}, ...}.',
-                    found=shorten(document, 40),
+                    found=shorten(nodes, 40),
                 )
             ]
         )
-    if isinstance(nodes.get("nodes"), list) and isinstance(nodes.get("links"), list):
-        raise WorkflowError(
-            [
-                Fault(
-                    "ui_format",
-                    "this is ComfyUI's editor format, not its API format",
-                    'In ComfyUI choose "Export (API)" and run that file.',
-                )
-            ]
-        )
-    nodes = {node_id: spec for node_id, spec in nodes.items() if node_id != "$schema"}
+    nodes = {node_id: spec for node_id, spec in nodes.items() if node_id not in _BESIDE or _is_node(spec)}
     faults = [fault for node_id, spec in nodes.items() if (fault := _malformed(node_id, spec))]
     if faults:
         raise WorkflowError(faults)
@@ -157,14 +193,30 @@ def workflow_from(document: Any) -> Workflow:
 
 
 def _unwrap(document: Any) -> Any:
-    """Files in the wild wrap the nodes as {"prompt": ...} or {"input": {"workflow": ...}}."""
-    if isinstance(document, Mapping):
-        if isinstance(prompt := document.get("prompt"), Mapping) and "class_type" not in prompt:
-            return prompt
-        wrapped = document.get("input")
-        if isinstance(wrapped, Mapping) and isinstance(inner := wrapped.get("workflow"), Mapping):
-            return inner
+    """What clients send around a workflow taken off; API format goes before the editor's."""
+    for _ in range(_MAXIMUM_WRAPPERS):
+        if not isinstance(document, Mapping) or is_editor_file(document):
+            break
+        found = next((document[key] for key in _AROUND if _is_wrapped(document, key)), None)
+        if found is None:
+            break
+        document = found
     return document
+
+
+def _is_wrapped(document: Mapping[str, Any], key: str) -> bool:
+    inner = document.get(key)
+    if not isinstance(inner, Mapping) or _is_node(inner):
+        return False
+    if key == "prompt":
+        return True
+    return is_editor_file(inner) or any(
+        _is_node(each) or (name in _AROUND and isinstance(each, Mapping)) for name, each in inner.items()
+    )
+
+
+def _is_node(value: Any) -> bool:
+    return isinstance(value, Mapping) and "class_type" in value
 
 
 def _malformed(node_id: str, spec: Any) -> Fault | None:

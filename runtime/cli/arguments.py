@@ -55,8 +55,8 @@ def _check(options: Options, parser: CommandParser) -> None:
         parser.error("name a workflow file, such as workflows/redux.json")
     if options.files.count("-") > 1:
         parser.error("- is standard input, which can be read only once")
-    if len(options.files) > 1 and (actions.draw or sheet):
-        option = "--draw" if actions.draw else "--contact-sheet"
+    if len(options.files) > 1 and (actions.draw or actions.convert or sheet):
+        option = "--draw" if actions.draw else "--convert" if actions.convert else "--contact-sheet"
         parser.error(
             f"{option} takes one workflow, but {len(options.files)} were given; run it once for each"
         )
@@ -70,6 +70,8 @@ def _check(options: Options, parser: CommandParser) -> None:
         parser.error("--quiet: cannot be combined with --verbose; leave one of them out")
     if actions.example is not None and len(actions.example) > 2:
         parser.error("--example takes a name and a folder, such as --example redux my-folder")
+    if actions.convert and actions.convert.suffix.lower() != ".json":
+        parser.error(f"--convert writes .json, not {str(actions.convert)!r}")
     _check_drawing(actions, parser)
 
 
@@ -244,6 +246,13 @@ def _add_actions(parser: ArgumentParser) -> None:
         metavar=("NAME", "DIR"),
         help="write an example workflow and its pictures to a folder (default: the present one); without a "
         "name, list the examples",
+    )
+    group.add_argument(
+        "--convert",
+        type=path_argument,
+        metavar="FILE.json",
+        help="write the workflow in ComfyUI's API format, which is also run-graph's: from ComfyUI's editor, "
+        "a picture, or any file that can be read",
     )
     group.add_argument(
         "--cache-info", action="store_true", help="show how many results of earlier runs are kept, and where"

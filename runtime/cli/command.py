@@ -18,6 +18,7 @@ from run_graph.graph.validation import check
 from run_graph.runtime.cli.arguments import STANDARD_OUTPUT
 from run_graph.runtime.cli.consent import differs, permitted, summary
 from run_graph.runtime.cli.contact_sheet_option import make_contact_sheet, save_contact_sheet
+from run_graph.runtime.cli.convert_option import write_api_file
 from run_graph.runtime.cli.draw_option import printed_drawing, write_drawing
 from run_graph.runtime.cli.examples import example_names, example_pictures, write_example
 from run_graph.runtime.cli.files import FileJob, read_files
@@ -93,8 +94,9 @@ def _dispatch(options: Options) -> None:
 
 def _act_on_workflows(options: Options, registry: Registry) -> None:
     actions, reporting = options.actions, options.reporting
-    # A draft with faults can be drawn, and its inputs can be listed.
-    check_values = actions.validate or not (actions.draw or actions.inputs)
+    # A draft with faults can be drawn and converted, and its inputs can be listed.
+    only_read = bool(actions.draw or actions.convert or actions.inputs)
+    check_values = actions.validate or not only_read
     jobs = read_files(options.files, options.nodes, options.output, registry, check_values=check_values)
     if not reporting.quiet:
         _print_notes(jobs)
@@ -104,7 +106,10 @@ def _act_on_workflows(options: Options, registry: Registry) -> None:
         _list_inputs(jobs, registry, reporting)
     if actions.draw:
         _draw(jobs[0], actions, registry, reporting)
-    if not (actions.validate or actions.inputs or actions.draw):
+    if actions.convert:
+        write_api_file(jobs[0], actions.convert)
+        _print_result({"event": "converted", "path": str(actions.convert)}, str(actions.convert), reporting)
+    if not (actions.validate or only_read):
         jobs, downloads = _within_bounds(jobs, options.permissions, registry)
         with offline(not downloads):
             _run(jobs, options, registry)

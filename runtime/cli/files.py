@@ -85,7 +85,7 @@ def read_files(
     WorkflowError, WorkflowErrors
         If a file cannot be read, or an option does not fit; each error names its file.
     """
-    sources_read = _read_all(files)
+    sources_read = _read_all(files, registry)
     files = [STANDARD_INPUT if file == "-" else file for file in files]
     names = [""] if len(files) == 1 else slugs(Path(file).stem for file in files)
     sources = dict(zip(names, sources_read, strict=True))
@@ -125,12 +125,14 @@ def _check_targets(targets: Iterable[str], workflow: Workflow) -> None:
         raise WorkflowError(faults)
 
 
-def _read_all(files: Iterable[str]) -> list[Source]:
+def _read_all(files: Iterable[str], registry: Registry) -> list[Source]:
     sources: list[Source] = []
     errors: list[WorkflowError] = []
     for file in files:
         try:
-            sources.append(read_standard_input() if file == "-" else read_source(Path(file)))
+            sources.append(
+                read_standard_input(registry) if file == "-" else read_source(Path(file), registry)
+            )
         except WorkflowError as error:
             errors.append(error)
     raise_all(errors)

@@ -91,6 +91,8 @@ class ActionOptions:
     draw : Path, optional
         The drawing; ``-`` for standard output, in the format ``draw_format`` (default: txt).
     draw_format : str, optional
+    convert : Path, optional
+        The file to write in API format.
     example : tuple of str, optional
         Empty to list the examples; else the name of one, and perhaps the folder for its files.
     cache_info, cache_clear : bool
@@ -104,6 +106,7 @@ class ActionOptions:
     inputs: bool
     draw: Path | None
     draw_format: str | None
+    convert: Path | None
     example: tuple[str, ...] | None
     cache_info: bool
     cache_clear: bool

@@ -10,10 +10,13 @@ from typing import Any
 from run_graph.graph.faults import Fault, WorkflowError
 from run_graph.graph.formats.api import parse_workflow
 from run_graph.graph.formats.v01 import migrated
+from run_graph.graph.registry import Registry
 from run_graph.graph.workflow import Workflow
 
 
-def read_embedded_workflow(path: Path, report: Callable[[str], None]) -> tuple[Workflow, list[Path]]:
+def read_embedded_workflow(
+    path: Path, report: Callable[[str], None], registry: Registry | None = None
+) -> tuple[Workflow, list[Path]]:
     """The workflow in a picture's metadata, and where its inputs were searched for.
 
     If the picture carries only mflux's settings, the workflow that these settings mean.
@@ -22,7 +25,9 @@ def read_embedded_workflow(path: Path, report: Callable[[str], None]) -> tuple[W
     ----------
     path : Path
     report : callable
-        Gets a line if the workflow was written for version 0.1 (:mod:`graph.formats.v01`).
+        As for :func:`graph.formats.api.load_workflow`.
+    registry : Registry, optional
+        As for :func:`graph.formats.api.load_workflow`.
 
     Returns
     -------
@@ -42,15 +47,16 @@ def read_embedded_workflow(path: Path, report: Callable[[str], None]) -> tuple[W
     try:
         text, comment = read_comfyui_documents(path) | read_text(path), read_mflux_comment(path)
         # Other programs call a prompt in plain words "prompt" too.
-        if "prompt" in text and (comment is None or _is_json_object(text["prompt"])):
-            workflow = migrated(parse_workflow(text["prompt"]), report)
+        nothing_else = comment is None and "workflow" not in text
+        if "prompt" in text and (nothing_else or _is_json_object(text["prompt"])):
+            workflow = migrated(parse_workflow(text["prompt"], report, registry), report)
             return workflow, [path.parent, *folders_of(_settings(text, comment), path.parent)]
         if comment is not None:
             from run_graph.runtime.formats.mflux.embedded import workflow_of_settings
 
             return workflow_of_settings(comment, path)
-        if "workflow" in text:  # ComfyUI's editor format alone: says what it says of such a file
-            return parse_workflow(text["workflow"]), [path.parent]
+        if "workflow" in text:  # ComfyUI's editor format alone
+            return parse_workflow(text["workflow"], report, registry), [path.parent]
     except (ImageError, PngTextError, OSError) as error:
         raise WorkflowError([Fault("unreadable", str(error), "Give a picture made by run-graph.")]) from None
     except WorkflowError as error:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from run_graph.graph.faults import Fault, WorkflowError
 from run_graph.graph.formats.api import load_workflow, read_workflow
+from run_graph.graph.registry import Registry
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.images.formats import PICTURE_SUFFIXES
 
@@ -39,8 +40,14 @@ class Source:
     picture: Path | None = None
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path, registry: Registry | None = None) -> Source:
     """Read a workflow file or the workflow in a picture.
+
+    Parameters
+    ----------
+    path : Path
+    registry : Registry, optional
+        As for :func:`graph.formats.api.load_workflow`.
 
     Raises
     ------
@@ -52,15 +59,17 @@ def read_source(path: Path) -> Source:
     if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file():
         from run_graph.runtime.formats.picture import read_embedded_workflow
 
-        workflow, folders = read_embedded_workflow(path, notes.append)
+        workflow, folders = read_embedded_workflow(path, notes.append, registry)
         picture = path
     else:
-        workflow, folders = load_workflow(path, notes.append), [path.parent]
+        workflow, folders = load_workflow(path, notes.append, registry), [path.parent]
     return Source(workflow, list(dict.fromkeys([*folders, Path.cwd()])), tuple(notes), picture)
 
 
-def read_standard_input() -> Source:
+def read_standard_input(registry: Registry | None = None) -> Source:
     """Read a workflow, in JSON, from standard input. Its inputs are searched for in the working directory.
+
+    ``registry`` is as for :func:`read_source`.
 
     Raises
     ------
@@ -70,7 +79,7 @@ def read_standard_input() -> Source:
     notes: list[str] = []
     fix = "Give a workflow in JSON; a picture is given by its path."
     try:
-        workflow = read_workflow(standard_input(), STANDARD_INPUT, notes.append, fix=fix)
+        workflow = read_workflow(standard_input(), STANDARD_INPUT, notes.append, registry, fix=fix)
     except OSError as error:
         message = f"standard input cannot be read: {error.strerror or error}"
         raise WorkflowError([Fault("unreadable", message, "Give a workflow file.")]) from None

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from run_graph.graph.faults import listed, shorten
-from run_graph.graph.formats.editor.document import EditorDocument, EditorNode, read_document
+from run_graph.graph.formats.editor.document import EditorDocument, EditorNode
 from run_graph.graph.formats.editor.group_nodes import with_group_nodes
 from run_graph.graph.formats.editor.links import Given, LinkResolver, Output
+from run_graph.graph.formats.editor.node_ids import with_unique_ids
+from run_graph.graph.formats.editor.reading import read_document
 from run_graph.graph.formats.editor.schema import NO_DEFAULT, EditorSchemas
 from run_graph.graph.formats.editor.scopes import Scope, expanded
 from run_graph.graph.formats.editor.texts import without_choices
 from run_graph.graph.formats.editor.values import WidgetValues
 from run_graph.graph.formats.editor.virtual_nodes import VIRTUAL
-from run_graph.graph.formats.editor.widgets import missing_widgets
+from run_graph.graph.formats.editor.widgets import UNKNOWN, missing_widgets
+from run_graph.graph.workflow import PACK_KEYS
 
 _PREFIX = "filename_prefix"
 
@@ -51,7 +54,9 @@ def convert(document: Mapping[str, Any], schemas: EditorSchemas) -> Converted:
     WorkflowError
         If a node or link cannot be understood, links lead in a circle, or a subgraph contains itself.
     """
-    read = with_group_nodes(read_document(document), schemas)
+    read = read_document(document)
+    root, subgraphs = with_unique_ids(read.root, read.subgraphs, read.last_id)
+    read = with_group_nodes(replace(read, root=root, subgraphs=subgraphs), schemas)
     members = expanded(read)
     conversion = _Conversion(read, schemas)
     nodes = {
@@ -71,14 +76,13 @@ class _Conversion:
         self._links = LinkResolver(document, self._values)
         self.filled: list[str] = []
         self._chosen: list[str] = []
+        self._unknown: dict[str, None] = {}
 
     def api_node(self, scope: Scope, node: EditorNode) -> dict[str, Any]:
         """A node in API format."""
         given = self._values.given_inside(scope, node)
-        inputs: dict[str, Any] = {
-            name: _wrapped(given.get(name, value))
-            for name, value in self._texts(scope, node, self._values.of(scope.graph, node)).items()
-        }
+        own = self._texts(scope, node, self._values.of(scope.graph, node))
+        inputs: dict[str, Any] = {name: _wrapped(value) for name, value in {**own, **given}.items()}
         for index, slot in enumerate(node.inputs):
             if slot.name in given:
                 continue
@@ -88,9 +92,11 @@ class _Conversion:
             elif isinstance(origin, Given):
                 inputs[slot.name] = _wrapped(origin.value)
         self._note_filled(scope, node, inputs)
+        if UNKNOWN in inputs:
+            self._unknown[node.type] = None
         written: dict[str, Any] = {"class_type": node.type, "inputs": inputs}
-        if node.title is not None:
-            written["_meta"] = {"title": node.title}
+        if meta := _meta(node):
+            written["_meta"] = meta
         return written
 
     def notes(self) -> Iterator[str]:
@@ -100,6 +106,8 @@ class _Conversion:
                 f"of choices such as {{a|b}} the first was taken, where ComfyUI picks one at random: "
                 f"{listed(self._chosen)}"
             )
+        if self._unknown:
+            yield f"values without names, because these classes are not known: {listed(self._unknown)}"
         if names := self._links.unnamed:
             yield f"nothing sets the names that these nodes get: {listed(names)}"
 
@@ -126,6 +134,13 @@ class _Conversion:
             value = inputs.get(name, NO_DEFAULT)
             if value is not NO_DEFAULT and not isinstance(value, list):
                 self.filled.append(f"{scope.id_of(node)}.{name} = {shorten(value, 40)}")
+
+
+def _meta(node: EditorNode) -> dict[str, str]:
+    """What API files say beside the inputs: the title, and the package that the class comes from."""
+    meta = {"title": node.title} if node.title is not None else {}
+    packs = {name: value for name in PACK_KEYS if isinstance(value := node.properties.get(name), str)}
+    return {**meta, **packs}
 
 
 def _wrapped(value: Any) -> Any:

@@ -21,8 +21,8 @@ from run_graph.graph.formats.editor.document import (
     EditorLink,
     EditorNode,
     Port,
-    read_nodes,
 )
+from run_graph.graph.formats.editor.reading import read_nodes
 from run_graph.graph.formats.editor.schema import EditorInput, EditorSchemas
 from run_graph.graph.formats.editor.virtual_nodes import PRIMITIVE, REROUTES
 from run_graph.graph.formats.editor.widgets import by_position

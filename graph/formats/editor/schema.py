@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Protocol
 
 from run_graph.graph.declaration import InputSpec, inputs_of
+from run_graph.graph.formats.renamed_classes import RENAMED
 from run_graph.graph.node import Node
 from run_graph.graph.registry import Registry
 
@@ -76,15 +77,20 @@ class EditorSchemas(Protocol):
 
 
 class RegistrySchemas:
-    """The node classes of a registry."""
+    """The node classes of a registry, under their old names too."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
     def inputs(self, class_type: str) -> Mapping[str, EditorInput] | None:
-        if class_type not in self._registry:
+        if class_type in self._registry:
+            return editor_inputs_of(self._registry[class_type])
+        new = RENAMED.get(class_type)
+        if new is None or new.name not in self._registry:
             return None
-        return editor_inputs_of(self._registry[class_type])
+        inputs = editor_inputs_of(self._registry[new.name])
+        names = new.inputs or {name: name for name in inputs}
+        return {old: replace(inputs[now], name=old) for old, now in names.items() if now in inputs}
 
 
 @cache
@@ -115,7 +121,7 @@ def editor_input(
         name,
         socket,
         is_widget,
-        _default(socket, default, options, is_file=bool(hints.get("image_upload"))),
+        _default(socket, default, options, hints),
         options,
         _extra_slots(name, socket, hints.get("control_after_generate")),
         was_widget=shows_widget and not is_widget,
@@ -126,12 +132,14 @@ def editor_input(
     )
 
 
-def _default(socket: str, default: Any, options: tuple[Any, ...], *, is_file: bool) -> Any:
+def _default(socket: str, default: Any, options: tuple[Any, ...], hints: Mapping[str, Any]) -> Any:
     if default is not NO_DEFAULT:
         return default
     if options:
         return options[0]
-    return NO_DEFAULT if is_file else _EMPTY.get(socket, NO_DEFAULT)
+    if socket == "STRING" and "multiline" not in hints:
+        return NO_DEFAULT  # the name of a file, which the editor would offer a choice of
+    return _EMPTY.get(socket, NO_DEFAULT)
 
 
 def _extra_slots(name: str, socket: str, control: Any) -> int:

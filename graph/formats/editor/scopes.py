@@ -11,7 +11,7 @@ from run_graph.graph.formats.editor.document import EditorDocument, EditorGraph,
 
 MAXIMUM_NESTING = 50
 # Nodes and values made by expanding: a small file with subgraphs in subgraphs could mean billions.
-MAXIMUM_EXPANDED = 1_000_000
+MAXIMUM_EXPANDED = 250_000
 
 
 class Instance(NamedTuple):
@@ -49,7 +49,8 @@ class Scope:
 def expanded(document: EditorDocument) -> list[tuple[Scope, EditorNode]]:
     """All nodes that are no instances of a subgraph, each with its scope, in the order of the file.
 
-    Instances that are muted or bypassed have no scope.
+    Instances in the main graph that are muted or bypassed have no scope. The editor does expand those that
+    are inside another instance, although nothing reads their members.
 
     Raises
     ------
@@ -68,7 +69,7 @@ def expanded(document: EditorDocument) -> list[tuple[Scope, EditorNode]]:
             if graph is None:
                 members.append((scope, node))
                 continue
-            if not node.is_expanded:
+            if not node.is_expanded and scope.instance is None:
                 continue
             total += _weight(graph, weights)
             child = Scope(graph, f"{scope.id_of(node)}:", Instance(scope, node))

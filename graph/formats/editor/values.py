@@ -9,7 +9,7 @@ from typing import Any
 from run_graph.graph.formats.editor.document import EditorDocument, EditorGraph, EditorNode, InputSlot
 from run_graph.graph.formats.editor.promotion import Promotion, promotion_of
 from run_graph.graph.formats.editor.schema import NO_DEFAULT, EditorSchemas
-from run_graph.graph.formats.editor.scopes import Instance, Scope
+from run_graph.graph.formats.editor.scopes import MAXIMUM_NESTING, Instance, Scope
 from run_graph.graph.formats.editor.texts import with_widget_values
 from run_graph.graph.formats.editor.virtual_nodes import PRIMITIVE
 from run_graph.graph.formats.editor.widgets import widget_values
@@ -27,6 +27,7 @@ class WidgetValues:
         self._values: dict[int, dict[str, Any]] = {}
         self._promotions: dict[int, Promotion] = {}
         self._primitives: dict[int, dict[str, dict[str, Any]]] = {}
+        self._open: dict[str, None] = {}  # subgraphs whose instances are being read
 
     def of(self, graph: EditorGraph, node: EditorNode) -> Mapping[str, Any]:
         """The values of a node's widgets by name, as every instance of the graph sees them."""
@@ -87,10 +88,15 @@ class WidgetValues:
 
     def _shown(self, instance: EditorNode) -> dict[str, Any]:
         """The widgets that an instance shows for ports, with their values."""
-        if not instance.is_expanded:  # nobody looks at them, and it may be inside itself
-            return {}
+        if instance.type in self._open or len(self._open) > MAXIMUM_NESTING:
+            return {}  # it is muted, else it would have been refused
+        self._open[instance.type] = None
+        try:
+            ports = self.promotion(instance).ports
+        finally:
+            del self._open[instance.type]
         inputs = self._document.subgraphs[instance.type].inputs
-        return {inputs[index].name: value for index, value in self.promotion(instance).ports.items()}
+        return {inputs[index].name: value for index, value in ports.items()}
 
     def text(self, value: str) -> str:
         """A text with each ``%node.widget%`` replaced by the value of that widget."""

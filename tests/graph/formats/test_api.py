@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from run_graph.graph import Link, WorkflowError, load_workflow, parse_workflow
+from run_graph.graph import (
+    Context,
+    Link,
+    Node,
+    Outputs,
+    Registry,
+    WorkflowError,
+    load_workflow,
+    parse_workflow,
+)
 from run_graph.graph.formats.api import workflow_from
 
 NODES = {
@@ -201,11 +210,84 @@ def test_a_document_that_is_not_an_object_is_not_a_workflow(document: Any) -> No
     assert code_of(error) == "not_a_workflow"
 
 
-def test_comfyuis_editor_format_is_recognised_and_the_fix_named() -> None:
-    ui = {"last_node_id": 1, "nodes": [{"id": 1, "type": "LoadImage"}], "links": [], "version": 0.4}
-    with pytest.raises(WorkflowError, match=r"Export \(API\)") as error:
-        workflow_from(ui)
-    assert code_of(error) == "ui_format"
+EDITOR = {
+    "last_node_id": 1,
+    "nodes": [{"id": 1, "type": "LoadPhoto", "inputs": [], "widgets_values": ["fox.png"], "title": "Photo"}],
+    "links": [],
+    "version": 0.4,
+}
+
+
+def load_photo() -> Registry:
+    class Photo(Outputs):
+        image: str
+
+    class LoadPhoto(Node):
+        """Loads a picture."""
+
+        name: str
+        size: int = 512
+
+        def run(self, ctx: Context) -> Photo:
+            raise NotImplementedError
+
+    return Registry([LoadPhoto])
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        EDITOR,
+        {"workflow": EDITOR},
+        {"prompt": EDITOR},
+        {"input": {"workflow": EDITOR}},
+        {"extra_data": {"extra_pnginfo": {}}, "workflow": EDITOR},
+    ],
+    ids=["alone", "workflow", "prompt", "worker request", "with extras"],
+)
+def test_comfyuis_editor_format_is_converted(wrapped: dict[str, Any]) -> None:
+    notes: list[str] = []
+    [spec] = workflow_from(wrapped, notes.append, load_photo()).nodes.values()
+    assert (spec.class_type, spec.title) == ("LoadPhoto", "Photo")
+    assert spec.inputs == {"name": "fox.png", "size": 512}
+    assert notes == ["written for another version of ComfyUI: filled in 1.size = 512"]
+
+
+def test_of_both_formats_in_one_file_the_api_format_is_read() -> None:
+    for key in ("output", "prompt"):
+        assert workflow_from({"workflow": EDITOR, key: NODES}, pytest.fail) == workflow_from(NODES)
+
+
+def test_nodes_with_the_names_of_wrappers_are_nodes() -> None:
+    nodes = dict.fromkeys(("prompt", "output", "workflow", "input", "version", "number"), NODES["photo"])
+    assert list(workflow_from(nodes).nodes) == list(nodes)
+
+
+def test_what_clients_send_beside_the_nodes_is_no_node() -> None:
+    beside = {"client_id": "x", "extra_data": {}, "version": 0.4, "number": 1}
+    assert workflow_from({**NODES, **beside}) == workflow_from(NODES)
+
+
+def test_a_file_tells_in_a_warning_what_was_changed(tmp_path: Path) -> None:
+    path = tmp_path / "w.json"
+    path.write_text(json.dumps(EDITOR))
+    with pytest.warns(
+        UserWarning, match=r"w\.json: written for another version of ComfyUI: filled in 1\.size"
+    ):
+        load_workflow(path, registry=load_photo())
+    with pytest.warns(UserWarning, match="filled in"):
+        parse_workflow(json.dumps(EDITOR), registry=load_photo())
+
+
+def test_the_package_of_a_class_is_kept() -> None:
+    meta = {"title": "Photo", "cnr_id": "some-pack", "ver": "1.0"}
+    [spec] = workflow_from({"a": {**NODES["photo"], "_meta": meta}}).nodes.values()
+    assert spec.pack == "some-pack"
+    assert spec.to_json()["_meta"] == {"title": "Photo", "cnr_id": "some-pack"}
+    properties = {"aux_id": "somebody/some-pack"}
+    [spec] = workflow_from({"nodes": [{**EDITOR["nodes"][0], "properties": properties}]}, str).nodes.values()
+    assert spec.pack == "somebody/some-pack"
+    assert spec.to_json()["_meta"] == {"title": "Photo", "aux_id": "somebody/some-pack"}
 
 
 @pytest.mark.parametrize("spec", [None, 5, "LoadImage", ["LoadImage"], True])

@@ -131,18 +131,64 @@ def test_a_prompt_in_plain_words_alone_is_named(tmp_path: Path) -> None:
     assert "line 1, column 1" in fault(picture(tmp_path, text={"prompt": "a fox"}))
 
 
-def test_a_picture_with_comfyuis_editor_format_alone_gets_the_advice_of_such_a_file(tmp_path: Path) -> None:
-    text = {"workflow": '{"nodes": [], "links": [], "version": 0.4}'}
-    assert "editor format" in fault(picture(tmp_path, text=text))
+EDITOR = {
+    "nodes": [
+        {"id": 3, "type": "LoadImage", "widgets_values": ["fox.png", "image"]},
+        {"id": 5, "type": "SaveImage", "inputs": [{"name": "images", "type": "IMAGE", "link": 1}]},
+    ],
+    "links": [[1, 3, 0, 5, 0, "IMAGE"]],
+}
+CONVERTED = {
+    "3": {"class_type": "LoadImage", "inputs": {"image": "fox.png"}},
+    "5": {"class_type": "SaveImage", "inputs": {"images": ["3", 0], "filename_prefix": "ComfyUI"}},
+}
+
+
+def in_exif(documents: dict[str, str]) -> dict[str, bytes]:
+    """The options that save documents in a WebP as ComfyUI does: in fields of its EXIF data."""
+    exif = Image.Exif()
+    fields = {"prompt": ExifTags.Base.Model, "workflow": ExifTags.Base.Make}
+    for name, text in documents.items():
+        exif[fields[name]] = f"{name}:{text}"
+    return {"exif": exif.tobytes()}
+
+
+@pytest.mark.parametrize("kind", ["workflow file", "a.png", "a.webp"])
+def test_comfyuis_editor_format_is_converted(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.json"
+    text = json.dumps(EDITOR)
+    if kind == "workflow file":
+        path.write_text(text)
+    elif kind == "a.png":
+        path = picture(tmp_path, kind, text={"workflow": text})
+    else:
+        path = picture(tmp_path, kind, **in_exif({"workflow": text}))
+    source = read_source(path)
+    assert source.workflow.to_json() == CONVERTED
+    assert source.notes == (
+        'written for another version of ComfyUI: filled in 5.filename_prefix = "ComfyUI"',
+    )
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp"])
+def test_of_both_formats_in_a_picture_the_one_that_ran_is_read(tmp_path: Path, name: str) -> None:
+    text = {"workflow": json.dumps(EDITOR), "prompt": shipped("redux").dumps()}
+    options: dict[str, object] = {"text": text} if name == "a.png" else dict(in_exif(text))
+    assert read_source(picture(tmp_path, name, **options)).workflow == shipped("redux")
+
+
+def test_a_prompt_in_plain_words_does_not_hide_the_editor_format(tmp_path: Path) -> None:
+    text = {"workflow": json.dumps(EDITOR), "prompt": "a fox"}
+    assert read_source(picture(tmp_path, text=text)).workflow.to_json() == CONVERTED
+
+
+def test_the_editor_format_under_the_name_of_the_other_is_converted(tmp_path: Path) -> None:
+    assert read_source(picture(tmp_path, text={"prompt": json.dumps(EDITOR)})).workflow.to_json() == CONVERTED
 
 
 def test_a_damaged_workflow_in_a_picture_is_named_with_the_place(tmp_path: Path) -> None:
     message = fault(picture(tmp_path, text={"prompt": '{"a": '}))
     assert "line 1, column" in message
-
-
-def test_comfyuis_editor_format_in_a_picture_is_recognised(tmp_path: Path) -> None:
-    assert "editor format" in fault(picture(tmp_path, text={"prompt": '{"nodes": [], "links": []}'}))
 
 
 def test_a_picture_that_is_cut_short_is_named(tmp_path: Path) -> None:
