@@ -7,7 +7,6 @@ from pathlib import Path
 
 from run_graph.runtime.cli.files import FileJob
 from run_graph.runtime.files.atomic import SaveError, write_atomically
-from run_graph.runtime.files.outputs import refuse_overwriting
 
 
 def write_api_file(job: FileJob, target: Path) -> None:
@@ -18,7 +17,6 @@ def write_api_file(job: FileJob, target: Path) -> None:
     SaveError
         If there is a file of this name already, the workflow itself or another, or it cannot be written.
     """
-    refuse_overwriting(job.file, target, "--convert")
     if os.path.lexists(target):
         raise SaveError(f"--convert {target} would overwrite a file; name another, or delete it first")
     write_atomically(target, job.sweep.workflow.dumps().encode(), overwrite=False)

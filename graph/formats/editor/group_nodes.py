@@ -24,6 +24,7 @@ from run_graph.graph.formats.editor.document import (
 )
 from run_graph.graph.formats.editor.reading import read_nodes
 from run_graph.graph.formats.editor.schema import EditorInput, EditorSchemas
+from run_graph.graph.formats.editor.scopes import MAXIMUM_EXPANDED, too_many
 from run_graph.graph.formats.editor.virtual_nodes import PRIMITIVE, REROUTES
 from run_graph.graph.formats.editor.widgets import by_position
 
@@ -54,18 +55,22 @@ def with_group_nodes(document: EditorDocument, schemas: EditorSchemas) -> Editor
     if not groups:
         return document
     subgraphs = dict(document.subgraphs) | {_PREFIXES[0] + name: each.graph for name, each in groups.items()}
-    return EditorDocument(
-        _with_instances(document.root, groups),
-        {key: _with_instances(graph, groups) for key, graph in subgraphs.items()},
-        {},
+    return replace(
+        document,
+        root=_with_instances(document.root, groups),
+        subgraphs={key: _with_instances(graph, groups) for key, graph in subgraphs.items()},
     )
 
 
 def _with_instances(graph: EditorGraph, groups: Mapping[str, _Group]) -> EditorGraph:
     nodes = dict(graph.nodes)
+    total = 0
     for node in graph.nodes.values():
         name = next((node.type.removeprefix(each) for each in _PREFIXES if node.type.startswith(each)), "")
         if name in groups and name != node.type:
+            total += len(groups[name].widgets)
+            if total > MAXIMUM_EXPANDED:
+                raise too_many(node.id)
             nodes[node.id] = _instance(node, name, groups[name])
     return replace(graph, nodes=nodes)
 
@@ -133,12 +138,12 @@ class _GroupReader:
         self._links = {str(index): link for index, link in enumerate(links)}
         self._into = {(link.target, link.target_slot): key for key, link in self._links.items()}
         self._from = {(link.origin, link.origin_slot) for link in links}
+        external, config = written.get("external"), written.get("config")
         self._external = {
             (str(entry[0]), entry[1])
-            for entry in written.get("external") or ()
+            for entry in (external if isinstance(external, list) else ())
             if isinstance(entry, list) and len(entry) > 1 and isinstance(entry[1], int)
         }
-        config = written.get("config")
         self._config: Mapping[str, Any] = config if isinstance(config, Mapping) else {}
         self._schemas = schemas
         self._seen: dict[str, int] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from run_graph.graph.formats.editor.values import WidgetValues
 from run_graph.graph.formats.editor.virtual_nodes import FORWARDING, GETTERS, SETTERS, VIRTUAL
 
 ANY = "*"
+_ANYTHING = frozenset({ANY, ""})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class LinkResolver:
         self._inputs: dict[_Key, Origin] = {}
         self._ends: dict[_Key, _At | Given | None] = {}
         self._setters: dict[int, dict[tuple[str, str], EditorNode]] = {}
+        self._types: dict[int, Mapping[str, int]] = {}
         self.unnamed: dict[str, str] = {}
         """The names that nothing sets, by the id of the node that asks for them."""
 
@@ -104,8 +107,33 @@ class LinkResolver:
         """The output itself; for a bypassed node, the input that takes its place."""
         if at.node.mode != BYPASSED:
             return Output(at.scope.id_of(at.node), at.slot)
-        index = _forwarded_input(at.node, at.slot, at.type or wanted)
+        index = self._forwarded_input(at.node, at.slot, at.type or wanted)
         return None if index is None else (at.scope, at.node, index)
+
+    def _forwarded_input(self, node: EditorNode, slot: int, wanted: str) -> int | None:
+        """The input that a bypassed node forwards to an output, for a target that wants this type."""
+        count = len(node.inputs)
+        if wanted in _ANYTHING:
+            return slot if slot < count else 0 if count else None
+        produced = node.outputs[slot] if slot < len(node.outputs) else ANY
+
+        def fits(kind: str) -> bool:
+            return _fits(kind, wanted) and _fits(kind, produced)
+
+        if slot < count and fits(node.inputs[slot].type):
+            return slot
+        first = self._first_of_type(node)
+        if wanted in first:
+            return first[wanted]
+        return next((index for kind, index in first.items() if fits(kind)), None)
+
+    def _first_of_type(self, node: EditorNode) -> Mapping[str, int]:
+        """For each type of a node's inputs the first one, in order."""
+        if id(node) not in self._types:
+            last_first = reversed(list(enumerate(node.inputs)))
+            first = {slot.type: index for index, slot in last_first}
+            self._types[id(node)] = dict(sorted(first.items(), key=lambda item: item[1]))
+        return self._types[id(node)]
 
     def _before(self, scope: Scope, node: EditorNode, slot: int) -> _At | Given | None:
         """The output that an input is linked to, behind everything that only forwards."""
@@ -214,31 +242,14 @@ def _name(node: EditorNode) -> str:
     return first if isinstance(first, str) else ""
 
 
-def _forwarded_input(node: EditorNode, slot: int, wanted: str) -> int | None:
-    """The input that a bypassed node forwards to an output, for a target that wants this type."""
-    types = [each.type for each in node.inputs]
-    if wanted in (ANY, ""):
-        return slot if slot < len(types) else 0 if types else None
-    produced = node.outputs[slot] if slot < len(node.outputs) else ANY
-
-    def fits(kind: str) -> bool:
-        return _fits(kind, produced) and _fits(kind, wanted)
-
-    if slot < len(types) and fits(types[slot]):
-        return slot
-    if wanted in types:
-        return types.index(wanted)
-    return next((index for index, kind in enumerate(types) if fits(kind)), None)
-
-
 def _fits(one: str, other: str) -> bool:
     """Whether the editor lets two types be linked."""
-    if one in (ANY, "") or other in (ANY, ""):
+    if one == other or one in _ANYTHING or other in _ANYTHING:
         return True
-    members = {member.lower() for member in one.split(",")}
-    return any(
-        member.lower() in members or member in (ANY, "") for member in other.split(",")
-    ) or not members.isdisjoint((ANY, ""))
+    if "," not in one and "," not in other:
+        return one.lower() == other.lower()
+    members, others = one.lower().split(","), other.lower().split(",")
+    return not {*members}.isdisjoint(others) or not _ANYTHING.isdisjoint([*members, *others])
 
 
 def _circle(scope: Scope, node: EditorNode) -> WorkflowError:

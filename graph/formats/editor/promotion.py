@@ -18,7 +18,7 @@ from run_graph.graph.formats.editor.schema import NO_DEFAULT
 from run_graph.graph.formats.editor.virtual_nodes import PRIMITIVE
 
 # Some versions wrote the ids of the nodes on the way before the name: "12: 5: seed".
-_PREFIX = re.compile(r"\s*\d+\s*:\s*")
+_PREFIX = re.compile(r"\s*+(?:\d++\s*+:\s*+)++")
 _ITSELF = "-1"  # the id by which proxyWidgets mean an input of the instance
 
 Widget = tuple[str, str]
@@ -134,6 +134,5 @@ def _proxies(written: Any) -> list[Widget]:
 
 
 def _without_prefix(name: str) -> str:
-    while match := _PREFIX.match(name):
-        name = name[match.end() :]
-    return name
+    match = _PREFIX.match(name)
+    return name[match.end() :] if match else name

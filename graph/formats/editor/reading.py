@@ -25,6 +25,8 @@ from run_graph.graph.formats.editor.document import (
 
 # Ids of subgraph members are joined to paths, so their length multiplies.
 MAXIMUM_ID = 200
+# A bypassed node looks for an input once for each node that reads it.
+MAXIMUM_INPUTS = 1000
 
 
 def is_editor_file(document: Any) -> bool:
@@ -117,6 +119,8 @@ def read_node(entry: Any, index: int) -> EditorNode:
         _fail("not_a_node", f"entry {index} of the nodes has no id", entry.get("id"))
     if not isinstance(kind, str):
         _fail("not_a_node", "the node has no type", kind, node_id)
+    if len(_list(entry.get("inputs"))) > MAXIMUM_INPUTS:
+        _fail("too_many_inputs", f"the node has more than {MAXIMUM_INPUTS:,} inputs", None, node_id)
     values, mode, title = entry.get("widgets_values"), entry.get("mode"), entry.get("title")
     named = entry.get("widgets_values_named")
     return EditorNode(
@@ -243,4 +247,5 @@ def _list(value: Any) -> list[Any]:
 
 def _fail(code: str, message: str, found: Any, node_id: str | None = None) -> NoReturn:
     fix = "Open the file in ComfyUI and save it again."
-    raise WorkflowError([Fault(code, message, fix, node_id, found=shorten(found, 60))])
+    shown = None if found is None else shorten(found, 60)
+    raise WorkflowError([Fault(code, message, fix, node_id, found=shown)])

@@ -91,17 +91,23 @@ def _check(scope: Scope, outer: list[EditorGraph], total: int) -> None:
         message = f"subgraphs are nested more than {MAXIMUM_NESTING} levels deep"
         code, fix = "subgraph_too_deep", "Unpack some of them in ComfyUI."
     elif total > MAXIMUM_EXPANDED:
-        message = f"its subgraphs mean more than {MAXIMUM_EXPANDED:,} nodes and values"
-        code, fix = "too_many_nodes", "Use fewer instances of them."
+        raise too_many(scope.path.removesuffix(":"))
     else:
         return
     raise WorkflowError([Fault(code, message, fix, scope.path.removesuffix(":"))])
 
 
+def too_many(node_id: str) -> WorkflowError:
+    """The error of an instance that is one too many."""
+    message = f"with this instance, subgraphs mean more than {MAXIMUM_EXPANDED:,} nodes and values"
+    return WorkflowError([Fault("too_many_nodes", message, "Use fewer instances.", node_id)])
+
+
 def _weight(graph: EditorGraph, known: dict[int, int]) -> int:
     """How many nodes and values one more instance of a graph adds."""
     if id(graph) not in known:
-        known[id(graph)] = sum(
+        ports = len(graph.inputs) + len(graph.outputs)
+        known[id(graph)] = ports + sum(
             1 + len(node.inputs) + _size(node.values) + _size(node.named) for node in graph.nodes.values()
         )
     return known[id(graph)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-_COMMENT = re.compile(r"/\*[\s\S]*?\*/|//.*")
+_COMMENT = re.compile(r"/\*|//[^\n\r\u2028\u2029]*")
 _ESCAPED = re.compile(r"\\([{}|])")
 _TOKEN = re.compile(r"%([^%]+)%")
 _NOT_IN_FILE_NAMES = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
@@ -22,7 +22,7 @@ def without_choices(text: str) -> tuple[str, bool]:
     text, chose
         ``chose``: whether there was anything to choose from.
     """
-    text = _COMMENT.sub("", text)
+    text = _without_comments(text)
     if "{" not in text and "\\" not in text:
         return text, False
     kept: list[str] = []
@@ -49,6 +49,20 @@ def without_choices(text: str) -> tuple[str, bool]:
         if not skipped:
             kept.append(letter)
     return _ESCAPED.sub(r"\1", "".join(kept)), chose
+
+
+def _without_comments(text: str) -> str:
+    """The text without ``/* */`` and ``//``; what opens a comment that nothing closes is no comment."""
+    kept: list[str] = []
+    end, last = 0, text.rfind("*/")
+    while (match := _COMMENT.search(text, end)) is not None:
+        kept.append(text[end : match.start()])
+        end = match.end()
+        if match[0] == "/*" and end <= last:
+            end = text.index("*/", end) + 2
+        elif match[0] == "/*":
+            kept.append("/*")
+    return "".join(kept) + text[end:]
 
 
 def with_widget_values(text: str, value_of: Callable[[str, str], object | None]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +26,7 @@ class WidgetValues:
         self._schemas = schemas
         self._values: dict[int, dict[str, Any]] = {}
         self._promotions: dict[int, Promotion] = {}
+        self._targets: dict[int, dict[str, list[tuple[str, str]]]] = {}
         self._primitives: dict[int, dict[str, dict[str, Any]]] = {}
         self._open: dict[str, None] = {}  # subgraphs whose instances are being read
 
@@ -50,9 +51,9 @@ class WidgetValues:
             return self._shown(node).get(name, NO_DEFAULT)
         return self.of(graph, node).get(name, NO_DEFAULT)
 
-    def copies_of(self, graph: EditorGraph, primitive: EditorNode) -> list[tuple[str, str]]:
+    def copies_of(self, graph: EditorGraph, primitive: EditorNode) -> Sequence[tuple[str, str]]:
         """The widgets that a primitive's value is copied into: ids of nodes and names."""
-        return [(node.id, name) for each, node, name in self._copies(graph) if each is primitive]
+        return self._copies(graph).get(primitive.id, ())
 
     def promotion(self, instance: EditorNode) -> Promotion:
         """What an instance of a subgraph says about the widgets inside."""
@@ -111,36 +112,40 @@ class WidgetValues:
             # Known from now on: the value of a primitive may ask for that of another widget.
             copied: dict[str, dict[str, Any]] = {}
             self._primitives[id(graph)] = copied
-            held: dict[str, Any] = {}
-            for primitive, node, name in self._copies(graph):
-                if primitive.id not in held:
-                    held[primitive.id] = self._held(primitive, node, name)
-                if held[primitive.id] is not NO_DEFAULT:
-                    known = (self._schemas.inputs(node.type) or {}).get(name)
-                    value = held[primitive.id]
-                    copied.setdefault(node.id, {})[name] = known.stepped(value) if known else value
+            for primitive_id, targets in self._copies(graph).items():
+                held = self._held(graph, graph.nodes[primitive_id], *targets[0])
+                if held is NO_DEFAULT:
+                    continue
+                for node_id, name in targets:
+                    known = (self._schemas.inputs(graph.nodes[node_id].type) or {}).get(name)
+                    copied.setdefault(node_id, {})[name] = known.stepped(held) if known else held
         return self._primitives[id(graph)]
 
-    def _copies(self, graph: EditorGraph) -> Iterator[tuple[EditorNode, EditorNode, str]]:
-        """Each widget that is linked to a primitive: the primitive, the node and the widget's name."""
-        for node in graph.nodes.values():
-            for index, slot in enumerate(node.inputs):
-                link = graph.link_into(node, index)
-                origin = graph.nodes.get(link.origin) if link else None
-                if origin is not None and origin.type == PRIMITIVE:
-                    name = self.widget_of(node, slot)
-                    if name is not None:
-                        yield origin, node, name
+    def _copies(self, graph: EditorGraph) -> dict[str, list[tuple[str, str]]]:
+        """For each primitive the widgets that are linked to it: ids of nodes and names."""
+        if id(graph) not in self._targets:
+            targets: dict[str, list[tuple[str, str]]] = {}
+            for node in graph.nodes.values():
+                for index, slot in enumerate(node.inputs):
+                    link = graph.link_into(node, index)
+                    origin = graph.nodes.get(link.origin) if link else None
+                    if origin is None or origin.type != PRIMITIVE:
+                        continue
+                    if (name := self.widget_of(node, slot)) is not None:
+                        targets.setdefault(origin.id, []).append((node.id, name))
+            self._targets[id(graph)] = targets
+        return self._targets[id(graph)]
 
-    def _held(self, primitive: EditorNode, node: EditorNode, name: str) -> Any:
+    def _held(self, graph: EditorGraph, primitive: EditorNode, node_id: str, name: str) -> Any:
         """The value of a primitive; if it is not saved, that of the first widget it is linked to."""
         if isinstance(primitive.values, list) and primitive.values:
             value = primitive.values[0]
             replaces = isinstance(value, str) and primitive.properties.get(_REPLACES)
             return self.text(value) if replaces else value
-        if node.type in self._document.subgraphs:
-            return NO_DEFAULT
-        return self._saved(node).get(name, NO_DEFAULT)
+        node = graph.nodes[node_id]
+        return (
+            NO_DEFAULT if node.type in self._document.subgraphs else self._saved(node).get(name, NO_DEFAULT)
+        )
 
     def _named(self, node_name: str, widget: str) -> object | None:
         found = self._by_name.get(node_name)

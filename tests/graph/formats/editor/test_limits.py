@@ -215,10 +215,49 @@ def test_many_primitives_names_and_shown_widgets() -> None:
     assert [found[str(3 * count + number)]["inputs"]["seed"] for number in range(count)] == list(range(count))
 
 
-def test_many_choices_in_a_text() -> None:
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{a|" * 50_000 + "}" * 50_000, "a"),
+        ("/* " * 100_000, "/* " * 100_000),
+        ("/* " * 100_000 + "*/ b", " b"),
+        ("//" * 100_000, ""),
+        ("%a." * 100_000, "%a." * 100_000),
+    ],
+    ids=["choices", "open comments", "one comment", "lines", "tokens"],
+)
+def test_long_texts(text: str, expected: str) -> None:
+    prefix = node(2, "SaveImage", values=["x" + text])
     with in_time():
-        found = convert(file([node(1, "CLIPTextEncode", values=["{a|" * 50_000 + "}" * 50_000])]), SCHEMAS)
-    assert found.nodes["1"]["inputs"]["text"] == "a"
+        found = convert(file([node(1, "CLIPTextEncode", values=[text]), prefix]), SCHEMAS).nodes
+    assert found["1"]["inputs"]["text"] == expected
+    assert len(found["2"]["inputs"]["filename_prefix"]) > len(text) / 2
+
+
+def test_a_long_name_of_a_shown_widget() -> None:
+    inner = subgraph("s", [node(21, "EmptyLatentImage")], [])
+    shown = [["21", "1 : " * 100_000 + "width"], ["21", "1 " * 100_000]]
+    instance = node(1, "s", properties={"proxyWidgets": shown}, values=[640, 7])
+    with in_time():
+        found = convert(with_subgraphs(file([instance]), inner), SCHEMAS).nodes["1:21"]["inputs"]
+    assert found["width"] == 640
+
+
+def test_many_instances_of_a_group_node_with_many_widgets() -> None:
+    group = {"nodes": [node(-1, "EmptyLatentImage") for _ in range(1000)], "links": []}
+    instances = [node(number, "workflow>G") for number in range(1000)]
+    assert fault(file(instances, extra={"groupNodes": {"G": group}})).code == "too_many_nodes"
+
+
+def test_a_bypassed_node_with_many_inputs_that_many_nodes_read() -> None:
+    outputs = [{"name": "o", "type": f"out {number}"} for number in range(3000)]
+    slots = [slot(f"i{number}", f"in {number}") for number in range(1000)]
+    readers = [node(10 + number, "A", [slot("x", f"other {number}", number)]) for number in range(3000)]
+    links = [[number, 1, number, 10 + number, 0, "x"] for number in range(3000)]
+    with in_time():
+        found = convert(file([node(1, "B", slots, mode=4, outputs=outputs), *readers], links), SCHEMAS).nodes
+    assert len(found) == 3000
+    assert fault(file([node(1, "B", [*slots, slots[0]])])).code == "too_many_inputs"
 
 
 @pytest.mark.parametrize(
