@@ -75,15 +75,21 @@ class Context(Environment, Protocol):
     def resume_state(self) -> dict[str, Any] | None:
         """What `save_state` last saved in an interrupted run of this node with the same inputs.
 
-        None if there is nothing to resume from.
+        None if there is nothing to resume from. Report the steps that it holds with `progress` before the
+        next one, so that the user is told where the work goes on.
         """
         ...
 
     def save_state(self, **items: Any) -> None:
         """Save arrays and plain values, so that the next run can resume here if this one is interrupted.
 
-        Cheap enough to call at every step: a call that comes too soon after the last one saves nothing.
+        Cheap enough to call at every step: a call that comes too soon after the last one saves nothing. Call
+        it before the step is reported with `progress`.
         """
+        ...
+
+    def file_saved(self, path: Path) -> None:
+        """Report that a file was written, as soon as it is complete."""
         ...
 
     def provenance(self) -> dict[str, Any]:

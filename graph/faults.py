@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import Any
 
+from run_graph.graph.short_text import shortened
+
 _COMPARED = 500  # names that a misspelt one is compared with
 _SHOWN = 50  # faults in a message; an error holds all of them
 
@@ -69,7 +71,7 @@ class Fault:
             if part
         )
         message = self.message.rstrip(".") + (f" ({detail})" if detail else "")
-        return f"{self._place()}{message}. {self.fix} [{self.code}]"
+        return shortened(f"{self._place()}{message}. {self.fix} [{self.code}]")
 
     def _place(self) -> str:
         parts = []

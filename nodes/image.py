@@ -9,7 +9,7 @@ from typing import Any
 
 from run_graph.graph import Context, Effect, Environment, Field, Node, Outputs, Problem
 from run_graph.graph.declaration import ADDED
-from run_graph.nodes.saving import PictureWriter, describer, encoded, expanded
+from run_graph.nodes.saving import PATHS, PictureWriter, describer, encoded, expanded, written
 from run_graph.runtime.files.inputs import digest
 from run_graph.runtime.files.save_once import save_once
 from run_graph.runtime.generation import Background, Frames, PictureFile
@@ -91,6 +91,7 @@ class SavedImage(Outputs):
         description="The pictures that were given, unchanged.", json_schema_extra={"forwards": "images"}
     )
     path: str = Field(description="The file written; for a batch, the first file.")
+    paths: Any = PATHS
 
 
 class SaveImage(PictureWriter, Node):
@@ -132,5 +133,5 @@ class SaveImage(PictureWriter, Node):
         prefix = expanded(ctx, self.images, self.filename_prefix)
         describe = describer(ctx, self.images, prefix, self.metadata)
         pictures = encoded(ctx, self.images, describe, self.format, self.quality)
-        path = save_once(ctx, prefix, suffix_of(self.format), pictures)[0]
-        return SavedImage.model_construct(path=str(path))  # a forwarded output is not part of the result
+        paths = save_once(ctx, prefix, suffix_of(self.format), pictures)
+        return SavedImage.model_construct(**written(paths))  # a forwarded output is not part of the result

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from run_graph.graph import Context, Effect, Environment, Problem
+from run_graph.graph import Context, Effect, Environment, Field, Problem
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.files.atomic import SaveError
 from run_graph.runtime.files.outputs import folder_fault, prefix_folder
@@ -24,13 +24,16 @@ Describe = Callable[[int], Mapping[str, Settings]]
 PREVIEWS = "preview/ComfyUI"
 """The file name prefix of previews."""
 
+PATHS: Any = Field(description="All files written, a list of texts, in the order of the pictures.")
+"""The declaration of the output `paths`."""
+
 _DOCUMENTS = {"all": ("prompt", "run_graph"), "settings": ("run_graph",), "none": ()}
 
 
 class PictureWriter:
     """What nodes that write pictures have in common, beside :class:`graph.Node`.
 
-    The output `path` names the first file. The prefix is the input `filename_prefix`, or that of previews.
+    The outputs `path` and `paths` name the files (:func:`written`). The prefix is the input `filename_prefix`, or that of previews.
     """
 
     is_output = True
@@ -62,7 +65,13 @@ class PictureWriter:
         yield Effect("write", str(prefix_folder(folder, self._prefix) if known else folder))
 
     def is_still_valid(self, outputs: Any) -> bool:
-        return not outputs.path or os.path.isfile(outputs.path)
+        return all(map(os.path.isfile, outputs.paths))
+
+
+def written(paths: Sequence[Path]) -> dict[str, Any]:
+    """The outputs `path` and `paths` of a node that has written these files."""
+    names = [str(path) for path in paths]
+    return {"path": names[0] if names else "", "paths": names}
 
 
 def expanded(ctx: Context, images: Image, prefix: str) -> str:

@@ -1,7 +1,8 @@
 """run-graph: FLUX.1 + Redux on MLX as a graph of typed nodes.
 
 ``from run_graph import Graph, run`` builds and runs a workflow; the stages are in :mod:`run_graph.nodes`.
-Names are imported when they are first used, so that ``run-graph --help`` starts quickly.
+Names are imported when they are first used, so that ``run-graph --help`` starts quickly. Nothing at all is
+imported here: the commands begin with this file, and heed Ctrl-C only after it (:mod:`runtime.cli.start`).
 
 Attributes
 ----------
@@ -9,10 +10,13 @@ __version__ : str
     The installed version; "unknown" in a checkout that was never installed.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
+
+TYPE_CHECKING = False  # typing's constant without importing typing
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from run_graph.graph import (
         Context,
         Effect,
@@ -87,4 +91,6 @@ def __getattr__(name: str) -> Any:
         return versions_of(["run-graph"])["run-graph"]
     if name not in __all__:
         raise AttributeError(f"module 'run_graph' has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(_ELSEWHERE.get(name, "run_graph.graph")), name)

@@ -2,6 +2,6 @@
 
 import sys
 
-from run_graph.runtime.cli.main import main
+from run_graph.runtime.cli.start import run_graph
 
-sys.exit(main())
+sys.exit(run_graph())

@@ -61,8 +61,42 @@ class NodeProgress(Event):
 
 
 @dataclass(slots=True)
+class NodeResumed(Event):
+    """A node goes on where an interrupted run left it: ``value`` of ``maximum`` steps are done already."""
+
+    kind: ClassVar[str] = "node_resumed"
+    node_id: str
+    value: int
+    maximum: int
+
+
+@dataclass(slots=True)
+class NodeInterrupted(Event):
+    """The run stops within this node. The next run goes on from step ``value`` of ``maximum``.
+
+    0 of 0: nothing of the node is kept, and it starts again.
+    """
+
+    kind: ClassVar[str] = "node_interrupted"
+    node_id: str
+    value: int
+    maximum: int
+
+
+@dataclass(slots=True)
+class FileSaved(Event):
+    """A node has written a file, which is complete and on the disk."""
+
+    kind: ClassVar[str] = "file_saved"
+    node_id: str
+    path: str
+
+
+@dataclass(slots=True)
 class NodeFinished(Event):
-    """A node is done. ``result`` holds those of its outputs that are plain JSON values.
+    """A node is done. ``result`` holds those of its outputs that are plain JSON values or lists of texts.
+
+    ``key`` names the result in the cache.
 
     ``outputs()`` returns all outputs; it is never written to JSON, and None in another process. The
     reference is weak, so that a listener that keeps events does not keep pictures in memory: take what is
@@ -75,10 +109,11 @@ class NodeFinished(Event):
     seconds: float
     result: dict[str, Any]
     outputs: Held = field(default=None, repr=False, compare=False)
+    key: str = field(default="", repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A weak reference cannot be pickled.
-        return NodeFinished, (self.node_id, self.class_type, self.seconds, self.result)
+        return NodeFinished, (self.node_id, self.class_type, self.seconds, self.result, None, self.key)
 
     def to_json(self) -> dict[str, Any]:
         return _without_outputs(self)
@@ -91,7 +126,7 @@ class NodeReused(Event):
     ``origin`` says where the result came from: an earlier run (``cache``), an identical node (``duplicate``),
     or a node of the same class and literals that read the same values (``unchanged``).
 
-    ``outputs`` is as in :class:`NodeFinished`.
+    ``outputs`` and ``key`` are as in :class:`NodeFinished`.
     """
 
     kind: ClassVar[str] = "node_reused"
@@ -100,10 +135,11 @@ class NodeReused(Event):
     origin: str
     result: dict[str, Any]
     outputs: Held = field(default=None, repr=False, compare=False)
+    key: str = field(default="", repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A weak reference cannot be pickled.
-        return NodeReused, (self.node_id, self.class_type, self.origin, self.result)
+        return NodeReused, (self.node_id, self.class_type, self.origin, self.result, None, self.key)
 
     def to_json(self) -> dict[str, Any]:
         return _without_outputs(self)
@@ -236,9 +272,13 @@ def ignore(event: Event) -> None:
 
 
 def plain_values(outputs: Outputs) -> dict[str, Any]:
-    """The outputs, by name, that are plain JSON values and can be printed."""
+    """The outputs, by name, that are plain JSON values or lists of texts, and can be printed."""
     plain: dict[str, Any] = {}
     for name, value in outputs.__dict__.items():
-        if isinstance(value, (str, int, float)):
+        if isinstance(value, (str, int, float)) or _is_list_of_texts(value):
             plain[name] = value
     return plain
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)

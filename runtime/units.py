@@ -1,4 +1,4 @@
-"""Parsing and formatting amounts of memory, such as ``8GB``."""
+"""Amounts for people: of memory, such as ``8GB``, and of time."""
 
 from __future__ import annotations
 
@@ -38,3 +38,11 @@ def bytes_text(nbytes: float) -> str:
     if nbytes >= 1e8:
         return f"{nbytes / 1e9:.1f} GB"
     return f"{nbytes / 1e6:.1f} MB"
+
+
+def duration_text(seconds: float) -> str:
+    """A length of time for a message: ``40 s``, ``12 min``, ``3 h 5 min``."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -320,9 +320,11 @@ def test_arguments_that_do_not_fit(refused: Command, arguments: list[str], expec
     assert expected in refused("redux.json", *arguments)
 
 
-def test_a_drawing_never_replaces_the_workflow_that_it_shows(project: Path, refused: Command) -> None:
+def test_a_drawing_never_replaces_the_workflow_that_it_shows(
+    project: Path, refused: Command, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["redux.json", "--quiet"]) == 0
-    picture = "output/redux_00001_.png"
+    picture = capfd.readouterr().out.strip()
     assert "would overwrite the workflow itself" in refused(picture, "--draw", picture)
 
 

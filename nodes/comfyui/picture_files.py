@@ -14,7 +14,15 @@ from typing import Any, Literal
 
 from run_graph.graph import Context, Effect, Environment, Field, Node, Outputs, Problem
 from run_graph.nodes.image import LoadImage, SavedImage, unreadable
-from run_graph.nodes.saving import PictureWriter, describer, expanded, repeat_warnings, save_previews
+from run_graph.nodes.saving import (
+    PATHS,
+    PictureWriter,
+    describer,
+    expanded,
+    repeat_warnings,
+    save_previews,
+    written,
+)
 from run_graph.runtime.files.inputs import digest
 from run_graph.runtime.files.save_once import save_once
 from run_graph.runtime.values import Image, Mask
@@ -31,10 +39,12 @@ class PreviewedMask(Outputs):
         description="The masks that were given, unchanged.", json_schema_extra={"forwards": "mask"}
     )
     path: str = Field(description="The file written; for a batch, the first file.")
+    paths: Any = PATHS
 
 
 class Compared(Outputs):
     path: str = Field(description="The first file written; empty if no picture was given.")
+    paths: Any = PATHS
 
 
 class Nothing(Outputs):
@@ -99,7 +109,7 @@ class PreviewImage(PictureWriter, Node):
     images: Image = Field(description="The pictures to look at.")
 
     def run(self, ctx: Context) -> SavedImage:
-        return SavedImage.model_construct(path=str(save_previews(ctx, images=self.images)[0]))
+        return SavedImage.model_construct(**written(save_previews(ctx, images=self.images)))
 
 
 class MaskPreview(PictureWriter, Node):
@@ -112,7 +122,7 @@ class MaskPreview(PictureWriter, Node):
         from run_graph.runtime.images.masks import as_picture
 
         pictures = Image.from_comfyui(as_picture(self.mask.values))
-        return PreviewedMask.model_construct(path=str(save_previews(ctx, mask=pictures)[0]))
+        return PreviewedMask.model_construct(**written(save_previews(ctx, mask=pictures)))
 
 
 class ImageCompare(PictureWriter, Node):
@@ -126,7 +136,7 @@ class ImageCompare(PictureWriter, Node):
     def run(self, ctx: Context) -> Compared:
         both = {"image_a": self.image_a, "image_b": self.image_b}
         paths = save_previews(ctx, **{name: images for name, images in both.items() if images is not None})
-        return Compared(path=str(paths[0]) if paths else "")
+        return Compared(**written(paths))
 
 
 class SaveImageWebsocket(Node):
@@ -174,4 +184,4 @@ class SaveAnimatedWEBP(PictureWriter, Node):
             quality=self.quality,
             effort={"default": 4, "fastest": 0, "slowest": 6}[self.method],
         )
-        return SavedImage.model_construct(path=str(save_once(ctx, prefix, ".webp", [data])[0]))
+        return SavedImage.model_construct(**written(save_once(ctx, prefix, ".webp", [data])))

@@ -35,8 +35,11 @@ class Snapshot(Protocol):
         """The state that was saved last, or None."""
         ...
 
-    def save(self, items: Mapping[str, Any]) -> None:
-        """Save arrays and plain values, replacing the last state; skipped if that was saved just now."""
+    def save(self, items: Mapping[str, Any]) -> bool:
+        """Save arrays and plain values, replacing the last state; skipped if that was saved just now.
+
+        Returns whether the state is kept.
+        """
         ...
 
     def drop(self) -> None:
@@ -52,8 +55,8 @@ class NoSnapshot:
     def load(self) -> dict[str, Any] | None:
         return None
 
-    def save(self, items: Mapping[str, Any]) -> None:
-        return None
+    def save(self, items: Mapping[str, Any]) -> bool:
+        return False
 
     def drop(self) -> None:
         return None
@@ -101,10 +104,10 @@ class DiskSnapshot:
             self._warn(f"result cache: {error}; the unfinished stage starts again from its beginning")
             return None
 
-    def save(self, items: Mapping[str, Any]) -> None:
+    def save(self, items: Mapping[str, Any]) -> bool:
         started = time.perf_counter()
         if started < self._next_save:
-            return
+            return False
         seconds = self.carried + started - self._began
         suffix, file = encode(serialize_items({**items, _SECONDS: seconds}))
         try:
@@ -112,10 +115,11 @@ class DiskSnapshot:
         except OSError as error:
             self._next_save = float("inf")
             self._give_up(error)
-            return
+            return False
         self._exists = True
         ended = time.perf_counter()
         self._next_save = ended + (ended - started) / _SHARE
+        return True
 
     def drop(self) -> None:
         if self._exists:

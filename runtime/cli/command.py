@@ -32,11 +32,12 @@ from run_graph.runtime.cli.options import (
     PermissionOptions,
     ReportingOptions,
 )
+from run_graph.runtime.cli.signals import SIGNALS, Interruptible
+from run_graph.runtime.cli.stages import Detail, Stage, Stages, stages_of
 from run_graph.runtime.cli.sweep_option import sweep_event
 from run_graph.runtime.cli.terminal import (
     BAD_INPUT,
     DONE,
-    INTERRUPTED,
     NODE_FAILED,
     discard_warning,
     print_message,
@@ -73,9 +74,9 @@ def execute(options: Options) -> int:
     except NodeFailed as error:
         _report_failure(error, reporting)
         return NODE_FAILED
-    except Cancelled:
-        print_message("interrupted")
-        return INTERRUPTED
+    except Cancelled as error:
+        print_message(str(error))
+        return SIGNALS.exit_code()
 
 
 def _dispatch(options: Options) -> None:
@@ -195,17 +196,21 @@ def _draw(job: FileJob, actions: ActionOptions, registry: Registry, reporting: R
     if actions.draw == STANDARD_OUTPUT:
         print_result(printed_drawing(job, actions, registry, as_json=reporting.json))
         return
-    write_drawing(job, actions.draw, registry)
-    _print_result({"event": "drawing", "path": str(actions.draw)}, str(actions.draw), reporting)
+    with Interruptible():
+        write_drawing(job, actions.draw, registry)
+    _print_path("drawing", actions.draw, reporting)
 
 
 def _run(jobs: Sequence[FileJob], options: Options, registry: Registry) -> None:
     from run_graph.runtime.cache.open import chosen_cache
+    from run_graph.runtime.cli.ending import Ending
     from run_graph.runtime.cli.memory_report import memory_report
-    from run_graph.runtime.cli.progress import listener
+    from run_graph.runtime.cli.progress import display
+    from run_graph.runtime.cli.result_lines import ResultLines
+    from run_graph.runtime.engine.context import CancelToken
     from run_graph.runtime.engine.services import Services
     from run_graph.runtime.engine.session import Session
-    from run_graph.runtime.events import each_of, plain_values
+    from run_graph.runtime.events import each_of
     from run_graph.runtime.models.store import ModelStore
 
     memory, cache, reporting = options.memory, options.cache, options.reporting
@@ -213,29 +218,43 @@ def _run(jobs: Sequence[FileJob], options: Options, registry: Registry) -> None:
     sheet = make_contact_sheet(path, jobs[0], options.nodes.targets, registry) if path else None
     if reporting.json:
         _introduce(jobs)
-    titles = {
-        each.place(node_id): spec.title for each in jobs for node_id, spec in each.job.workflow.nodes.items()
-    }
     results = chosen_cache(cache.no_cache, cache.cache_dir, discard_warning if reporting.quiet else warn)
     services = Services(ModelStore(memory.memory_limit, memory.low_ram))
-    with (
-        memory_report(memory.memory_report) as report,
-        listener(titles, quiet=reporting.quiet, as_json=reporting.json) as on_event,
-        _failures_name_their_file(jobs),
-    ):
-        result = Session(registry, results, services, strict=reporting.strict).run_together(
-            [each.job for each in jobs], on_event=each_of(on_event, sheet, report)
-        )
-    if not (reporting.quiet or reporting.json):
-        for outputs in result.by_node.values():
-            for value in plain_values(outputs).values():
-                print_result(str(value))
-    if options.nodes.targets:
-        for value in target_values(result.by_node):
-            _print_result(value.to_json(), value.line(), reporting)
-    if path and sheet:
-        save_contact_sheet(path, sheet, result.as_run(), jobs[0].job.environment)
-        _print_result({"event": "contact_sheet", "path": str(path)}, str(path), reporting)
+    session = Session(registry, results, services, strict=reporting.strict)
+    token, ending = CancelToken(), Ending(keeps_results=not cache.no_cache)
+    try:
+        with (
+            Interruptible(token.cancel),
+            memory_report(memory.memory_report) as report,
+            display(_stages(jobs), _detail(reporting), as_json=reporting.json) as shown,
+            _failures_name_their_file(jobs),
+        ):
+            listeners = (shown.on_event, ResultLines(shown.print_result), ending, sheet, report)
+            result = session.run_together(
+                [each.job for each in jobs], on_event=each_of(*listeners), token=token
+            )
+        if options.nodes.targets:
+            for value in target_values(result.by_node):
+                _print_result(value.to_json(), value.line(), reporting)
+        if path and sheet:
+            with Interruptible():
+                save_contact_sheet(path, sheet, result.as_run(), jobs[0].job.environment)
+            _print_path("contact_sheet", path, reporting)
+    except (Cancelled, KeyboardInterrupt):
+        raise Cancelled(ending.text(SIGNALS.how())) from None
+
+
+def _stages(jobs: Sequence[FileJob]) -> Stages:
+    stages: dict[str, Stage] = {}
+    for each in jobs:
+        stages |= stages_of(each.job.workflow, each.place)
+    return stages
+
+
+def _detail(reporting: ReportingOptions) -> Detail:
+    if reporting.quiet:
+        return Detail.QUIET
+    return Detail.VERBOSE if reporting.verbose else Detail.NORMAL
 
 
 def _introduce(jobs: Sequence[FileJob]) -> None:
@@ -281,6 +300,14 @@ def _print_result(event: Mapping[str, Any], text: str, reporting: ReportingOptio
         _print_json(event)
     elif not reporting.quiet:
         print_result(text)
+
+
+def _print_path(event: str, path: Path, reporting: ReportingOptions) -> None:
+    """Print the path of a file that was written: also if quiet."""
+    if reporting.json:
+        _print_json({"event": event, "path": str(path)})
+    else:
+        print_result(str(path))
 
 
 def _print_json(event: Mapping[str, Any]) -> None:

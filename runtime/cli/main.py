@@ -1,7 +1,7 @@
 """The ``run-graph`` command, as the shell starts it.
 
-Everything heavier than the parser is imported only after the arguments have been parsed. So ``--help``
-answers at once, and Ctrl-C during the imports ends the command as it does at any other time.
+Everything heavier than the parser is imported only after the arguments have been parsed, so that ``--help``
+answers at once.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from run_graph.runtime.cli.arguments import parse
+from run_graph.runtime.cli.signals import SIGNALS
 from run_graph.runtime.cli.terminal import run_command
 
 
@@ -18,8 +19,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0 done, 1 a node failed, 2 bad input, 130 interrupted.
+        The exit code: 0 done, 1 a node failed, 2 bad input; 130, 143 or 129 after Ctrl-C, SIGTERM or SIGHUP.
     """
+    if argv is None:
+        SIGNALS.own_process()
     return run_command(lambda: _execute(argv), "run-graph")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from run_graph.runtime.cli.terminal import print_lines
 from run_graph.runtime.events import (
     Event,
     ModelEvicted,
@@ -33,7 +33,7 @@ def memory_report(enabled: bool) -> Iterator[MemoryReport | None]:
     try:
         yield report
     finally:
-        print(report.text(), file=sys.stderr)
+        print_lines(report.text())
 
 
 class MemoryReport:

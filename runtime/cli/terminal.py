@@ -8,11 +8,15 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import TextIO
+from typing import Any, TextIO, cast
+
+from run_graph.runtime.cli.signals import SIGNALS
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
-DONE, NODE_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+_LONG = 300  # characters
+
+DONE, NODE_FAILED, BAD_INPUT = 0, 1, 2
 
 
 def run_command(work: Callable[[], int], program: str) -> int:
@@ -21,15 +25,16 @@ def run_command(work: Callable[[], int], program: str) -> int:
     Returns
     -------
     int
-        The exit code of the work; 130 after Ctrl-C; 0 if the reader of standard output has gone; 1 if MLX
-        cannot be imported.
+        The exit code of the work; 130, 143 or 129 after Ctrl-C, SIGTERM or SIGHUP; 0 if the reader of
+        standard output has gone; 1 if MLX cannot be imported.
     """
+    SIGNALS.program = program
     _prepare_streams()
     try:
         return work()
     except KeyboardInterrupt:
-        print_message("interrupted", program)
-        return INTERRUPTED
+        print_message(SIGNALS.how(), program)
+        return SIGNALS.exit_code()
     except BrokenPipeError:
         discard_output()
         return DONE
@@ -58,10 +63,28 @@ def _prepare_streams() -> None:
 
 
 def print_message(text: str, program: str = "run-graph") -> None:
-    """Print one line to standard error after the program's name; an indented line continues the last one."""
+    """Print one line to standard error after the program's name; an indented line continues the last one.
+
+    What is very long in it, such as a text or an id of a workflow, is shortened in its middle.
+    """
     line = text if text.startswith(" ") else f"{program}: {text}"
-    with contextlib.suppress(OSError):  # nobody can be told
-        print(visible(line), file=sys.stderr)
+    print_lines(visible(line if len(line) < _LONG else _shortened_lines(line)))
+
+
+def _shortened_lines(text: str) -> str:
+    # Imported here because --help does without the graph package.
+    from run_graph.graph.short_text import shortened
+
+    return "\n".join(map(shortened, text.split("\n")))
+
+
+def print_lines(text: str) -> None:
+    """Print lines to standard error as they are, now."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:  # nobody can be told
+        with contextlib.suppress(OSError):
+            discard_output(sys.stderr)
 
 
 def print_result(text: str, stream: TextIO | None = None) -> None:
@@ -97,6 +120,44 @@ def warn(message: str) -> None:
 
 def discard_warning(message: str) -> None:
     """Take the place of :func:`warn` where nothing is to be printed."""
+
+
+class LenientStream:
+    """A text stream that drops what cannot be written: nobody's printing may fail a run.
+
+    Everything but writing is the stream's own.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write the text if the stream takes it."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream if it takes what is waiting."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def lenient(stream: TextIO) -> TextIO:
+    """The stream as one that drops what cannot be written."""
+    return cast(TextIO, LenientStream(stream))
+
+
+def can_show(text: str, encoding: str) -> bool:
+    """Whether an encoding has all of these characters."""
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def discard_output(stream: TextIO | None = None) -> None:

@@ -11,7 +11,7 @@ from run_graph.runtime.cache import ResultCache
 from run_graph.runtime.cache.snapshots import Snapshot
 from run_graph.runtime.engine.services import Services
 from run_graph.runtime.errors import Cancelled
-from run_graph.runtime.events import Listener, NodeProgress, NodeWarned
+from run_graph.runtime.events import FileSaved, Listener, NodeProgress, NodeResumed, NodeWarned
 from run_graph.runtime.files.bounds import Bounds
 from run_graph.runtime.files.inputs import find_input
 
@@ -101,13 +101,16 @@ class NodeContext:
     """The context of one node's run (:class:`graph.Context`).
 
     ``snapshot_name`` names the node's resume state in the cache; ``opened_snapshot`` is that state once the
-    node has asked for it.
+    node has asked for it. ``kept`` are the steps that it holds, of how many.
     """
 
     node_id: str
     run: RunContext
     snapshot_name: str
     opened_snapshot: Snapshot | None = None
+    kept: tuple[int, int] = (0, 0)
+    _resumed: bool = False  # and the next progress says from which step
+    _saved: bool = False  # and the next progress says which step that was
 
     @property
     def output_directory(self) -> Path:
@@ -120,6 +123,11 @@ class NodeContext:
         return self.run.environment_of(self.node_id).find_model(name)
 
     def progress(self, value: int, maximum: int, preview: Any = None) -> None:
+        if self._resumed:
+            self.run.emit(NodeResumed(self.node_id, value, maximum))
+        if self._resumed or self._saved:
+            self.kept = (value, maximum)
+            self._resumed = self._saved = False
         self.run.emit(NodeProgress(self.node_id, value, maximum, preview))
         self.run.token.raise_if_cancelled()
 
@@ -134,10 +142,16 @@ class NodeContext:
         return self.run.services.get(kind)
 
     def resume_state(self) -> dict[str, Any] | None:
-        return self._open_snapshot().load()
+        state = self._open_snapshot().load()
+        self._resumed = state is not None
+        return state
 
     def save_state(self, **items: Any) -> None:
-        self._open_snapshot().save(items)
+        if self._open_snapshot().save(items):
+            self._saved = True
+
+    def file_saved(self, path: Path) -> None:
+        self.run.emit(FileSaved(self.node_id, str(path)))
 
     def provenance(self) -> dict[str, Any]:
         return self.run.describe(self.node_id, self.run.seconds)

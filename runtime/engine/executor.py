@@ -7,7 +7,7 @@ Everything else, all events and all bookkeeping stay on the caller's thread.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -34,19 +34,26 @@ from run_graph.runtime.engine.run_node import (
 )
 from run_graph.runtime.engine.state import RunState
 from run_graph.runtime.errors import Cancelled, NodeFailed
-from run_graph.runtime.events import Event, NodeFinished, NodeReused, NodeStarted
+from run_graph.runtime.events import Event, NodeFinished, NodeInterrupted, NodeReused, NodeStarted
 
 Values = dict[str, Any]
 Result = TypeVar("Result")
 
 
 class _BackgroundWork(NamedTuple):
-    """A node that runs on the second thread, and the events that are to be sent when it is done."""
+    """A node that runs on the second thread, and those of its events that are still to be sent."""
 
     values: Values
     input_digest: str | None
     context: NodeContext
-    events: list[Event]
+    events: deque[Event]
+
+
+class _FailedBeside(BaseException):
+    """What ended the run within a node that has nothing to do with it; not for the node to catch."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 class Executor:
@@ -121,9 +128,13 @@ class Executor:
         if node.runs_in_background and self.state.ready:  # otherwise nothing could run beside it
             self._begin_background_work(step, values, input_digest)
             return
-        context = NodeContext(node_id, self.run_context, _snapshot_name(step, input_digest))
+        context = NodeContext(node_id, self._run_context_here(), _snapshot_name(step, input_digest))
         started = time.perf_counter()
-        outputs = self._guarded(step, values, run_node, node, values, context)
+        try:
+            outputs = self._guarded(step, values, run_node, node, values, context)
+        except (Cancelled, KeyboardInterrupt):
+            self.emit(NodeInterrupted(node_id, *context.kept))
+            raise
         self._finish(step, input_digest, context, outputs, time.perf_counter() - started)
 
     def _finish(
@@ -140,7 +151,7 @@ class Executor:
 
     def _begin_background_work(self, step: Step, values: Values, input_digest: str | None) -> None:
         """Let a node run beside those that follow. All its events are sent from this thread."""
-        events: list[Event] = []
+        events: deque[Event] = deque()
         run_context = replace(self.run_context, emit=events.append)
         context = NodeContext(step.node_id, run_context, _snapshot_name(step, input_digest))
         self._background_work[step.node_id] = _BackgroundWork(values, input_digest, context, events)
@@ -148,12 +159,35 @@ class Executor:
 
     def _take_background_work(self, *, wait: bool) -> None:
         """Take the finished results; one that failed ends the run as if it had failed here."""
+        self._send_background_events()
         for node_id, result in self._background.results(wait=wait):
+            self._send_background_events()
             step, work = self.plan.steps[node_id], self._background_work.pop(node_id)
-            for event in work.events:
-                self.emit(event)
             outputs, seconds = self._guarded(step, work.values, result)
             self._finish(step, work.input_digest, work.context, outputs, seconds)
+
+    def _send_background_events(self) -> None:
+        """Send what nodes on the second thread have reported so far, such as the files they have written."""
+        for work in self._background_work.values():
+            while work.events:
+                self.emit(work.events.popleft())
+
+    def _run_context_here(self) -> RunContext:
+        """What a node on this thread gets: after each of its events, finished work of the second is taken.
+
+        Otherwise a picture would be reported only when the next one has been sampled.
+        """
+        if not self._background:
+            return self.run_context
+
+        def emit(event: Event) -> None:
+            self.emit(event)
+            try:
+                self._take_background_work(wait=False)
+            except Exception as error:
+                raise _FailedBeside(error) from None
+
+        return replace(self.run_context, emit=emit)
 
     def _finish_background_work(self) -> None:
         """The run ends early: what has begun is finished, as it would have been without the thread."""
@@ -177,7 +211,8 @@ class Executor:
         node_class = type(step.node)
         self.cache.put(Entry(step.key, outputs, node_class=node_class))
         self.state.finish(step, outputs)
-        self._announce(node_reused(step.node_id, node_class.class_type, "unchanged", outputs), outputs)
+        event = node_reused(step.node_id, node_class.class_type, "unchanged", outputs, step.key)
+        self._announce(event, outputs)
 
     def _guarded(self, step: Step, values: Values, work: Callable[..., Result], *args: Any) -> Result:
         """Do some work of a node; what the node raises in it becomes a failure that names the node."""
@@ -185,8 +220,11 @@ class Executor:
             return work(*args)
         except Cancelled:
             raise
+        except _FailedBeside as beside:
+            raise beside.error from beside.error.__cause__
         except BaseException as raised:
             raise_if_interrupt(raised)
+            self.run_context.token.raise_if_cancelled()  # the interrupt may have come out as another error
             failure = failure_of(step, values, raised)
             self.emit(node_erred(failure))
             raise failure from failure.__cause__
@@ -194,7 +232,8 @@ class Executor:
     def _announce_found(self, found: dict[str, Outputs]) -> None:
         steps, emit, duplicates = self.plan.steps, self.emit, self._duplicates  # there may be thousands
         for node_id, outputs in found.items():
-            event = node_reused(node_id, steps[node_id].node.class_type, "cache", outputs)
+            step = steps[node_id]
+            event = node_reused(node_id, step.node.class_type, "cache", outputs, step.key)
             if node_id in duplicates:
                 self._announce(event, outputs)
             else:
@@ -204,7 +243,7 @@ class Executor:
         """Report a node's result, and those of its duplicates."""
         self.emit(event)
         for duplicate in self._duplicates.get(event.node_id, ()):
-            self.emit(node_reused(duplicate, event.class_type, "duplicate", outputs))
+            self.emit(node_reused(duplicate, event.class_type, "duplicate", outputs, event.key))
 
 
 def _snapshot_name(step: Step, input_digest: str | None) -> str:

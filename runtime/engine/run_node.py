@@ -122,9 +122,10 @@ def node_erred(failure: NodeFailed) -> NodeErred:
 
 def node_finished(step: Step, outputs: Outputs, seconds: float) -> NodeFinished:
     """The event that reports a result which took this many seconds."""
-    return NodeFinished(step.node_id, step.node.class_type, seconds, plain_values(outputs), ref(outputs))
+    node_id, class_type = step.node_id, step.node.class_type
+    return NodeFinished(node_id, class_type, seconds, plain_values(outputs), ref(outputs), step.key)
 
 
-def node_reused(node_id: str, class_type: str, origin: str, outputs: Outputs) -> NodeReused:
+def node_reused(node_id: str, class_type: str, origin: str, outputs: Outputs, key: str = "") -> NodeReused:
     """The event that reports a result which was known; see :class:`runtime.events.NodeReused`."""
-    return NodeReused(node_id, class_type, origin, plain_values(outputs), ref(outputs))
+    return NodeReused(node_id, class_type, origin, plain_values(outputs), ref(outputs), key)

@@ -18,7 +18,8 @@ from run_graph.runtime.files.outputs import numbered_files, save_numbered
 def save_once(ctx: Context, prefix: str, suffix: str, contents: Sequence[bytes]) -> list[Path]:
     """Write each of `contents` with `save_numbered`, unless this node wrote it before it was killed.
 
-    Returns the files in the order of `contents`. Raises SaveError as `save_numbered` does.
+    Returns the files in the order of `contents`, each of which is reported with ``ctx.file_saved`` as soon as
+    it is there. Raises SaveError as `save_numbered` does.
     """
     state = ctx.resume_state()
     earlier: list[str] = state["digests"] if state else []
@@ -31,10 +32,12 @@ def save_once(ctx: Context, prefix: str, suffix: str, contents: Sequence[bytes])
         for index, content in enumerate(contents)
     ]
     ctx.save_state(digests=digests)
-    return [
-        written.get(name) or save_numbered(ctx.output_directory, prefix, suffix, content)
-        for name, content in zip(digests, contents, strict=True)
-    ]
+    paths = []
+    for name, content in zip(digests, contents, strict=True):
+        path = written.get(name) or save_numbered(ctx.output_directory, prefix, suffix, content)
+        ctx.file_saved(path)
+        paths.append(path)
+    return paths
 
 
 def _with_digests(ctx: Context, prefix: str, suffix: str, digests: Sequence[str]) -> dict[str, Path]:

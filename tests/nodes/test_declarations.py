@@ -71,7 +71,7 @@ DECLARED: dict[str, tuple[dict[str, tuple[str, Any]], dict[str, str]]] = {
     "DecodeLatent": ({"vae": ("VAE", ...), "latent": ("LATENT", ...)}, {"image": "IMAGE"}),
     "SaveImage": (
         {"images": ("IMAGE", ...), "filename_prefix": ("STRING", "ComfyUI")},
-        {"images": "IMAGE", "path": "STRING"},
+        {"images": "IMAGE", "path": "STRING", "paths": "*"},
     ),
 }
 

@@ -7,15 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from run_graph.runtime.cli.mflux.arguments import PROGRAM, parse
-from run_graph.runtime.cli.terminal import (
-    BAD_INPUT,
-    DONE,
-    INTERRUPTED,
-    NODE_FAILED,
-    print_message,
-    print_result,
-    run_command,
-)
+from run_graph.runtime.cli.signals import SIGNALS
+from run_graph.runtime.cli.terminal import BAD_INPUT, DONE, NODE_FAILED, print_message, run_command
 
 if TYPE_CHECKING:
     from run_graph.runtime.cli.mflux.flags import Flags
@@ -29,8 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0 done, 1 a node failed, 2 bad input, 130 interrupted.
+        The exit code: 0 done, 1 a node failed, 2 bad input, 130 stopped by the battery limit; 130, 143 or 129
+        after Ctrl-C, SIGTERM or SIGHUP.
     """
+    if argv is None:
+        SIGNALS.own_process()
     return run_command(lambda: _execute(parse(argv)), PROGRAM)
 
 
@@ -47,10 +43,8 @@ def _execute(flags: Flags) -> int:
         invocation = invocation_of(flags)
         for note in invocation.notes:
             _print_message(note)
-        finished = run(invocation, flags)
-        for path in finished.pictures:
-            print_result(str(path))
-        _print_message(f"peak MLX memory: {bytes_text(finished.peak_bytes)}")
+        peak_bytes = run(invocation, flags)
+        _print_message(f"peak MLX memory: {bytes_text(peak_bytes)}")
         return DONE
     except (CommandError, WorkflowError, SaveError) as error:
         _print_message(str(error))
@@ -60,7 +54,7 @@ def _execute(flags: Flags) -> int:
         return NODE_FAILED
     except Cancelled as error:
         _print_message(str(error))
-        return INTERRUPTED
+        return SIGNALS.exit_code()
 
 
 def _report(error: Exception, verbose: bool) -> None:

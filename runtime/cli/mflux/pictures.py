@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from run_graph.runtime.cli.mflux.arguments import PROGRAM
 from run_graph.runtime.cli.terminal import print_message
-from run_graph.runtime.events import Event, NodeFinished, NodeReused
+from run_graph.runtime.events import Event, FileSaved, NodeReused
 from run_graph.runtime.files.atomic import SaveError, write_atomically
 from run_graph.runtime.images.formats import SUFFIXES
 from run_graph.runtime.images.metadata import Settings
@@ -32,27 +32,29 @@ class PictureNames:
     paths : mapping
         Id of each SaveImage node to the file that its picture is to become. If the file exists, ``_1``,
         ``_2``, ... is added to the name, as in mflux; nothing is overwritten.
+    announce : callable
+        Gets the path of each picture once it is written.
     embed : bool
         Whether the picture keeps its metadata.
     sidecar : bool
         Whether to write the settings also to ``<name>.metadata.json``, as mflux does.
-
-    Attributes
-    ----------
-    written : list of Path
-        The pictures so far, in the order in which they were written.
     """
 
-    def __init__(self, paths: Mapping[str, Path], *, embed: bool, sidecar: bool) -> None:
+    def __init__(
+        self, paths: Mapping[str, Path], announce: Callable[[str], None], *, embed: bool, sidecar: bool
+    ) -> None:
         self.paths = paths
+        self.announce = announce
         self.embed = embed
         self.sidecar = sidecar
-        self.written: list[Path] = []
 
     def __call__(self, event: Event) -> None:
-        # Reused: written by a run that was interrupted before the file could be renamed.
-        if isinstance(event, NodeFinished | NodeReused) and event.node_id in self.paths:
-            self._rename(Path(event.result["path"]), self.paths[event.node_id])
+        if isinstance(event, FileSaved) and event.node_id in self.paths:
+            self._rename(Path(event.path), self.paths[event.node_id])
+        # Written by a run that was interrupted before the files could be renamed.
+        elif isinstance(event, NodeReused) and event.node_id in self.paths:
+            for path in event.result["paths"]:
+                self._rename(Path(path), self.paths[event.node_id])
 
     def _rename(self, numbered: Path, path: Path) -> None:
         documents = {name: json.loads(text) for name, text in read_text(numbered).items()}
@@ -65,7 +67,7 @@ class PictureNames:
         if self.sidecar:
             text = json.dumps(documents["run_graph"], indent=4, ensure_ascii=False)
             write_atomically(path.with_suffix(".metadata.json"), text.encode(), overwrite=True)
-        self.written.append(path)
+        self.announce(str(path))
 
 
 _LEFT_OUT = {1: "the graph was left out", 2: "graph and settings were left out"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from run_graph.graph.registry import installed_nodes
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.cache.open import chosen_cache
 from run_graph.runtime.cli.consent import Permitted, permitted
+from run_graph.runtime.cli.ending import Ending
 from run_graph.runtime.cli.log_details import log_details
 from run_graph.runtime.cli.mflux.arguments import PROGRAM
 from run_graph.runtime.cli.mflux.battery import BatteryGuard
@@ -20,7 +19,9 @@ from run_graph.runtime.cli.mflux.invocation import Invocation
 from run_graph.runtime.cli.mflux.pictures import PictureNames
 from run_graph.runtime.cli.mflux.stepwise import StepwisePictures
 from run_graph.runtime.cli.options import PermissionOptions
-from run_graph.runtime.cli.progress import listener
+from run_graph.runtime.cli.progress import display
+from run_graph.runtime.cli.signals import SIGNALS, Interruptible
+from run_graph.runtime.cli.stages import Detail, stages_of
 from run_graph.runtime.cli.terminal import print_message
 from run_graph.runtime.engine.context import CancelToken, RunEnvironment
 from run_graph.runtime.engine.job import Job
@@ -35,23 +36,21 @@ from run_graph.runtime.models.store import ModelStore
 _GIGABYTE = 1000**3
 
 
-@dataclass(frozen=True)
-class Finished:
-    """What a run has made: the pictures, in the order in which they were written, and MLX's peak memory."""
+def run(invocation: Invocation, flags: Flags) -> int:
+    """Save the graph if asked to, then run it, and print the path of each picture once it is written.
 
-    pictures: Sequence[Path]
-    peak_bytes: int
-
-
-def run(invocation: Invocation, flags: Flags) -> Finished:
-    """Save the graph if asked to, then run it.
+    Returns
+    -------
+    int
+        MLX's peak memory in bytes.
 
     Raises
     ------
     WorkflowError, NodeFailed, SaveError
         As :meth:`runtime.engine.session.Session.run` does.
     Cancelled
-        If the run was interrupted, or stopped because the battery was low; the message says which.
+        If the run was interrupted, or stopped because the battery was low; the message says which, and how to
+        go on.
     """
     output, machine, workflow = flags.output, flags.machine, invocation.workflow
     if flags.verbose:
@@ -62,19 +61,29 @@ def run(invocation: Invocation, flags: Flags) -> Finished:
     # A sampling stage whose result comes from the cache has no steps to show.
     no_cache = flags.cache.no_cache or output.stepwise_image_output_dir is not None
     cache = chosen_cache(no_cache, flags.cache.cache_dir, partial(print_message, program=PROGRAM))
-    token = CancelToken()
+    token, ending = CancelToken(), Ending(keeps_results=not no_cache)
     battery = BatteryGuard(machine.battery_percentage_stop_limit, token)
-    names = PictureNames(invocation.pictures, embed=not output.no_exif, sidecar=output.metadata)
     steps, memory = _stepwise(workflow, output.stepwise_image_output_dir, store), PeakMemory()
     allowed = _within_bounds(invocation, flags.permissions)
-    with listener({}, quiet=False, as_json=False) as progress, offline(not allowed.downloads):
-        try:
-            Session(installed_nodes(), cache, Services(store)).run_together(
-                [allowed.job], on_event=each_of(progress, battery, names, steps, memory), token=token
+    detail = Detail.VERBOSE if flags.verbose else Detail.NORMAL
+    session = Session(installed_nodes(), cache, Services(store))
+    try:
+        with (
+            Interruptible(token.cancel),
+            offline(not allowed.downloads),
+            display(stages_of(workflow), detail, program=PROGRAM) as shown,
+        ):
+            names = PictureNames(
+                invocation.pictures, shown.print_result, embed=not output.no_exif, sidecar=output.metadata
             )
-        except Cancelled as error:
-            raise Cancelled(battery.reason or str(error)) from None
-    return Finished(names.written, memory.peak_bytes)
+            session.run_together(
+                [allowed.job],
+                on_event=each_of(shown.on_event, battery, names, ending, steps, memory),
+                token=token,
+            )
+    except (Cancelled, KeyboardInterrupt):
+        raise Cancelled(ending.text(battery.reason or SIGNALS.how())) from None
+    return memory.peak_bytes
 
 
 def _within_bounds(invocation: Invocation, permissions: PermissionOptions) -> Permitted:

@@ -8,12 +8,12 @@ from cache_samples import disk, files
 from engine import ENVIRONMENT, workflow
 
 from run_graph.graph import Context, Node, Outputs, Registry
-from run_graph.runtime.cache import ResultCache
+from run_graph.runtime.cache import NoCache, ResultCache
 from run_graph.runtime.cache.blob_store import SNAPSHOTS
 from run_graph.runtime.engine.context import CancelToken
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.errors import Cancelled
-from run_graph.runtime.events import Event, NodeProgress
+from run_graph.runtime.events import Event, NodeInterrupted, NodeProgress, NodeResumed
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +65,35 @@ def test_the_next_run_resumes_after_the_last_step(tmp_path: Path) -> None:
     total, steps = run(disk(tmp_path)[0])
     assert (total, steps) == (55, [5, 6, 7, 8, 9, 10])
     assert files(tmp_path / SNAPSHOTS) == []
+
+
+def told(cache: ResultCache, stop_after: int) -> list[Event]:
+    """What an interrupted run reports besides its steps."""
+    events: list[Event] = []
+    token = CancelToken()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, NodeResumed | NodeInterrupted):
+            events.append(event)
+        elif isinstance(event, NodeProgress) and event.value == stop_after:
+            token.cancel()
+
+    with pytest.raises(Cancelled):
+        Session(Registry([Walk]), cache).run(
+            workflow(w=(Walk, {"n": 10})), environment=ENVIRONMENT, on_event=listen, token=token
+        )
+    return events
+
+
+def test_each_end_says_where_the_next_run_goes_on_and_that_says_it_too(tmp_path: Path) -> None:
+    assert told(disk(tmp_path)[0], 4) == [NodeInterrupted("w", 4, 10)]
+    assert told(disk(tmp_path)[0], 7) == [NodeResumed("w", 5, 10), NodeInterrupted("w", 7, 10)]
+
+
+def test_steps_that_are_not_kept_are_not_promised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told(NoCache(), 4) == [NodeInterrupted("w", 0, 0)]
+    monkeypatch.setattr("run_graph.runtime.cache.snapshots._SHARE", 1e-9)  # only the first is saved
+    assert told(disk(tmp_path)[0], 4) == [NodeInterrupted("w", 1, 10)]
 
 
 def test_it_may_be_interrupted_again_and_again(tmp_path: Path) -> None:

@@ -12,16 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from processes import command, started
 from small import edit
 
 import run_graph
 from run_graph.runtime.cli import main as cli
 
 HEAVY = ("mlx", "mflux", "torch", "transformers", "huggingface_hub")
-# A shell without job control makes its background jobs ignore Ctrl-C, and a test run in one hands that on.
-_HEED_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-_MAIN = "import sys; from run_graph.runtime.cli.main import main; sys.exit(main())"
-START = [sys.executable, "-c", f"{_HEED_CTRL_C}; {_MAIN}"]
 
 
 def modules_after(*commands: list[str], cwd: Path) -> set[str]:
@@ -93,7 +90,7 @@ def test_the_version_is_the_same_however_the_command_is_started() -> None:
 
     expected = f"run-graph {run_graph.__version__}\n"
     assert printed(sys.executable, "-m", "run_graph", "--version") == expected
-    assert printed(*START, "--version") == expected
+    assert printed(*command(), "--version") == expected
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,19 +196,19 @@ def test_a_draft_with_faults_can_be_drawn(project: Path) -> None:
 # -- running ----------------------------------------------------------------------------------------
 
 
-def test_a_run_prints_the_path_of_the_picture_and_nothing_else(
+def test_a_run_prints_the_path_of_the_picture_and_a_line_for_each_stage(
     project: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["redux.json"]) == 0
     captured = capfd.readouterr()
     assert captured.out == f"output{os.sep}redux_00001_.png\n"
-    assert captured.err == ""  # no terminal: no progress
+    assert len(captured.err.splitlines()) == 11
     assert pixels("output/redux_00001_.png").shape == (32, 32, 3)
 
 
-def test_quiet_prints_nothing(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["redux.json", "--quiet", "--output", "elsewhere"]) == 0
-    assert capfd.readouterr() == ("", "")
+def test_quiet_prints_only_paths(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["redux.json", "--quiet", "--output", "elsewhere", "--contact-sheet", "sheet.png"]) == 0
+    assert capfd.readouterr() == (f"elsewhere{os.sep}redux_00001_.png\nsheet.png\n", "")
     assert [path.name for path in Path("elsewhere").iterdir()] == ["redux_00001_.png"]
 
 
@@ -233,7 +230,9 @@ def test_json_prints_every_event_as_a_line_and_the_last_is_run_finished(
     [saved] = [
         event["result"] for event in events if event.get("class_type") == "SaveImage" and "result" in event
     ]
-    assert saved == {"path": f"output{os.sep}redux_00001_.png"}
+    path = f"output{os.sep}redux_00001_.png"
+    assert saved == {"path": path, "paths": [path]}
+    assert [event["path"] for event in events if event["event"] == "file_saved"] == [path]
 
 
 def test_a_target_runs_with_its_ancestors_alone(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -377,7 +376,7 @@ def test_the_traceback_of_a_failing_node_is_shown_on_request(
     monkeypatch.setattr(siglip, "encode", lambda *_: 1 / 0)
     assert cli.main(["redux.json", option]) == 1
     message = capfd.readouterr().err
-    assert message.startswith("Traceback")
+    assert "\nTraceback" in message
     assert "ZeroDivisionError: division by zero" in message
     assert "run-graph: redux.json: node 'vision'" in message
 
@@ -385,36 +384,17 @@ def test_the_traceback_of_a_failing_node_is_shown_on_request(
 # -- stopping ---------------------------------------------------------------------------------------
 
 
-def interrupt(process: subprocess.Popen[str], at_step: int) -> tuple[float, list[str]]:
-    """Send Ctrl-C when a step is reported; seconds until the process is gone, and what it printed."""
-    printed = []
-    assert process.stdout is not None
-    for line in process.stdout:
-        printed.append(line)
-        if json.loads(line).get("value") == at_step:
-            break
-    process.send_signal(signal.SIGINT)
-    started = time.monotonic()
-    printed += process.stdout.readlines()
-    process.wait(timeout=20)
-    return time.monotonic() - started, printed
-
-
 def test_ctrl_c_while_sampling_stops_within_a_step_and_leaves_nothing(project: Path) -> None:
-    process = subprocess.Popen(
-        [*START, "redux.json", "--json", "--set", "sample.steps=10000"],
-        cwd=project.parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    seconds, printed = interrupt(process, at_step=3)
-    assert process.stderr is not None
-    assert (process.returncode, process.stderr.read()) == (130, "run-graph: interrupted\n")
-    events = [json.loads(line) for line in printed]
+    process = started(project.parent, "redux.json", "--json", "--set", "sample.steps=10000")
+    assert process.stdout is not None
+    events = [json.loads(next(line for line in process.stdout if json.loads(line).get("value") == 3))]
+    process.send_signal(signal.SIGINT)
+    before = time.monotonic()
+    printed, _ = process.communicate(timeout=20)
+    assert time.monotonic() - before < 5
+    events += lines(printed)
     assert (events[-1]["event"], events[-1]["status"]) == ("run_finished", "interrupted")
     assert max(event.get("value", 0) for event in events) < 500
-    assert seconds < 5
     assert not (project.parent / "output").exists()
     assert sorted(path.name for path in project.parent.iterdir()) == ["images", "redux.json"]
 
@@ -454,13 +434,7 @@ def test_ctrl_c_while_importing_gives_the_same_message(
 
 
 def test_a_reader_that_goes_away_does_not_stop_the_run(project: Path) -> None:
-    process = subprocess.Popen(
-        [*START, "redux.json", "--json"],
-        cwd=project.parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = started(project.parent, "redux.json", "--json")
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.readline()

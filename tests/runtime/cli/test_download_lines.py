@@ -5,9 +5,12 @@ import json
 
 import pytest
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TextColumn
 
-from run_graph.runtime.cli.progress import PlainLines, StageLines, download_text, listener
+from run_graph.runtime.cli.plain_lines import PlainLines
+from run_graph.runtime.cli.progress import display
+from run_graph.runtime.cli.stage_text import download_text
+from run_graph.runtime.cli.stages import Detail
+from run_graph.runtime.cli.terminal_lines import Bars, StageLines
 from run_graph.runtime.events import Downloading, NodeFinished, NodeStarted
 
 GB = 10**9
@@ -28,7 +31,7 @@ def test_a_download_that_resumes_says_how_much_is_there_already() -> None:
 
 
 def test_one_line_for_each_download(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = PlainLines()
+    lines = PlainLines({})
     for done in (0, 4 * GB, 10 * GB):
         lines(state(done))
     lines(state(0, 2 * GB))
@@ -40,24 +43,23 @@ def test_one_line_for_each_download(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_terminal_shows_a_bar_for_as_long_as_the_download_lasts() -> None:
     screen = io.StringIO()
-    console = Console(file=screen, width=120)
-    with Progress(TextColumn("{task.description}"), MofNCompleteColumn(), console=console) as progress:
-        lines = StageLines(progress, {})
+    with Bars(Console(file=screen, width=120)) as bars:
+        lines = StageLines(bars, {})
         lines(NodeStarted("prompt", "TextEncode"))
         lines(state(0))
         lines(state(4 * GB))
-        assert [(task.completed, task.total) for task in progress.tasks[1:]] == [(4000, 10000)]
+        assert [(task.completed, task.total) for task in bars.tasks[1:]] == [(4000, 10000)]
         lines(state(10 * GB))
-        assert len(progress.tasks) == 1
+        assert len(bars.tasks) == 1
         lines(state(0))
         lines(NodeFinished("prompt", "TextEncode", 1.0, {}))
-        assert progress.tasks == []
+        assert bars.tasks == []
     assert screen.getvalue().count("downloading 10.0 GB of org/name (412.0 GB free in /cache)") == 2
 
 
 def test_json_lines_carry_the_numbers(capsys: pytest.CaptureFixture[str]) -> None:
-    with listener({}, quiet=False, as_json=True) as on_event:
-        on_event(state(1))
+    with display({}, Detail.NORMAL, as_json=True) as shown:
+        shown.on_event(state(1))
     assert json.loads(capsys.readouterr().out) == {
         "event": "downloading",
         "repository": "org/name",
@@ -68,10 +70,10 @@ def test_json_lines_carry_the_numbers(capsys: pytest.CaptureFixture[str]) -> Non
     }
 
 
-@pytest.mark.parametrize("quiet", [True, False])
+@pytest.mark.parametrize("detail", list(Detail))
 def test_without_a_terminal_the_line_is_printed_unless_quiet(
-    quiet: bool, capsys: pytest.CaptureFixture[str]
+    detail: Detail, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with listener({}, quiet=quiet, as_json=False) as on_event:
-        on_event(state(0))
-    assert ("downloading" in capsys.readouterr().err) is not quiet
+    with display({}, detail) as shown:
+        shown.on_event(state(0))
+    assert ("downloading" in capsys.readouterr().err) is (detail is not Detail.QUIET)

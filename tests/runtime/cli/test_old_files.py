@@ -32,13 +32,10 @@ def test_an_old_file_makes_the_same_picture_under_its_old_name_with_a_note(
 ) -> None:
     assert cli.main(["redux.json", "--no-cache"]) == 0
     new = capsys.readouterr()
-    assert "0.1" not in new.err
+    assert NOTE not in new.err
     edit(project, as_in_0_1)
     assert cli.main(["redux.json", "--no-cache"]) == 0
     old = capsys.readouterr()
-    assert [line for line in old.err.splitlines() if "0.1" in line] == [
-        line for line in old.err.splitlines() if line.startswith(NOTE)
-    ]
     assert old.err.count(NOTE) == 1
     assert Path(old.out.strip()).name == "run-graph_00001_.png"
     np.testing.assert_array_equal(pixels(old.out.strip()), pixels(new.out.strip()))
@@ -61,7 +58,7 @@ def test_a_picture_of_this_version_carries_the_migrated_workflow(
     assert graph["save"]["inputs"]["images"] == ["image", 0]
     assert cli.main([path, "--no-cache"]) == 0
     again = capsys.readouterr()
-    assert "0.1" not in again.err
+    assert "version 0.1" not in again.err
     np.testing.assert_array_equal(pixels(again.out.strip()), pixels(path))
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Hashable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from engine import Engine, workflow
 from run_graph.graph import Context, Field, Node, Outputs, Registry, SocketValue, Workflow
 from run_graph.runtime.cache import MemoryCache
 from run_graph.runtime.errors import Cancelled, NodeFailed
-from run_graph.runtime.events import Event, NodeErred, NodeFinished, NodeProgress, NodeStarted
+from run_graph.runtime.events import Event, FileSaved, NodeErred, NodeFinished, NodeProgress, NodeStarted
+from run_graph.runtime.files.atomic import SaveError
 
 WAIT = 20  # seconds that a node waits for another before it gives up
 
@@ -45,6 +47,8 @@ class Meeting:
 
     computing = threading.Event()
     written = threading.Event()
+    heard = threading.Event()
+    taken = threading.Event()
     threads: dict[str, threading.Thread]
 
 
@@ -91,8 +95,8 @@ REGISTRY = Registry([Load, Compute, Write])
 
 @pytest.fixture(autouse=True)
 def _meeting() -> None:
-    Meeting.written.clear()
-    Meeting.computing.clear()
+    for event in (Meeting.written, Meeting.computing, Meeting.heard, Meeting.taken):
+        event.clear()
     Meeting.threads = {}
 
 
@@ -169,6 +173,81 @@ def test_a_run_that_is_cancelled_leaves_the_file_before_it_written() -> None:
         engine.run(pictures(3), on_event=cancel)
     assert "write1" in ids_of(engine, NodeFinished)
     assert "compute3" not in ids_of(engine, NodeStarted)
+
+
+class WriteInParts(Write):
+    """Writes a file, and another one after the next stage has heard of the first."""
+
+    def run(self, ctx: Context) -> Value:
+        if self.value == 1:
+            assert Meeting.computing.wait(WAIT)
+            ctx.file_saved(Path("first.png"))
+            Meeting.written.set()
+            assert Meeting.heard.wait(WAIT)
+        return Value(value=0)
+
+
+class ComputeInSteps(Compute):
+    """Reports steps until somebody has heard of the file."""
+
+    def run(self, ctx: Context) -> Value:
+        if self.value == 2:
+            Meeting.computing.set()
+            assert Meeting.written.wait(WAIT)
+            for step in range(1000):
+                ctx.progress(step, 1000)
+                if Meeting.taken.wait(0.01):
+                    break
+        return Value(value=self.value)
+
+
+def in_steps() -> Workflow:
+    return workflow(
+        model=(Load, {}),
+        compute1=(ComputeInSteps, {"model": "@model", "value": 1}),
+        compute2=(ComputeInSteps, {"model": "@model", "value": 2}),
+        write1=(WriteInParts, {"value": "@compute1"}),
+        write2=(WriteInParts, {"value": "@compute2"}),
+    )
+
+
+IN_STEPS = Registry([Load, ComputeInSteps, WriteInParts])
+
+
+def test_a_file_is_reported_while_the_next_stage_computes() -> None:
+    engine = Engine(IN_STEPS)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, FileSaved):
+            Meeting.heard.set()
+        elif isinstance(event, NodeFinished) and event.node_id == "write1":
+            Meeting.taken.set()
+
+    engine.run(in_steps(), on_event=listen)
+    order = [
+        (event.kind, event.node_id)  # type: ignore[attr-defined]
+        for event in engine.events
+        if event.kind in ("file_saved", "node_finished")
+    ]
+    assert order[-4:] == [
+        ("file_saved", "write1"),
+        ("node_finished", "write1"),
+        ("node_finished", "compute2"),
+        ("node_finished", "write2"),
+    ]
+
+
+def test_what_fails_while_a_file_is_reported_is_not_the_fault_of_the_stage_that_computes() -> None:
+    engine = Engine(IN_STEPS)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, FileSaved):
+            Meeting.heard.set()
+            raise SaveError("the disk is full")
+
+    with pytest.raises(SaveError, match="the disk is full"):
+        engine.run(in_steps(), on_event=listen)
+    assert ids_of(engine, NodeErred) == []
 
 
 def test_no_thread_is_left_running() -> None:

@@ -216,7 +216,14 @@ def test_an_empty_battery_stops_the_run_before_sampling(
 ) -> None:
     monkeypatch.setattr(battery, "battery_level", lambda: 4)
     assert run("--seed", "1") == 130
-    assert capsys.readouterr().err.endswith("stopped: the battery is at 4 %, the limit is 5 %\n")
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .endswith(
+            ": stopped: the battery is at 4 %, the limit is 5 %; "
+            "run it again to go on: the finished stages are kept"
+        )
+    )
     assert not Path("image.png").exists()
     assert run("--seed", "1", "-B", "3") == 0
 
