@@ -38,13 +38,15 @@ def started(folder: Path, *arguments: str, name: str = RUN_GRAPH) -> "subprocess
     )
 
 
-def on_a_terminal(folder: Path, *arguments: str, columns: int = 100, **environment: str) -> tuple[str, str]:
-    """Standard output, and what a terminal of so many columns got on standard error."""
+def on_a_terminal(
+    folder: Path, *arguments: str, columns: int = 100, both: bool = False, **environment: str
+) -> tuple[str, str]:
+    """Standard output, and what a terminal of so many columns got on standard error, or on both."""
     controller, terminal = pty.openpty()
     with subprocess.Popen(
         [*command(), *arguments],
         cwd=folder,
-        stdout=subprocess.PIPE,
+        stdout=terminal if both else subprocess.PIPE,
         stderr=terminal,
         env={**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "40", **environment},
     ) as process:
@@ -57,8 +59,7 @@ def on_a_terminal(folder: Path, *arguments: str, columns: int = 100, **environme
             pass
         finally:
             os.close(controller)
-        assert process.stdout is not None
-        printed = process.stdout.read().decode()
+        printed = "" if process.stdout is None else process.stdout.read().decode()
         assert process.wait(timeout=60) == 0
     return printed, received.decode()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from run_graph.runtime.cli.allowance import Allowance
 from run_graph.runtime.cli.overall import Overall
 from run_graph.runtime.cli.stage_text import (
     details_text,
@@ -28,7 +29,7 @@ from run_graph.runtime.events import (
 )
 from run_graph.runtime.units import duration_text
 
-_AT_ONCE, _A_SECOND = 20, 1  # lines about stages; a stage that took a second always has its line
+_AT_ONCE, _A_SECOND = 20, 1  # lines about quick stages
 _STEPS_EVERY = 10.0  # seconds between two lines about the steps of one stage
 _OVERALL_EVERY = 2.0  # seconds between two lines about all pictures
 
@@ -63,7 +64,7 @@ class PlainLines:
         self._program = program
         self._clock = clock
         self._overall = Overall(stages, clock)
-        self._allowance = _Allowance(clock)
+        self._allowance = Allowance(_AT_ONCE, _A_SECOND, clock)
         self._steps = _Steps(clock)
         self._memory: dict[str, StageMemory] = {}
         self._downloading = False
@@ -90,8 +91,7 @@ class PlainLines:
     def _finish(self, event: NodeFinished | NodeReused) -> None:
         memory = self._memory.pop(event.node_id, None)
         details = details_text(event, memory) if self._verbose else ""
-        long = isinstance(event, NodeFinished) and event.seconds >= 1
-        if self._verbose or long or self._allowance.take():
+        if self._verbose or self._allowance.covers(event):
             self._print(event.node_id, outcome_text(event) + details)
         self._print_overall()
 
@@ -113,24 +113,6 @@ class PlainLines:
         if not self._downloading:
             print_message(download_text(event), self._program)
         self._downloading = event.done_bytes < event.total_bytes
-
-
-class _Allowance:
-    """How many lines may be printed now: some at once, then a few a second."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._left, self._since = float(_AT_ONCE), clock()
-
-    def take(self) -> bool:
-        """Whether one more line may be printed."""
-        now = self._clock()
-        self._left = min(self._left + (now - self._since) * _A_SECOND, _AT_ONCE)
-        self._since = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 class _Steps:

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -55,13 +55,21 @@ def display(
             from run_graph.runtime.cli.terminal_lines import StageLines, bars
 
             with bars() as shown:
-                if results.stream.isatty():
-                    results.make_room = shown.paused
-                yield Display(StageLines(shown, stages, detail), results.print)
+                # On one terminal, a result is a line above the bars, and who draws them must print it.
+                shared = _is_one_terminal(results.stream, sys.stderr)
+                print_result = shown.print_text if shared else results.print
+                yield Display(StageLines(shown, stages, detail), print_result)
 
 
 def _can_draw(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
+def _is_one_terminal(one: TextIO, other: TextIO) -> bool:
+    try:
+        return os.ttyname(one.fileno()) == os.ttyname(other.fileno())
+    except OSError:  # one is no terminal
+        return False
 
 
 class _Results:
@@ -69,15 +77,13 @@ class _Results:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self.make_room: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def print(self, text: str) -> None:
         """Print a text, now."""
-        with self.make_room():
-            try:
-                print_result(text, self.stream)
-            except BrokenPipeError:
-                discard_output(self.stream)
+        try:
+            print_result(text, self.stream)
+        except BrokenPipeError:
+            discard_output(self.stream)
 
 
 class JsonLines:

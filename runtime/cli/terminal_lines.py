@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 from rich.console import Console, RenderableType
@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from run_graph.runtime.cli.allowance import Allowance
 from run_graph.runtime.cli.overall import Overall
 from run_graph.runtime.cli.stage_text import (
     details_text,
@@ -46,6 +47,7 @@ from run_graph.runtime.events import (
     StageMemory,
 )
 
+_AT_ONCE, _A_SECOND = 50, 10  # lines about quick stages
 _UNICODE = "✓✗…⠋━"
 _BAR_FITS, _TIME_FITS = 80, 36  # columns of a terminal that has room for them
 _SPINNER, _BAR, _COUNT, _TIME, _SHORTEST_NAME = 2, 30, 10, 8, 7  # columns that they take
@@ -64,6 +66,9 @@ class Bars(Progress):
             speed_estimate_period=600,  # seconds; a step of a large picture may take a minute
             get_time=get_time,
         )
+
+    def refresh(self) -> None:
+        """Do nothing: the bars are drawn ten times a second; drawing each change would take 2 ms a node."""
 
     def get_renderables(self) -> Iterator[RenderableType]:
         """The bars, then the line."""
@@ -85,15 +90,6 @@ class Bars(Progress):
         text = Text.from_markup(markup)
         text.no_wrap, text.overflow = True, "ellipsis" if self.unicode else "crop"
         return text
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Take the bars away, so that something else can be printed on the same terminal."""
-        self.stop()
-        try:
-            yield
-        finally:
-            self.start()
 
 
 def bars() -> Bars:
@@ -137,6 +133,7 @@ class StageLines:
         self._stages = stages
         self._verbose = detail is Detail.VERBOSE
         self._overall = Overall(stages)
+        self._allowance = Allowance(_AT_ONCE, _A_SECOND, time.monotonic)
         # By node id; several at once if a file is written while the next stage computes.
         self._tasks: dict[str, TaskID] = {}
         self._memory: dict[str, StageMemory] = {}
@@ -160,14 +157,18 @@ class StageLines:
         elif isinstance(event, NodeFinished | NodeReused):
             self._finish(event)
         elif isinstance(event, NodeErred):
-            self._end(event.node_id, self._mark("red", "✗", "x"))
+            self._end(event.node_id)
+            self._bars.print_line(f"{self._mark('red', '✗', 'x')} {self._name(event.node_id)}")
 
     def _finish(self, event: NodeFinished | NodeReused) -> None:
         memory = self._memory.pop(event.node_id, None)
         details = details_text(event, memory) if self._verbose else ""
         ran = isinstance(event, NodeFinished)
         mark = self._mark("green", "✓", "+") if ran else self._mark("green", "=", "=")
-        self._end(event.node_id, mark, f" [dim]{outcome_text(event)}{details}[/]")
+        self._end(event.node_id)
+        if self._verbose or self._allowance.covers(event):
+            outcome = f"[dim]{outcome_text(event)}{details}[/]"
+            self._bars.print_line(f"{mark} {self._name(event.node_id)} {outcome}")
 
     def _mark(self, colour: str, mark: str, plain: str) -> str:
         return f"[{colour}]{mark if self._bars.unicode else plain}[/]"
@@ -190,8 +191,8 @@ class StageLines:
             self._bars.remove_task(self._download)
             self._download = None
 
-    def _end(self, node_id: str, mark: str, outcome: str = "") -> None:
+    def _end(self, node_id: str) -> None:
+        """The node's bar goes, and that of its download."""
         self._end_download()
         if node_id in self._tasks:
             self._bars.remove_task(self._tasks.pop(node_id))
-        self._bars.print_line(f"{mark} {self._name(node_id)}{outcome}")

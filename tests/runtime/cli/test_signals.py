@@ -165,3 +165,19 @@ def test_a_run_that_does_not_end_is_left_at_once_after_a_second(tmp_path: Path) 
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=10)
     assert (process.returncode, said) == (143, "run-graph: interrupted by SIGTERM\n")
+
+
+def test_signals_are_heeded_before_anything_else_is_imported() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import run_graph.runtime.cli.start\n"
+        "print(*(name for name in set(sys.modules) - before if name.partition('.')[0] == 'run_graph'))\n"
+        "assert not {'typing', 'argparse', 'pathlib', 'importlib.metadata'} & (set(sys.modules) - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert sorted(done.stdout.split()) == [
+        "run_graph",
+        "run_graph.runtime",
+        "run_graph.runtime.cli",
+        "run_graph.runtime.cli.signals",
+        "run_graph.runtime.cli.start",
+    ]

@@ -133,6 +133,14 @@ def test_a_terminal_shows_a_line_for_each_stage_and_the_time_left_while_sampling
     assert any(re.search(r"FluxSample sample\s.*\d+/60 \d:\d\d:\d\d", line) for line in lines)
 
 
+def test_results_on_the_same_terminal_are_lines_above_the_bars(project: Path) -> None:
+    _, received = on_a_terminal(project.parent, "redux.json", "--sweep", "sample.seed=1..2", both=True)
+    for seed in (1, 2):
+        path = re.escape(f"output/redux_seed-{seed}_00001_.png")
+        # The cursor does not go up again before the bars below the path have been drawn.
+        assert re.search(rf"{path}\r?\n(?![\r\x1b\[2K]*\x1b\[1A)", received)
+
+
 @pytest.mark.parametrize(
     ("columns", "environment"),
     [(20, {}), (38, {"NO_COLOR": "1"}), (50, {"PYTHONIOENCODING": "ascii"}), (100, {"TERM": "dumb"})],
@@ -154,3 +162,10 @@ def test_many_pictures_on_odd_terminals(project: Path, columns: int, environment
     if "PYTHONIOENCODING" in environment:
         assert received.isascii()
         assert "\\u" not in received
+
+
+def test_many_quick_stages_print_few_lines_unless_verbose() -> None:
+    many: list[Event] = [NodeFinished(f"n{number}", "X", 0.001, {}) for number in range(2000)]
+    assert 50 <= len(shown(many)) <= 500
+    assert len(shown(many, detail=Detail.VERBOSE)) == 2000
+    assert len(shown([NodeFinished(f"n{number}", "X", 1.0, {}) for number in range(100)])) == 100
