@@ -175,8 +175,9 @@ class _KeptStates:
     def load(self) -> dict[str, Any] | None:
         return None if self._resume is None else _stored(self._resume)
 
-    def save(self, items: Mapping[str, Any]) -> None:
+    def save(self, items: Mapping[str, Any]) -> bool:
         self._states.append(_stored(items))
+        return True
 
     def drop(self) -> None:
         return None

@@ -149,7 +149,7 @@ def test_a_setting_applies_to_all_files_or_to_the_one_that_it_names(
 ) -> None:
     arguments = [pair[0], "--set", "sample.steps=1", pair[1], "--set", "other:save.filename_prefix=second"]
     assert cli.main(arguments) == 0
-    graphs = [graph_in(path) for path in capsys.readouterr().out.split()]
+    graphs = [graph_in(path) for path in sorted(capsys.readouterr().out.split())]
     assert [graph["sample"]["inputs"]["steps"] for graph in graphs] == [1, 1]
     assert [graph["save"]["inputs"]["filename_prefix"] for graph in graphs] == ["redux", "second"]
 
