@@ -203,13 +203,13 @@ def _amount(text: str) -> int:
 
 def _add_reporting(parser: ArgumentParser) -> None:
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--quiet", "-q", action="store_true", help="print nothing but errors")
+    how.add_argument("--quiet", "-q", action="store_true", help="print only paths and errors")
     how.add_argument("--json", action="store_true", help="print every event as one line of JSON")
     parser.add_argument(
         "--verbose",
         "-v",
         action="store_true",
-        help="log details to standard error; implies --traceback",
+        help="tell each stage's key, memory and where its result came from; log details; implies --traceback",
     )
     parser.add_argument(
         "--traceback", action="store_true", help="if a node fails, show where in the code it failed"
