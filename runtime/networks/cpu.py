@@ -23,6 +23,7 @@ Array = npt.NDArray[np.float32]
 
 PIECE = 16384  # Numbers that an elementwise function processes at once, for the same reason as below.
 QUERIES = 256  # Rows of attention logits computed at once, few enough for the processor's cache.
+HANDED_OVER = 2**20  # Numbers from which filling an array is worth handing it to MLX's thread.
 PART = 2**28  # Operations in a part of a product, about 2 ms.
 MOST_PARTS = 16  # of a product, so that its parts do not become narrow.
 
@@ -39,8 +40,11 @@ def uses_numpy(*arrays: mx.array) -> bool:
 
 def new_array(*shape: int) -> tuple[mx.array, Array]:
     """A new float32 array of MLX, and its memory as numpy's: fill it before the array is used."""
-    array = mx.zeros(shape)
-    mx.eval(array)
+    if math.prod(shape) < HANDED_OVER:
+        array = mx.array(np.empty(shape, np.float32))
+    else:
+        array = mx.zeros(shape)
+        mx.eval(array)
     return array, np.asarray(array)
 
 
@@ -135,6 +139,17 @@ def _softmax_product(logits: Array, values: Array, out: Array) -> None:
     np.exp(logits, out=logits)
     np.matmul(logits, values, out=out)
     out /= logits.sum(axis=-1, keepdims=True)
+
+
+def rotate(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array | None:
+    """Rotation as in `rope.rotate`; None if MLX should compute it."""
+    if not uses_numpy(x, cos, sin):
+        return None
+    turn = np.empty(cos.shape, np.complex64)
+    turn.real, turn.imag = np.asarray(cos), np.asarray(sin)
+    rotated, output = new_array(*x.shape)
+    np.multiply(np.ascontiguousarray(x).view(np.complex64), turn, out=output.view(np.complex64))
+    return rotated
 
 
 def gelu_tanh(x: mx.array) -> mx.array | None:

@@ -1,12 +1,13 @@
 """`convolution.convolve` on the CPU: a band of rows at a time, so that what lies between stays in the cache.
 
-In a band, the rows are normalised or doubled, their three columns are unrolled side by side, and each of the
-kernel's three rows is a matrix product. Unrolling all nine positions would need three times the memory and is
-not faster. The result is the only new array of the picture's size.
+In a band, the rows are normalised, their three columns are unrolled side by side, and each of the kernel's
+three rows is a matrix product. Unrolling all nine positions would need three times the memory and is not
+faster. The result is the only new array of the picture's size.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import product
+from typing import TYPE_CHECKING, Any, Protocol
 
 import mlx.core as mx
 import numpy as np
@@ -26,12 +27,6 @@ Source = Callable[[int, int], Array]
 """Rows `first` to `last` (excluded) of what the convolution reads, (rows, W, C)."""
 
 
-class _Layer(NamedTuple):
-    weight: Array  # (O, 3, 3, C)
-    bias: Array  # (O,)
-    stride: int
-
-
 def convolve(
     layer: Any,
     x: mx.array,
@@ -42,25 +37,25 @@ def convolve(
 ) -> mx.array:
     """See `convolution.convolve`; `eps` is the norm's."""
     batch, height, width, _ = x.shape
-    stride = 2 if resize == "halve" else 1
-    scale = 2 if resize == "double" else 1
-    arrays = _Layer(np.asarray(layer.weight), np.asarray(layer.bias), stride)
-    size = (scale * height // stride, scale * width // stride)
-    result, output = new_array(batch, *size, len(arrays.bias))
+    weight, bias = np.asarray(layer.weight), np.asarray(layer.bias)
+    kernel: _Kernel
+    if resize == "double":
+        kernel, size = _Doubling(weight, bias), (2 * height, 2 * width)
+    else:
+        stride = 2 if resize == "halve" else 1
+        kernel, size = _Plain(weight, bias, stride), (height // stride, width // stride)
+    result, output = new_array(batch, *size, len(bias))
     for index, picture in enumerate(np.asarray(x)):
-        source = _source(picture, norm, eps, resize)
         add = None if skip is None else _skip(skip, index)
-        _convolve_picture(arrays, source, (scale * height, scale * width), add, output[index])
+        _convolve_picture(kernel, _source(picture, norm, eps), (height, width), add, output[index])
     return result
 
 
-def _source(picture: Array, norm: "GroupNorm | None", eps: float, resize: "Resize | None") -> Source:
-    if norm is not None:
-        factor, offset = _affine(picture, norm, eps)
-        return lambda first, last: _norm_silu(picture[first:last], factor, offset)
-    if resize == "double":
-        return lambda first, last: np.repeat(picture[np.arange(first, last) // 2], 2, axis=1)
-    return lambda first, last: picture[first:last]
+def _source(picture: Array, norm: "GroupNorm | None", eps: float) -> Source:
+    if norm is None:
+        return lambda first, last: picture[first:last]
+    factor, offset = _affine(picture, norm, eps)
+    return lambda first, last: _norm_silu(picture[first:last], factor, offset)
 
 
 def _norm_silu(rows: Array, factor: Array, offset: Array) -> Array:
@@ -89,38 +84,100 @@ def _skip(skip: "Skip", index: int) -> Callable[[int, int, Array], None]:
     return add
 
 
+class _Kernel(Protocol):
+    """A 3 x 3 kernel."""
+
+    operations: int  # per pixel of the output
+    stride: int
+    scale: int  # rows of the output for each row of unrolled columns, beyond the two at the edges
+
+    def write(self, columns: Array, out: Array) -> None:
+        """Write rows of the output (rows, W', O) from the columns that they cover (input rows, W, 3 C)."""
+
+
+class _Plain:
+    """The kernel as it is: three products, one for each of its rows."""
+
+    scale = 1
+
+    def __init__(self, weight: Array, bias: Array, stride: int) -> None:
+        self.stride = stride
+        self.operations = 2 * weight[0].size
+        self._bias = bias
+        self._rows = [weight[:, i].reshape(len(bias), -1).T for i in range(3)]
+
+    def write(self, columns: Array, out: Array) -> None:
+        band = out.reshape(-1, out.shape[-1])
+        last = (len(out) - 1) * self.stride + 1
+        for i, weight in enumerate(self._rows):
+            taps = columns[i : i + last : self.stride].reshape(len(band), -1)
+            np.add(band if i else self._bias, taps @ weight, out=band)
+
+
+class _Doubling:
+    """Doubling the picture and the kernel in one.
+
+    In the doubled picture, the three rows under the kernel are two rows of the small one: the first row alone
+    and the other two together, or the reverse. The same is true of columns. So each of the four pixels that
+    come from one is a 2 x 2 kernel's, whose weights are sums: 16 products take the place of 36.
+    """
+
+    stride, scale = 1, 2
+
+    def __init__(self, weight: Array, bias: Array) -> None:
+        outputs, _, _, channels = weight.shape
+        self.operations = 2 * 4 * channels * outputs
+        self._bias = bias
+        self._channels = channels
+        # Of either parity: which of the kernel's three positions each of the two reads.
+        sums = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)
+        by_row = np.tensordot(sums, weight, axes=(2, 1))  # (parity, 2, O, 3, C)
+        merged = np.tensordot(by_row, sums, axes=(3, 2))  # (parity, 2, O, C, parity, 2)
+        # Row parity, column parity, row: (2 C, O) each.
+        self._weights = merged.transpose(0, 4, 1, 5, 3, 2).reshape(2, 2, 2, 2 * channels, outputs)
+
+    def write(self, columns: Array, out: Array) -> None:
+        rows, width = len(out) // 2, columns.shape[1]
+        for parity in product(range(2), range(2)):
+            down, right = parity
+            weights = self._weights[parity]
+            covered = columns[down:, :, right * self._channels : (right + 2) * self._channels]
+            first, second = (covered[i : i + rows].reshape(rows * width, -1) for i in range(2))
+            values = first @ weights[0]
+            values += second @ weights[1]
+            np.add(values.reshape(rows, width, -1), self._bias, out=out[down::2, right::2])
+
+
 def _convolve_picture(
-    layer: _Layer,
+    kernel: _Kernel,
     source: Source,
     size: tuple[int, int],
     add: Callable[[int, int, Array], None] | None,
     output: Array,
 ) -> None:
     """Fill `output` (H', W', O) from a source of (H, W) pixels."""
-    rows, width, outputs = output.shape
-    step = max(1, BAND // width)
+    outputs, scale = output.shape[-1], kernel.scale
+    step = scale * max(1, BAND // (output.shape[1] * scale))
 
     def compute(start: int) -> None:
-        end = min(start + step, rows)
-        columns = _columns(source, size, layer, start, end)
-        band = output[start:end].reshape(-1, outputs)
-        for i in range(3):
-            taps = columns[i : i + (end - start - 1) * layer.stride + 1 : layer.stride]
-            product = taps.reshape(len(band), -1) @ layer.weight[:, i].reshape(outputs, -1).T
-            np.add(band, product, out=band) if i else np.add(product, layer.bias, out=band)
+        end = min(start + step, len(output))
+        columns = _columns(source, size, kernel.stride, start // scale, end // scale)
+        band = output[start:end]
+        kernel.write(columns, band)
         if add is not None:
-            add(start, end, band)
+            add(start, end, band.reshape(-1, outputs))
 
-    in_parts(compute, range(0, rows, step), operations=2 * output.size * layer.weight[0].size)
+    parts = range(0, len(output), step)
+    in_parts(compute, parts, operations=kernel.operations * output.size)
 
 
-def _columns(source: Source, size: tuple[int, int], layer: _Layer, start: int, end: int) -> Array:
-    """The input of output rows `start` to `end`: rows that lie outside the picture are zero.
+def _columns(source: Source, size: tuple[int, int], stride: int, start: int, end: int) -> Array:
+    """The input of positions `start` to `end` of the kernel: rows that lie outside the picture are zero.
 
-    (input rows, W', 3 C): at each output position the three positions that its kernel covers in a row.
+    (input rows, W / stride, 3 C): at each position the three pixels that the kernel covers in a row.
     """
     height, width = size
-    stride, padding = layer.stride, 2 - layer.stride
+    padding = 2 - stride
     first, last = stride * start - padding, stride * (end - 1) - padding + 3
     inside = source(max(first, 0), min(last, height))
     channels, positions = inside.shape[-1], width // stride

@@ -84,7 +84,10 @@ def in_parts(compute: Callable[[Part], None], parts: Iterable[Part], operations:
                 raise
 
     with single_threaded_blas as threads:
-        helpers = min(threads, len(waiting)) - 1 if operations >= WORTH_SHARING else 0
+        helpers = min(threads, len(waiting)) - 1
+        if operations < WORTH_SHARING or helpers < 1:
+            work()
+            return
         futures = [_pool().submit(work) for _ in range(helpers)]
         try:
             work()

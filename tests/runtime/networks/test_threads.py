@@ -107,7 +107,9 @@ def networks():
     heads = attention.split_heads(x.reshape(1, -1, 16), 2)
     yield attention.attend(heads, heads, heads)
     norm = GroupNorm(mx.ones(16), mx.zeros(16), 4)
-    yield convolve(nn.Conv2d(16, 16, 3, padding=1), x, norm=norm, resize=None, skip=Skip(x))
+    layer = nn.Conv2d(16, 16, 3, padding=1)
+    yield convolve(layer, x, norm=norm, skip=Skip(x))
+    yield convolve(layer, x, resize="double")
 
 
 def test_the_number_of_threads_does_not_change_a_bit(monkeypatch):
