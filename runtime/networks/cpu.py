@@ -17,15 +17,16 @@ import numpy as np
 import numpy.typing as npt
 from mlx.utils import tree_map
 
-from run_graph.runtime.networks.threads import in_parts
+from run_graph.runtime.networks.threads import WORTH_SHARING, in_parts
 
 Array = npt.NDArray[np.float32]
 
 PIECE = 16384  # Numbers that an elementwise function processes at once, for the same reason as below.
 QUERIES = 256  # Rows of attention logits computed at once, few enough for the processor's cache.
 HANDED_OVER = 2**20  # Numbers from which filling an array is worth handing it to MLX's thread.
-PART = 2**28  # Operations in a part of a product, about 2 ms.
-MOST_PARTS = 16  # of a product, so that its parts do not become narrow.
+WIDE = (
+    1024  # Columns in a part of a product: each part packs the other factor anew, a few percent of its time.
+)
 
 
 def on_cpu() -> bool:
@@ -52,7 +53,7 @@ def multiply(a: Array, b: Array, out: Array) -> None:
     """Write a (M, K) @ b (K, N) into out (M, N); large products in parts of columns, on several threads."""
     columns = out.shape[1]
     operations = 2 * a.size * columns
-    parts = min(max(operations // PART, 1), MOST_PARTS, columns)
+    parts = _parts(columns) if operations >= WORTH_SHARING else 1
     edges = [columns * part // parts for part in range(parts + 1)]
 
     def compute(part: int) -> None:
@@ -60,6 +61,11 @@ def multiply(a: Array, b: Array, out: Array) -> None:
         np.matmul(a, b[:, span], out=out[:, span])
 
     in_parts(compute, range(parts), operations)
+
+
+def _parts(columns: int) -> int:
+    """A power of two, at least 2, so that two or more threads finish together."""
+    return 1 << max(columns // WIDE, 2).bit_length() - 1
 
 
 class NumpyLinear(nn.Linear):

@@ -40,13 +40,13 @@ def encode(module: Any, config: Mapping[str, Any], pixels: mx.array) -> mx.array
     heads = int(config.get("num_attention_heads", 16))
     eps = float(config.get("layer_norm_eps", 1e-6))
     act = activation(config.get("hidden_act", "gelu_pytorch_tanh"))
-    hidden = _embed(module.embeddings, pixels.astype(module.post_layernorm.weight.dtype))
+    hidden = embed(module.embeddings, pixels.astype(module.post_layernorm.weight.dtype))
     for layer in module.encoder.layers:
         hidden = _layer(layer, hidden, heads, eps, act)
     return mx.fast.layer_norm(hidden, module.post_layernorm.weight, module.post_layernorm.bias, eps)
 
 
-def _embed(embeddings: Any, pixels: mx.array) -> mx.array:
+def embed(embeddings: Any, pixels: mx.array) -> mx.array:
     """Cut into patches, project each, add the embedding of its position: (B, S, S, 3) -> (B, m * m, D)."""
     convolution = embeddings.patch_embedding
     patch = convolution.weight.shape[1]

@@ -81,7 +81,8 @@ def test_causal_and_half_precision_attention_is_left_to_mlx(monkeypatch):
 
 @pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 4, 1), (3, 8, 5), (40, 16, 37)])
 def test_a_product_in_parts_equals_the_product(monkeypatch, rows, inputs, outputs):
-    monkeypatch.setattr(cpu, "PART", 64)
+    monkeypatch.setattr(cpu, "WORTH_SHARING", 0)
+    monkeypatch.setattr(cpu, "WIDE", 8)
     rng = np.random.default_rng(0)
     a, b = rng.random((rows, inputs), np.float32), rng.random((outputs, inputs), np.float32).T
     result = np.full((rows, outputs), np.nan, np.float32)

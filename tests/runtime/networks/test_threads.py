@@ -115,7 +115,8 @@ def networks():
 def test_the_number_of_threads_does_not_change_a_bit(monkeypatch):
     monkeypatch.setattr(cpu, "on_cpu", lambda: True)
     monkeypatch.setattr(threads, "WORTH_SHARING", 0)
-    monkeypatch.setattr(cpu, "PART", 1000)
+    monkeypatch.setattr(cpu, "WORTH_SHARING", 0)
+    monkeypatch.setattr(cpu, "WIDE", 8)
     monkeypatch.setattr(cpu, "QUERIES", 100)
     monkeypatch.setattr(cpu_convolution, "BAND", 100)
     monkeypatch.setattr(cpu_convolution, "CHUNK", 500)
