@@ -18,6 +18,7 @@ BENCHMARKS = (
     "soak",
     "sampling",
     "sampling_wide",
+    "networks",
     "step_reuse",
     "patch_downsample",
 )

@@ -34,7 +34,11 @@ class Timing:
 
 
 def alternate(
-    contenders: Mapping[str, Callable[[], object]], rounds: int, *, warm_up: int = 1
+    contenders: Mapping[str, Callable[[], object]],
+    rounds: int,
+    *,
+    warm_up: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
     """Run and time every contender once per round.
 
@@ -49,6 +53,9 @@ def alternate(
         How often each contender is timed.
     warm_up : int
         Rounds before the timed ones.
+    clock : callable
+        Seconds: `time.perf_counter`, or `time.process_time` for those of the processor, which other programs
+        hardly affect.
     """
     names = list(contenders)
     seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -56,9 +63,9 @@ def alternate(
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             gc.collect()
-            started = time.perf_counter()
+            started = clock()
             contenders[name]()
-            elapsed = time.perf_counter() - started
+            elapsed = clock() - started
             if turn >= warm_up:
                 seconds[name].append(elapsed)
     return {name: Timing(tuple(taken)) for name, taken in seconds.items()}

@@ -33,8 +33,8 @@ _DOCUMENTS = {"all": ("prompt", "run_graph"), "settings": ("run_graph",), "none"
 class PictureWriter:
     """What nodes that write pictures have in common, beside :class:`graph.Node`.
 
-    The outputs `path` and `paths` name the files (:func:`written`). The prefix is the input `filename_prefix`,
-    or that of previews.
+    The outputs `path` and `paths` name the files (:func:`written`). The prefix is the input
+    `filename_prefix`, or that of previews.
     """
 
     is_output = True

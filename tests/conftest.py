@@ -1,8 +1,12 @@
 """What all tests share: helper modules lie beside the tests that use them."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+# Before numpy is imported. On a busy machine, BLAS's other threads cost far more time than they save.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 

@@ -41,8 +41,8 @@ def attend(
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     mixed = cpu.attention(q, k, v, scale, mask)
     if mixed is None:
-        mixed = mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
-    return merge_heads(mixed)
+        mixed = merge_heads(mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask))
+    return mixed
 
 
 def self_attention(layer: Any, x: mx.array, heads: int, mask: str | None = None) -> mx.array:

@@ -1,12 +1,14 @@
-"""The slow operations of a step on the CPU, computed with numpy: matrix products, attention, GELU.
+"""The slow operations of a step on the CPU, computed with numpy: matrix products, attention, activations.
 
 MLX's CPU wheel for Linux comes with the reference BLAS, which uses one core and hardly its vector unit: 2 to
-6 billion operations a second. numpy, which reads MLX's arrays in place, comes with OpenBLAS, more than ten
-times as fast, and with a vectorised tanh. These functions compute eagerly, not lazily, and cannot be
-differentiated or compiled. They change results only by rounding. On a GPU they have no effect.
+6 billion operations a second. numpy, which reads and writes MLX's arrays in place, comes with OpenBLAS, more
+than ten times as fast, and with vectorised exp and tanh. These functions compute eagerly, not lazily, and
+cannot be differentiated or compiled. They change results only by rounding. On a GPU they have no effect.
 """
 
 import math
+from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import mlx.core as mx
@@ -15,15 +17,55 @@ import numpy as np
 import numpy.typing as npt
 from mlx.utils import tree_map
 
+from run_graph.runtime.networks.threads import WORTH_SHARING, in_parts
+
 Array = npt.NDArray[np.float32]
 
 PIECE = 16384  # Numbers that an elementwise function processes at once, for the same reason as below.
 QUERIES = 256  # Rows of attention logits computed at once, few enough for the processor's cache.
+HANDED_OVER = 2**20  # Numbers from which filling an array is worth handing it to MLX's thread.
+WIDE = (
+    1024  # Columns in a part of a product: each part packs the other factor anew, a few percent of its time.
+)
 
 
 def on_cpu() -> bool:
     """Whether MLX computes on the CPU by default."""
     return mx.default_device().type == mx.DeviceType.cpu
+
+
+def uses_numpy(*arrays: mx.array) -> bool:
+    """Whether numpy computes with these arrays: on the CPU, in float32."""
+    return on_cpu() and all(array.dtype == mx.float32 for array in arrays)
+
+
+def new_array(*shape: int) -> tuple[mx.array, Array]:
+    """A new float32 array of MLX, and its memory as numpy's: fill it before the array is used."""
+    if math.prod(shape) < HANDED_OVER:
+        array = mx.array(np.empty(shape, np.float32))
+    else:
+        array = mx.zeros(shape)
+        mx.eval(array)
+    return array, np.asarray(array)
+
+
+def multiply(a: Array, b: Array, out: Array) -> None:
+    """Write a (M, K) @ b (K, N) into out (M, N); large products in parts of columns, on several threads."""
+    columns = out.shape[1]
+    operations = 2 * a.size * columns
+    parts = _parts(columns) if operations >= WORTH_SHARING else 1
+    edges = [columns * part // parts for part in range(parts + 1)]
+
+    def compute(part: int) -> None:
+        span = slice(edges[part], edges[part + 1])
+        np.matmul(a, b[:, span], out=out[:, span])
+
+    in_parts(compute, range(parts), operations)
+
+
+def _parts(columns: int) -> int:
+    """A power of two, at least 2, so that two or more threads finish together."""
+    return 1 << max(columns // WIDE, 2).bit_length() - 1
 
 
 class NumpyLinear(nn.Linear):
@@ -38,20 +80,19 @@ class NumpyLinear(nn.Linear):
         return linear
 
     def __call__(self, x: mx.array) -> mx.array:
-        if not _in_float32(x, self.weight):
-            return super().__call__(x)
-        rows = np.asarray(x).reshape(-1, x.shape[-1])
-        product = rows @ np.asarray(self.weight).T
-        if "bias" in self:
-            product += np.asarray(self.bias)
-        return mx.array(product.reshape(*x.shape[:-1], -1))
+        return project(x, self.weight, self.get("bias"))
 
 
-def product(a: mx.array, b: mx.array) -> mx.array:
-    """a @ b, for any shapes that numpy's matmul accepts."""
-    if not on_cpu() or not _in_float32(a, b):
-        return a @ b
-    return mx.array(np.asarray(a) @ np.asarray(b))
+def project(x: mx.array, weight: mx.array, bias: mx.array | None) -> mx.array:
+    """A linear layer, x @ weight.T + bias: x (..., K), weight (N, K), bias (N,) -> (..., N)."""
+    if not uses_numpy(x, weight):
+        return x @ weight.T if bias is None else mx.addmm(bias, x, weight.T)
+    projected, output = new_array(*x.shape[:-1], len(weight))
+    rows = output.reshape(-1, len(weight))
+    multiply(np.asarray(x).reshape(-1, x.shape[-1]), np.asarray(weight).T, rows)
+    if bias is not None:
+        rows += np.asarray(bias)
+    return projected
 
 
 def use_numpy_linears(module: Any) -> None:
@@ -72,73 +113,87 @@ def _numpy_linear(layer: Any) -> Any:
 def attention(
     q: mx.array, k: mx.array, v: mx.array, scale: float, mask: mx.array | str | None
 ) -> mx.array | None:
-    """Attention as in `attention.attend`, (B, heads, N, d); None if MLX should compute it.
+    """Attention as in `attention.attend`, (B, N, heads * d); None if MLX should compute it.
 
     MLX computes it on a GPU, in precisions other than float32, and with a causal mask.
     """
-    if not on_cpu() or isinstance(mask, str) or not _in_float32(q, k, v):
+    if isinstance(mask, str) or not uses_numpy(q, k, v):
         return None
     queries, keys, values = np.asarray(q) * np.float32(scale), np.asarray(k), np.asarray(v)
     bias = None if mask is None else np.asarray(mask.astype(mx.float32))
     if bias is not None:
         bias = np.broadcast_to(bias, (*q.shape[:3], k.shape[2]))
-    mixed = np.empty((*q.shape[:3], v.shape[-1]), np.float32)
-    for head in np.ndindex(*q.shape[:2]):
-        for start in range(0, q.shape[2], QUERIES):
-            rows = (*head, slice(start, start + QUERIES))
-            logits = queries[rows] @ keys[head].T
-            if bias is not None:
-                logits += bias[rows]
-            mixed[rows] = _softmax_product(logits, values[head])
-    return mx.array(mixed)
+    batch, heads, length, width = *q.shape[:3], v.shape[-1]
+    mixed, output = new_array(batch, length, heads, width)
+
+    def compute(place: tuple[int, int, int]) -> None:
+        index, head, start = place
+        rows = slice(start, start + QUERIES)
+        logits = queries[index, head, rows] @ keys[index, head].T
+        if bias is not None:
+            logits += bias[index, head, rows]
+        _softmax_product(logits, values[index, head], output[index, rows, head])
+
+    places = product(range(batch), range(heads), range(0, length, QUERIES))
+    in_parts(compute, places, operations=4 * q.size * k.shape[2])
+    return mixed.reshape(batch, length, heads * width)
 
 
-def _softmax_product(logits: Array, values: Array) -> Array:
-    """softmax(logits) @ values; overwrites the logits."""
+def _softmax_product(logits: Array, values: Array, out: Array) -> None:
+    """Write softmax(logits) @ values; overwrites the logits."""
     logits -= logits.max(axis=-1, keepdims=True)
     np.exp(logits, out=logits)
-    product: Array = logits @ values
-    product /= logits.sum(axis=-1, keepdims=True)
-    return product
+    np.matmul(logits, values, out=out)
+    out /= logits.sum(axis=-1, keepdims=True)
+
+
+def rotate(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array | None:
+    """Rotation as in `rope.rotate`; None if MLX should compute it."""
+    if not uses_numpy(x, cos, sin):
+        return None
+    turn = np.empty(cos.shape, np.complex64)
+    turn.real, turn.imag = np.asarray(cos), np.asarray(sin)
+    rotated, output = new_array(*x.shape)
+    np.multiply(np.ascontiguousarray(x).view(np.complex64), turn, out=output.view(np.complex64))
+    return rotated
 
 
 def gelu_tanh(x: mx.array) -> mx.array | None:
     """GELU's tanh approximation of x, of any shape; None if MLX should compute it."""
-    if not on_cpu() or not _in_float32(x):
+    return _piecewise(_gelu_tanh, x)
+
+
+def swish(x: mx.array, slope: float) -> mx.array | None:
+    """x * sigmoid(slope * x), of any shape; None if MLX should compute it."""
+    return _piecewise(lambda piece, result: write_swish(piece, slope, result), x)
+
+
+def _piecewise(write: Callable[[Array, Array], None], x: mx.array) -> mx.array | None:
+    if not uses_numpy(x):
         return None
     values = np.asarray(x).reshape(-1)
-    output = np.empty_like(values)
+    computed, output = new_array(values.size)
     for start in range(0, values.size, PIECE):
-        piece, result = values[start : start + PIECE], output[start : start + PIECE]
-        np.multiply(piece, piece, out=result)
-        result *= np.float32(0.044715)
-        result += np.float32(1)
-        result *= piece
-        result *= np.float32(math.sqrt(2 / math.pi))
-        np.tanh(result, out=result)
-        result += np.float32(1)
-        result *= piece
-        result *= np.float32(0.5)
-    return mx.array(output.reshape(x.shape))
+        write(values[start : start + PIECE], output[start : start + PIECE])
+    return computed.reshape(x.shape)
 
 
-def convolve(layer: Any, x: mx.array) -> mx.array:
-    """Apply a 3 x 3 convolution of stride 1 and padding 1 to x (B, H, W, C)."""
-    if not on_cpu() or not _in_float32(x, layer.weight):
-        convolved: mx.array = layer(x)
-        return convolved
-    batch, height, width, channels = x.shape
-    padded = np.pad(np.asarray(x), ((0, 0), (1, 1), (1, 1), (0, 0)))
-    # The three columns are unrolled side by side; the three rows are three products. Unrolling all nine
-    # positions would need three times the memory and is not faster.
-    columns = np.concatenate([padded[:, :, j : j + width] for j in range(3)], axis=-1)
-    weight = np.ascontiguousarray(np.asarray(layer.weight).transpose(1, 2, 3, 0))
-    weight = weight.reshape(3, 3 * channels, -1)
-    output = np.broadcast_to(np.asarray(layer.bias), (batch * height * width, weight.shape[-1])).copy()
-    for i in range(3):
-        output += columns[:, i : i + height].reshape(-1, 3 * channels) @ weight[i]
-    return mx.array(output.reshape(batch, height, width, -1))
+def _gelu_tanh(x: Array, out: Array) -> None:
+    np.multiply(x, x, out=out)
+    out *= np.float32(0.044715)
+    out += np.float32(1)
+    out *= x
+    out *= np.float32(math.sqrt(2 / math.pi))
+    np.tanh(out, out=out)
+    out += np.float32(1)
+    out *= x
+    out *= np.float32(0.5)
 
 
-def _in_float32(*arrays: mx.array) -> bool:
-    return all(array.dtype == mx.float32 for array in arrays)
+def write_swish(x: Array, slope: float, out: Array) -> None:
+    """Write x * sigmoid(slope * x) into `out`, another array of x's shape."""
+    with np.errstate(over="ignore"):  # exp is infinite for very negative x, and the quotient rightly 0.
+        np.multiply(x, np.float32(-slope), out=out)
+        np.exp(out, out=out)
+        out += np.float32(1)
+        np.divide(x, out, out=out)

@@ -45,15 +45,25 @@ def gelu(x: mx.array) -> mx.array:
     return 0.5 * x * (1 + mx.erf(x / math.sqrt(2)))
 
 
-@fused
 def quick_gelu(x: mx.array) -> mx.array:
     """GELU's sigmoid approximation, as CLIP was trained with."""
-    return x * mx.sigmoid(1.702 * x)
+    return swish(x, 1.702)
+
+
+def silu(x: mx.array) -> mx.array:
+    """x * sigmoid(x)."""
+    return swish(x, 1.0)
+
+
+def swish(x: mx.array, slope: float) -> mx.array:
+    """x * sigmoid(slope * x) (Ramachandran et al., arXiv 1710.05941)."""
+    computed = cpu.swish(x, slope)
+    return _swish(x, slope) if computed is None else computed
 
 
 @fused
-def silu(x: mx.array) -> mx.array:
-    return x * mx.sigmoid(x)
+def _swish(x: mx.array, slope: float) -> mx.array:
+    return x * mx.sigmoid(slope * x)
 
 
 @fused

@@ -10,6 +10,7 @@ from functools import partial
 import mlx.core as mx
 import numpy as np
 
+from run_graph.runtime.networks import cpu
 from run_graph.runtime.networks.elementwise import fused
 
 THETA = 10_000.0
@@ -76,9 +77,14 @@ def rotations(position: np.ndarray, axes: Sequence[int]) -> tuple[mx.array, mx.a
     return mx.array(np.cos(angle).astype(np.float32)), mx.array(np.sin(angle).astype(np.float32))
 
 
-@partial(fused, shapeless=False)
 def rotate(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
     """Rotate queries or keys x (B, heads, N, d) by cos, sin (N, d / 2), in float32; returns x's dtype."""
+    computed = cpu.rotate(x, cos, sin)
+    return _rotate(x, cos, sin) if computed is None else computed
+
+
+@partial(fused, shapeless=False)
+def _rotate(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
     pairs = x.astype(mx.float32).reshape(*x.shape[:-1], -1, 2)
     real, imaginary = pairs[..., 0], pairs[..., 1]
     rotated = mx.stack([real * cos - imaginary * sin, real * sin + imaginary * cos], axis=-1)

@@ -6,6 +6,7 @@ from typing import Any
 import mlx.core as mx
 
 from run_graph.runtime.networks.attention import self_attention
+from run_graph.runtime.networks.cpu import project
 from run_graph.runtime.networks.elementwise import Activation, activation
 
 
@@ -39,17 +40,17 @@ def encode(module: Any, config: Mapping[str, Any], pixels: mx.array) -> mx.array
     heads = int(config.get("num_attention_heads", 16))
     eps = float(config.get("layer_norm_eps", 1e-6))
     act = activation(config.get("hidden_act", "gelu_pytorch_tanh"))
-    hidden = _embed(module.embeddings, pixels.astype(module.post_layernorm.weight.dtype))
+    hidden = embed(module.embeddings, pixels.astype(module.post_layernorm.weight.dtype))
     for layer in module.encoder.layers:
         hidden = _layer(layer, hidden, heads, eps, act)
     return mx.fast.layer_norm(hidden, module.post_layernorm.weight, module.post_layernorm.bias, eps)
 
 
-def _embed(embeddings: Any, pixels: mx.array) -> mx.array:
+def embed(embeddings: Any, pixels: mx.array) -> mx.array:
     """Cut into patches, project each, add the embedding of its position: (B, S, S, 3) -> (B, m * m, D)."""
     convolution = embeddings.patch_embedding
-    width, patch = convolution.weight.shape[:2]
-    patches = mx.conv2d(pixels, convolution.weight, stride=patch).reshape(pixels.shape[0], -1, width)
+    patch = convolution.weight.shape[1]
+    patches = _patches(pixels, patch)
     count, expected = patches.shape[1], embeddings.position_embedding.weight.shape[0]
     if count != expected:
         raise ValueError(
@@ -57,8 +58,17 @@ def _embed(embeddings: Any, pixels: mx.array) -> mx.array:
             f"but one of {pixels.shape[2]} x {pixels.shape[1]} pixels gives {count}"
         )
     positions: mx.array = embeddings.position_embedding(mx.arange(count))
-    embedded: mx.array = patches + convolution.bias + positions
+    embedded: mx.array = project(patches, convolution.weight.flatten(1), convolution.bias) + positions
     return embedded
+
+
+def _patches(pixels: mx.array, patch: int) -> mx.array:
+    """Cut (B, S, S, 3) into whole patches, a row for each: (B, m * m, patch * patch * 3), m = S // patch."""
+    batch, height, width, channels = pixels.shape
+    rows, columns = height // patch, width // patch
+    whole = pixels[:, : rows * patch, : columns * patch]
+    grid = whole.reshape(batch, rows, patch, columns, patch, channels).transpose(0, 1, 3, 2, 4, 5)
+    return grid.reshape(batch, rows * columns, -1)
 
 
 def _layer(layer: Any, x: mx.array, heads: int, eps: float, act: Activation) -> mx.array:

@@ -11,10 +11,7 @@ from typing import Any
 import mlx.core as mx
 
 from run_graph.runtime.networks.attention import attend
-from run_graph.runtime.networks.cpu import convolve
-from run_graph.runtime.networks.elementwise import silu
-
-NORM_EPS = 1e-6
+from run_graph.runtime.networks.convolution import GroupNorm, Skip, convolve, group_norm
 
 
 @dataclass(frozen=True)
@@ -61,9 +58,9 @@ def decode(module: Any, config: Mapping[str, Any], latents: mx.array) -> mx.arra
         for resnet in block.resnets[: settings.layers + 1]:
             hidden = _resnet(resnet, hidden, settings.groups)
         if block.get("upsamplers"):
-            hidden = convolve(block.upsamplers[0].conv, _double(hidden))
-    hidden = _norm_silu(decoder.conv_norm_out.norm, hidden, settings.groups)
-    pixels = convolve(decoder.conv_out.conv2d, hidden).astype(mx.float32)
+            hidden = convolve(block.upsamplers[0].conv, hidden, resize="double")
+    norm = _norm(decoder.conv_norm_out.norm, settings.groups)
+    pixels = convolve(decoder.conv_out.conv2d, hidden, norm=norm).astype(mx.float32)
     return mx.clip(pixels / 2 + 0.5, 0, 1)
 
 
@@ -88,33 +85,22 @@ def encode(module: Any, config: Mapping[str, Any], pixels: mx.array) -> mx.array
         for resnet in block.resnets[: settings.layers]:
             hidden = _resnet(resnet, hidden, settings.groups)
         if block.get("downsamplers"):
-            # The autoencoder was trained with padding at the far edge only, one row and one column.
-            hidden = block.downsamplers[0].conv(mx.pad(hidden, [(0, 0), (0, 1), (0, 1), (0, 0)]))
+            hidden = convolve(block.downsamplers[0].conv, hidden, resize="halve")
     hidden = _middle(encoder.mid_block, hidden, settings.groups)
-    hidden = _norm_silu(encoder.conv_norm_out.norm, hidden, settings.groups)
-    mean, _log_variance = mx.split(convolve(encoder.conv_out.conv2d, hidden).astype(mx.float32), 2, axis=-1)
+    norm = _norm(encoder.conv_norm_out.norm, settings.groups)
+    moments = convolve(encoder.conv_out.conv2d, hidden, norm=norm).astype(mx.float32)
+    mean, _log_variance = mx.split(moments, 2, axis=-1)
     return (mean - settings.shift) * settings.scale
 
 
-def group_norm(x: mx.array, weight: mx.array, bias: mx.array, groups: int) -> mx.array:
-    """Group norm of x (B, H, W, C) over contiguous runs of C / groups channels and all positions."""
-    batch, height, width, channels = x.shape
-    grouped = x.reshape(batch, height * width, groups, channels // groups).transpose(0, 2, 1, 3)
-    normed = mx.fast.layer_norm(grouped.reshape(batch, groups, -1), None, None, NORM_EPS)
-    normed = normed.reshape(batch, groups, height * width, channels // groups).transpose(0, 2, 1, 3)
-    return normed.reshape(x.shape) * weight + bias
-
-
-def _norm_silu(norm: Any, x: mx.array, groups: int) -> mx.array:
-    return silu(group_norm(x, norm.weight, norm.bias, groups))
+def _norm(module: Any, groups: int) -> GroupNorm:
+    return GroupNorm(module.weight, module.bias, groups)
 
 
 def _resnet(resnet: Any, x: mx.array, groups: int) -> mx.array:
-    hidden = convolve(resnet.conv1, _norm_silu(resnet.norm1, x, groups))
-    hidden = convolve(resnet.conv2, _norm_silu(resnet.norm2, hidden, groups))
-    if hidden.shape[-1] != x.shape[-1]:
-        x = resnet.conv_shortcut(x)
-    return x + hidden
+    hidden = convolve(resnet.conv1, x, norm=_norm(resnet.norm1, groups))
+    shortcut = resnet.conv_shortcut if hidden.shape[-1] != x.shape[-1] else None
+    return convolve(resnet.conv2, hidden, norm=_norm(resnet.norm2, groups), skip=Skip(x, shortcut))
 
 
 def _middle(middle: Any, x: mx.array, groups: int) -> mx.array:
@@ -126,15 +112,8 @@ def _middle(middle: Any, x: mx.array, groups: int) -> mx.array:
 def _attention(layer: Any, x: mx.array, groups: int) -> mx.array:
     """Self-attention with one head over all positions of x (B, H, W, C)."""
     batch, _, _, channels = x.shape
-    normed = group_norm(x, layer.group_norm.weight, layer.group_norm.bias, groups)
+    normed = group_norm(x, _norm(layer.group_norm, groups))
     tokens = normed.reshape(batch, 1, -1, channels)
     mixed = attend(layer.to_q(tokens), layer.to_k(tokens), layer.to_v(tokens))
     update: mx.array = layer.to_out[0](mixed).reshape(x.shape)
     return x + update
-
-
-def _double(x: mx.array) -> mx.array:
-    """Nearest-neighbour upsampling by 2: (B, H, W, C) -> (B, 2 H, 2 W, C)."""
-    batch, height, width, channels = x.shape
-    squares = mx.broadcast_to(x[:, :, None, :, None], (batch, height, 2, width, 2, channels))
-    return squares.reshape(batch, height * 2, width * 2, channels)

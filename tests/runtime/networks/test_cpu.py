@@ -1,26 +1,20 @@
 """Arranging products for the CPU changes their speed alone."""
 
+import warnings
+
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
 
 from run_graph.runtime.networks import cpu
+from run_graph.runtime.networks.attention import merge_heads
 
 
 @pytest.fixture(params=[True, False], ids=["cpu", "gpu"])
 def on_cpu(request, monkeypatch):
     monkeypatch.setattr(cpu, "on_cpu", lambda: request.param)
     return request.param
-
-
-@pytest.mark.parametrize(("channels", "outputs"), [(16, 32), (32, 3)])
-def test_convolution_equals_mlx(channels, outputs, on_cpu):
-    layer = nn.Conv2d(channels, outputs, kernel_size=3, padding=1)
-    x = mx.random.normal((2, 5, 7, channels), key=mx.random.key(0))
-    result = cpu.convolve(layer, x)
-    assert result.shape == (2, 5, 7, outputs)
-    np.testing.assert_allclose(np.array(result), np.array(layer(x)), atol=1e-5)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -67,14 +61,14 @@ def test_attention_equals_mlx(on_cpu, mask_shape):
         assert result is None
         return
     expected = mx.fast.scaled_dot_product_attention(q, k, v, scale=0.7, mask=mask)
-    np.testing.assert_allclose(np.array(result), np.array(expected), atol=1e-5)
+    np.testing.assert_allclose(np.array(result), np.array(merge_heads(expected)), atol=1e-5)
 
 
 def test_attention_of_large_logits_does_not_overflow(monkeypatch):
     monkeypatch.setattr(cpu, "on_cpu", lambda: True)
     q = mx.full((1, 1, 4, 8), 100.0)
     result = cpu.attention(q, q, q, 1.0, None)
-    assert mx.allclose(result, q).item()
+    assert mx.allclose(result, merge_heads(q)).item()
 
 
 def test_causal_and_half_precision_attention_is_left_to_mlx(monkeypatch):
@@ -83,3 +77,27 @@ def test_causal_and_half_precision_attention_is_left_to_mlx(monkeypatch):
     assert cpu.attention(q, q, q, 1.0, "causal") is None
     q = q.astype(mx.bfloat16)
     assert cpu.attention(q, q, q, 1.0, None) is None
+
+
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 4, 1), (3, 8, 5), (40, 16, 37)])
+def test_a_product_in_parts_equals_the_product(monkeypatch, rows, inputs, outputs):
+    monkeypatch.setattr(cpu, "WORTH_SHARING", 0)
+    monkeypatch.setattr(cpu, "WIDE", 8)
+    rng = np.random.default_rng(0)
+    a, b = rng.random((rows, inputs), np.float32), rng.random((outputs, inputs), np.float32).T
+    result = np.full((rows, outputs), np.nan, np.float32)
+    cpu.multiply(a, b, result)
+    np.testing.assert_allclose(result, a.astype(np.float64) @ b, rtol=1e-6)
+
+
+@pytest.mark.parametrize("slope", [1.0, 1.702])
+def test_swish_is_exact_over_the_whole_range_and_never_warns(monkeypatch, slope):
+    monkeypatch.setattr(cpu, "on_cpu", lambda: True)
+    monkeypatch.setattr(cpu, "PIECE", 7)
+    x = np.array([-3e38, -1e4, -200, -88, *np.linspace(-20, 20, 101), 88, 1e4, 3e38], np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = np.array(cpu.swish(mx.array(x), slope))
+    with np.errstate(over="ignore"):
+        expected = x / (1 + np.exp(-slope * x.astype(np.float64)))
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-37)
