@@ -1,6 +1,6 @@
 """ComfyUI's editor format: what its front end saves, made into the API format as the front end does it.
 
-``reading`` makes JSON into the data of ``document``, with ``node_ids`` and ``group_nodes`` in the form that
-newer files have. ``scopes`` expands subgraphs, ``promotion`` and ``values`` know the values of widgets (by
-the classes of ``schema``), ``links`` follows links, and ``conversion`` writes the nodes.
+``reading`` makes JSON into the data of ``document``; ``node_ids`` and ``group_nodes`` bring it into the form
+of newer files. ``scopes`` expands subgraphs, ``promotion`` and ``values`` know the values of widgets (by the
+classes of ``schema``), ``links`` follows links, and ``conversion`` writes the nodes.
 """
