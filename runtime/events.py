@@ -7,9 +7,9 @@ it. (Nothing enforces that: it would double the cost of an event, and each node 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 from weakref import ReferenceType
 
 from run_graph.graph.node import Outputs
@@ -200,18 +200,6 @@ class RunFinished(Event):
 
 
 Listener = Callable[[Event], None]
-
-
-class RunView(Protocol):
-    """What a service can see of the run that it serves."""
-
-    def emit(self, event: Event) -> None:
-        """Add an event to the run's stream."""
-        ...
-
-    def pending_values(self) -> Iterator[Any]:
-        """The values computed so far that unfinished nodes will read."""
-        ...
 
 
 def _without_outputs(event: NodeFinished | NodeReused) -> dict[str, Any]:

@@ -30,7 +30,17 @@ ROWS = [
 ]
 # The exceptions within a row: the cache writes its files as all files are written.
 WITHIN_A_ROW = {("cache", "files")}
-VOCABULARY = {"__init__", "device", "errors", "events", "generation", "units", "values", "versions"}
+VOCABULARY = {
+    "__init__",
+    "current_run",
+    "device",
+    "errors",
+    "events",
+    "generation",
+    "units",
+    "values",
+    "versions",
+}
 
 
 def modules() -> dict[str, Path]:
