@@ -42,7 +42,7 @@ class Runnable(Protocol[OutputsT_co]):
 
 
 class Result(Protocol):
-    """What :meth:`Graph.run` returns: the outputs of the target nodes."""
+    """What :meth:`Graph.run` returns: the outputs of the target nodes. The caller may change their arrays."""
 
     def value(self, output: Value) -> Value:
         """The value of an output of a target node, given its handle (``result.value(image.image)``)."""

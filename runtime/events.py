@@ -64,9 +64,9 @@ class NodeProgress(Event):
 class NodeFinished(Event):
     """A node is done. ``result`` holds those of its outputs that are plain JSON values.
 
-    ``outputs()`` returns all outputs; it is never written to JSON, and None in another process. The
-    reference is weak, so that a listener that keeps events does not keep pictures in memory: take what is
-    needed while the event is delivered.
+    ``outputs()`` returns all outputs, whose arrays are read-only or copies; it is never written to JSON, and
+    None in another process. The reference is weak, so that a listener that keeps events does not keep
+    pictures in memory: take what is needed while the event is delivered.
     """
 
     kind: ClassVar[str] = "node_finished"

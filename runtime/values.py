@@ -1,15 +1,18 @@
 """The values that travel along links. They are frozen, and their arrays are never written to.
 
+What a node returns is sealed (:meth:`ArrayValue.seal`); :mod:`runtime.handing_out` gives it to others.
+
 Pictures are numpy arrays, the networks' tensors MLX arrays. Importing this module imports neither library.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from run_graph.graph.sockets import SocketValue
 from run_graph.runtime.generation import Generation, PictureFile, Reference
@@ -83,17 +86,42 @@ class ArrayValue(SocketValue):
     promises: ClassVar[Mapping[str, Promise]] = {}
 
     def seal(self) -> None:
-        """Evaluate MLX arrays, so that any thread can read them; make numpy arrays read-only; check all."""
-        for value in self.__dict__.values():
+        """Evaluate MLX arrays, so that any thread can read them; make numpy arrays read-only; check all.
+
+        If the node that made the value keeps an array and writes to it later, it fails or writes elsewhere.
+        """
+        for name, value in self.__dict__.items():
             library = array_library(value)
             if library == "mlx":
                 import mlx.core as mx
 
                 mx.eval(value)
+                # The same memory under another handle: `+=` on the node's handle leaves this one as it is.
+                self.__dict__[name] = value.reshape(value.shape)
             elif library == "numpy":
-                value.flags.writeable = False
+                self.__dict__[name] = _read_only(value)
         for name, promise in self.promises.items():
             promise.check(name, self.__dict__[name])
+
+    def for_reader(self) -> Self:
+        """See :meth:`graph.SocketValue.for_reader`. MLX arrays are copied: they cannot be made read-only."""
+        return self._with_copies("mlx")
+
+    def for_caller(self) -> Self:
+        """See :meth:`graph.SocketValue.for_caller`: all arrays are copied."""
+        return self._with_copies("mlx", "numpy")
+
+    def _with_copies(self, *libraries: str) -> Self:
+        copies = {
+            name: copy_of_array(value)
+            for name, value in self.__dict__.items()
+            if array_library(value) in libraries
+        }
+        if not copies:
+            return self
+        made = copy.copy(self)
+        made.__dict__.update(copies)
+        return made
 
     def __repr__(self) -> str:
         shapes = [value.shape for value in self.__dict__.values() if hasattr(value, "shape")]
@@ -107,7 +135,7 @@ class Image(ArrayValue):
     Attributes
     ----------
     pixels : float32 array (B, H, W, 3)
-        Colours, 0..1.
+        Colours, 0..1. Read-only in a node; the caller of a run has a copy that it may change.
     source : PictureFile or None
         The file whose content these pixels are. Only `from_file` sets it: a changed copy
         (``dataclasses.replace``) does not have it, since its pixels are no longer the file's.
@@ -134,7 +162,7 @@ class Image(ArrayValue):
         return self.pixels.nbytes
 
     def to_numpy(self) -> npt.NDArray[np.float32]:
-        """A copy of the pixels that may be changed, float32 (B, H, W, 3); `pixels` itself is read-only."""
+        """A copy of the pixels that may be changed, float32 (B, H, W, 3)."""
         return self.pixels.copy()
 
     def to_pil(self, index: int = 0) -> PIL.Image.Image:
@@ -258,6 +286,35 @@ def array_library(value: Any) -> str | None:
         return None
     package = type(value).__module__.partition(".")[0]
     return package if package in ("numpy", "mlx") else None
+
+
+def copy_of_array(array: Any) -> Any:
+    """A copy of a numpy or MLX array in memory of its own; evaluated, so that any thread can read it."""
+    if array_library(array) == "numpy":
+        return array.copy()
+    import mlx.core as mx
+
+    made = mx.array(array)
+    mx.eval(made)
+    return made
+
+
+def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array, which can no longer be written to; a copy if its memory belongs to something that can be.
+
+    Memory of numpy's own is made read-only together with the array; that of a torch tensor, a mapped file or
+    an MLX array cannot be.
+    """
+    import numpy as np
+
+    views = [array]
+    while isinstance(views[-1].base, np.ndarray):
+        views.append(views[-1].base)
+    if not (views[-1].base is None or isinstance(views[-1].base, bytes)):
+        views = [array.copy()]
+    for view in views:
+        view.flags.writeable = False
+    return views[0]
 
 
 def _shape(sizes: Sequence[str | int]) -> str:

@@ -37,6 +37,7 @@ VOCABULARY = {
     "errors",
     "events",
     "generation",
+    "handing_out",
     "units",
     "values",
     "versions",

@@ -13,6 +13,7 @@ from run_graph.runtime.engine.services import Services
 from run_graph.runtime.errors import Cancelled
 from run_graph.runtime.events import Listener, NodeProgress, NodeWarned
 from run_graph.runtime.files.inputs import find_input
+from run_graph.runtime.handing_out import for_caller
 
 Service = TypeVar("Service")
 
@@ -109,7 +110,8 @@ class NodeContext:
         return self.run.environment_of(self.node_id).find_input(name)
 
     def progress(self, value: int, maximum: int, preview: Any = None) -> None:
-        self.run.emit(NodeProgress(self.node_id, value, maximum, preview))
+        # A copy: the node goes on with its own.
+        self.run.emit(NodeProgress(self.node_id, value, maximum, for_caller(preview)))
         self.run.token.raise_if_cancelled()
 
     def warn(self, message: str) -> None:

@@ -28,6 +28,7 @@ from run_graph.runtime.engine.protocol import ExecutorFactory
 from run_graph.runtime.engine.services import Services
 from run_graph.runtime.errors import Cancelled
 from run_graph.runtime.events import Event, Listener, RunFinished, RunStarted, ignore
+from run_graph.runtime.handing_out import OwnOutputs
 
 Value = TypeVar("Value")
 
@@ -36,7 +37,10 @@ OUTPUT_DIRECTORY = Path("output")
 
 @dataclass(frozen=True)
 class RunResult:
-    """The outputs of the targets (:class:`graph.builder.Result`)."""
+    """The outputs of the targets (:class:`graph.builder.Result`).
+
+    They are the caller's own: arrays are copies that may be changed, made when they are first asked for.
+    """
 
     by_node: Mapping[str, Outputs]
     seconds: float
@@ -217,7 +221,7 @@ class Session:
                 seconds = time.perf_counter() - started
                 note_run()
                 emit(RunFinished(status, seconds))
-        return RunResult(outputs, seconds, once(partial(as_run, checked.by_name)))
+        return RunResult(OwnOutputs(outputs), seconds, once(partial(as_run, checked.by_name)))
 
 
 @once
