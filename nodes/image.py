@@ -9,7 +9,6 @@ from typing import Any
 from run_graph.graph import Context, Environment, Field, Node, Outputs, Problem
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.files.atomic import SaveError
-from run_graph.runtime.files.inputs import digest
 from run_graph.runtime.files.outputs import folder_fault, prefix_folder
 from run_graph.runtime.files.prefix_tokens import expand_tokens, token_fault
 from run_graph.runtime.files.save_once import save_once
@@ -60,13 +59,14 @@ class LoadImage(Node):
             yield Problem("image", fault, "Give another picture.")
 
     def fingerprint(self, env: Environment) -> Any:
-        # A path that a link delivers is not known yet; the source's key covers it.
-        return digest(env.find_input(self.image)) if isinstance(self.image, str) else None
+        # A path that a link delivers is not known yet: such a result is not kept.
+        return env.digest_of_input(self.image) if isinstance(self.image, str) else None
 
     def run(self, ctx: Context) -> LoadedImage:
         from run_graph.runtime.images.codec import load
 
-        pixels, mask = load(ctx.find_input(self.image), self.background, self.frames)
+        path, content = ctx.find_input(self.image), ctx.read_input(self.image)
+        pixels, mask = load(path, self.background, self.frames, content)
         source = PictureFile(self.image, self.background, self.frames)
         return LoadedImage(image=Image.from_file(pixels, source), mask=Mask(mask))
 

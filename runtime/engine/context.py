@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from run_graph.runtime.cache.snapshots import Snapshot
 from run_graph.runtime.engine.services import Services
 from run_graph.runtime.errors import Cancelled
 from run_graph.runtime.events import Listener, NodeProgress, NodeWarned
-from run_graph.runtime.files.inputs import find_input
+from run_graph.runtime.files.inputs import digest, find_input
 from run_graph.runtime.handing_out import for_caller
 
 Service = TypeVar("Service")
@@ -35,6 +36,9 @@ class RunEnvironment:
 
     def find_input(self, name: str) -> Path:
         return find_input(name, self.input_directories)
+
+    def digest_of_input(self, name: str) -> str:
+        return digest(self.find_input(name))
 
 
 class CancelToken:
@@ -94,13 +98,14 @@ class NodeContext:
     """The context of one node's run (:class:`graph.Context`).
 
     ``snapshot_name`` names the node's resume state in the cache; ``opened_snapshot`` is that state once the
-    node has asked for it.
+    node has asked for it. ``reads`` has the digests of the input files that it has read, by name.
     """
 
     node_id: str
     run: RunContext
     snapshot_name: str
     opened_snapshot: Snapshot | None = None
+    reads: dict[str, str] = field(default_factory=dict)
 
     @property
     def output_directory(self) -> Path:
@@ -108,6 +113,14 @@ class NodeContext:
 
     def find_input(self, name: str) -> Path:
         return self.run.environment_of(self.node_id).find_input(name)
+
+    def digest_of_input(self, name: str) -> str:
+        return self.run.environment_of(self.node_id).digest_of_input(name)
+
+    def read_input(self, name: str) -> bytes:
+        content = self.find_input(name).read_bytes()
+        self.reads[name] = hashlib.sha256(content).hexdigest()
+        return content
 
     def progress(self, value: int, maximum: int, preview: Any = None) -> None:
         # A copy: the node goes on with its own.

@@ -5,7 +5,8 @@ travel can be pickled:
 
 - to the worker: a :class:`runtime.engine.plan.Step` and its values, a dict of the linked inputs by name.
   What the node does to them does not reach the dict's values (:mod:`runtime.handing_out`);
-- back: the node's :class:`graph.Outputs`, or the :class:`runtime.errors.NodeFailed` that it raised.
+- back: the node's :class:`graph.Outputs`, or the :class:`runtime.errors.NodeFailed` that it raised; and the
+  digests of the files that it read, for :func:`runtime.engine.what_was_read.read_as_planned`.
 
 A step holds its node and the ids of what it reads, so its size does not grow with the graph. Values are
 plain JSON values, dataclasses of numpy or MLX arrays (:mod:`runtime.values`), and model handles, which name a

@@ -37,7 +37,9 @@ class ImageError(ValueError):
     """A picture cannot be read or written; the message names the file, the cause and the fix."""
 
 
-def load(path: Path, background: Background = "none", frames: Frames = "all") -> tuple[Array, Array]:
+def load(
+    path: Path, background: Background = "none", frames: Frames = "all", content: bytes | None = None
+) -> tuple[Array, Array]:
     """Read a picture file.
 
     The EXIF orientation and an embedded colour profile are applied, so that colours are sRGB. Greyscale
@@ -52,6 +54,8 @@ def load(path: Path, background: Background = "none", frames: Frames = "all") ->
     frames : str
         "all": the frames of an animation, or the pages of a TIFF file, become a batch; a page of another
         size than the first is left out. "first": only the first.
+    content : bytes, optional
+        The file's content, if it has been read; `path` then only names it.
 
     Returns
     -------
@@ -65,7 +69,7 @@ def load(path: Path, background: Background = "none", frames: Frames = "all") ->
     ImageError
         If `path` is not a readable picture, is damaged, or has more than `MAX_PIXELS` pixels in all.
     """
-    with opened(path) as image:
+    with opened(path, content) as image:
         try:
             count = _frame_count(path, image, frames)
             size = image.size
@@ -144,15 +148,20 @@ def encoded(
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """The picture with its header read and its size checked, before any pixel is decoded."""
-    _check_file(path)
+def opened(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
+    """The picture with its header read and its size checked, before any pixel is decoded; see `load`."""
+    if content is None:
+        _check_file(path)
+    elif not content:
+        raise _empty(path)
     with contextlib.ExitStack() as stack:
         try:
             # Until the end: some plug-ins look at the size again when they decode. MAX_PIXELS decides.
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = stack.enter_context(Image.open(path, formats=FORMATS))
+            image = stack.enter_context(
+                Image.open(path if content is None else io.BytesIO(content), formats=FORMATS)
+            )
         except Image.DecompressionBombError as error:
             raise _too_many_pixels(path, "the picture") from error
         except UnidentifiedImageError as error:
@@ -187,7 +196,11 @@ def _check_file(path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise ImageError(f"{path}: this is not a regular file; name a picture file")
     if status.st_size == 0:
-        raise ImageError(f"{path}: the file is empty; export or download the picture again")
+        raise _empty(path)
+
+
+def _empty(path: Path) -> ImageError:
+    return ImageError(f"{path}: the file is empty; export or download the picture again")
 
 
 def _too_many_pixels(path: Path, size: str) -> ImageError:
