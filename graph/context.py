@@ -37,6 +37,16 @@ class Environment(Protocol):
         """
         ...
 
+    def digest_of_input(self, name: str) -> str:
+        """The SHA-256 of an input file's content, for fingerprints: 64 hexadecimal digits.
+
+        Raises
+        ------
+        OSError
+            If there is no such file, or it cannot be read.
+        """
+        ...
+
 
 class Context(Environment, Protocol):
     """The argument of :meth:`graph.Node.run`: files, progress, shared services and resume state."""
@@ -44,6 +54,21 @@ class Context(Environment, Protocol):
     @property
     def node_id(self) -> str:
         """The id of the node that is running."""
+        ...
+
+    def read_input(self, name: str) -> bytes:
+        """The content of an input file.
+
+        A file may be replaced after the run was planned. A result is kept only if what this returned is what
+        the fingerprint named with `digest_of_input`, under the same name. Otherwise the result is used in
+        this run and computed again in the next. For files that a node opens itself, the engine can only
+        compare the fingerprint once more after the node has run.
+
+        Raises
+        ------
+        OSError
+            If there is no such file, or it cannot be read.
+        """
         ...
 
     def progress(self, value: int, maximum: int, preview: Any = None) -> None:

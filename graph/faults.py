@@ -139,6 +139,25 @@ def raise_all(errors: Sequence[WorkflowError]) -> None:
         raise WorkflowErrors(errors)
 
 
+class Names:
+    """Known names, which many misspelt ones may be compared with.
+
+    Only the first of these are, as many as a message shows: a workflow may have thousands of nodes and as
+    many wrong links, and each comparison takes a walk through all names.
+    """
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._known = known
+        self._left = _SHOWN
+
+    def suggestion(self, name: str, otherwise: str) -> str:
+        """See :func:`suggestion`."""
+        if not self._left:
+            return otherwise
+        self._left -= 1
+        return suggestion(name, self._known, otherwise)
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most like ``name``, or None if none is similar enough.
 

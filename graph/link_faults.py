@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 from run_graph.graph.declaration import OutputSpec, output_table, outputs_of
-from run_graph.graph.faults import Fault, listed, suggestion
+from run_graph.graph.faults import Fault, Names, listed
 from run_graph.graph.links import Link
 from run_graph.graph.node import Node
 from run_graph.graph.registry import Registry
@@ -15,14 +16,28 @@ from run_graph.graph.sockets import compatible
 from run_graph.graph.workflow import Workflow
 
 
-def check_link(
-    name: str,
-    value: Link | list[Any],
-    accepted: str,
-    workflow: Workflow,
-    classes: Mapping[str, type[Node]],
-    registry: Registry,
-) -> tuple[Link, Fault | None]:
+@dataclass(frozen=True)
+class Known:
+    """What links can lead to.
+
+    Attributes
+    ----------
+    workflow : Workflow
+    classes : mapping
+        The known node classes that the workflow uses, by class_type; there may be more.
+    registry : Registry
+    """
+
+    workflow: Workflow
+    classes: Mapping[str, type[Node]]
+    registry: Registry
+
+    @cached_property
+    def node_ids(self) -> Names:
+        return Names(self.workflow.nodes)
+
+
+def check_link(name: str, value: Link | list[Any], accepted: str, known: Known) -> tuple[Link, Fault | None]:
     """Check a link, and replace the name of an output by its slot number.
 
     Parameters
@@ -33,8 +48,7 @@ def check_link(
         A list is a malformed link.
     accepted : str
         The socket type of the input.
-    classes : mapping
-        The known node classes that the workflow uses, by class_type.
+    known : Known
 
     Returns
     -------
@@ -44,10 +58,10 @@ def check_link(
     """
     if isinstance(value, list):
         return Link(""), _malformed(name, value)
-    source = workflow.nodes.get(value.node_id)
+    source = known.workflow.nodes.get(value.node_id)
     if source is None:
-        return value, _missing_node(name, value, workflow)
-    source_class = classes.get(source.class_type)
+        return value, _missing_node(name, value, known.node_ids)
+    source_class = known.classes.get(source.class_type)
     if source_class is None:
         return value, None  # reported at the source itself
     slot = _fitting_slot(source_class, value.slot, accepted)
@@ -60,7 +74,7 @@ def check_link(
     fix = (
         f'Link its output {better!r} instead: ["{value.node_id}", "{better}"].'
         if better
-        else link_to_a_maker(accepted, registry)
+        else link_to_a_maker(accepted, known.registry)
     )
     return Link(value.node_id, output.slot), mismatch(name, value, source_class, output, accepted, fix)
 
@@ -83,11 +97,11 @@ def _malformed(name: str, value: list[Any]) -> Fault:
     )
 
 
-def _missing_node(name: str, link: Link, workflow: Workflow) -> Fault:
+def _missing_node(name: str, link: Link, node_ids: Names) -> Fault:
     return Fault(
         "link_to_missing_node",
         f"the link leads to node {link.node_id!r}, which does not exist",
-        suggestion(link.node_id, workflow.nodes, "Link it to an existing node."),
+        node_ids.suggestion(link.node_id, "Link it to an existing node."),
         input=name,
         found=str(link.to_json()),
     )

@@ -158,6 +158,10 @@ class Node(BaseModel):
 
         It is part of the result's key. Linked inputs hold links here. To make a node run every time, return
         a different value at each call; the nodes that read its outputs run again only if those change.
+
+        A node that reads a file names its content with ``env.digest_of_input`` here, and reads it with
+        ``ctx.read_input`` in ``run``. This method is called again after ``run``, and a result that no longer
+        has the planned fingerprint is not kept.
         """
         return None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Hashable
-from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin
 
 from pydantic_core import CoreSchema, core_schema
 
@@ -65,6 +65,17 @@ class SocketValue:
         ValueError
             If it is not what its socket promises; the message says what is wrong and what is expected.
         """
+
+    def for_reader(self) -> Self:
+        """The value as a node or a listener gets it, which must not be able to change it for others.
+
+        The value itself if it cannot be changed, which is what this does, or else a copy.
+        """
+        return self
+
+    def for_caller(self) -> Self:
+        """The value as the caller of a run gets it, who may change its arrays: a copy if it has any."""
+        return self.for_reader()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from run_graph.graph.context import Environment
 from run_graph.graph.declaration import InputSpec, inputs_of
-from run_graph.graph.faults import Fault, Problem, listed, suggestion
-from run_graph.graph.link_faults import check_link
+from run_graph.graph.faults import Fault, Names, Problem, listed
+from run_graph.graph.link_faults import Known, check_link
 from run_graph.graph.links import Link
 from run_graph.graph.literal_faults import literal_faults
 from run_graph.graph.node import Node, validated
@@ -30,6 +30,7 @@ EDITOR_ONLY = frozenset({"upload", "choose file to upload", "control_after_gener
 
 _NO_SUCH_CLASS = "run-graph --list-nodes lists all classes; --nodes FILE.py adds those in a file."
 _MAXIMUM_CYCLE_SHOWN = 10
+_MAXIMUM_CYCLES_SHOWN = 20
 _SCALARS = frozenset({int, float, str, bool, type(None)})
 
 
@@ -85,15 +86,17 @@ def check(
     """
     used = dict.fromkeys(spec.class_type for spec in workflow.nodes.values())
     classes = {class_type: registry[class_type] for class_type in used if class_type in registry}
+    known = Known(workflow, classes, registry)
     faults: list[Fault] = []
     if len(classes) < len(used):
+        class_names = Names(registry)
         faults += [
-            _unknown_class(node_id, spec, registry)
+            _unknown_class(node_id, spec, class_names)
             for node_id, spec in workflow.nodes.items()
             if spec.class_type not in classes
         ]
     wanted = _wanted(workflow, classes, targets)
-    faults += _target_faults(workflow, wanted)
+    faults += _target_faults(known, wanted)
     if not wanted and not faults:
         faults.append(_no_outputs(registry))
     part = workflow.only(workflow.ancestors(wanted))
@@ -103,7 +106,7 @@ def check(
     nodes: dict[str, Node] = {}
     for node_id, spec in part.nodes.items():
         if spec.class_type in classes:
-            node, found = _check_node(spec, workflow, classes, registry, env)
+            node, found = _check_node(spec, known, env)
             if found:
                 faults += [fault.at(node_id, spec.class_type) for fault in found]
             if node is not None:
@@ -113,6 +116,24 @@ def check(
     if order != list(nodes):
         nodes = {node_id: nodes[node_id] for node_id in order}
     return Checked(part, wanted, nodes)
+
+
+def node_faults(
+    node_id: str, spec: NodeSpec, workflow: Workflow, registry: Registry, env: Environment | None = None
+) -> list[Fault]:
+    """The faults of one node alone, as :func:`check` finds them; none if its class does not exist.
+
+    Parameters
+    ----------
+    spec : NodeSpec
+        The node, which may have other inputs than in the workflow.
+    workflow : Workflow
+        The nodes that it may be linked to.
+    """
+    if spec.class_type not in registry:
+        return []
+    _, faults = _check_node(spec, Known(workflow, registry, registry), env)
+    return [fault.at(node_id, spec.class_type) for fault in faults]
 
 
 def _wanted(workflow: Workflow, classes: Classes, targets: Iterable[str] | None) -> tuple[str, ...]:
@@ -126,13 +147,13 @@ def _wanted(workflow: Workflow, classes: Classes, targets: Iterable[str] | None)
     )
 
 
-def _unknown_class(node_id: str, spec: NodeSpec, registry: Registry) -> Fault:
+def _unknown_class(node_id: str, spec: NodeSpec, class_names: Names) -> Fault:
     if not spec.class_type:
         return Fault("missing_node_type", "the node has no class_type", 'Add "class_type": "...".', node_id)
     return Fault(
         "missing_node_type",
         f"there is no node class {spec.class_type!r}",
-        suggestion(spec.class_type, registry, _NO_SUCH_CLASS),
+        class_names.suggestion(spec.class_type, _NO_SUCH_CLASS),
         node_id,
         spec.class_type,
     )
@@ -148,33 +169,34 @@ def _no_outputs(registry: Registry) -> Fault:
     )
 
 
-def _target_faults(workflow: Workflow, targets: Sequence[str]) -> list[Fault]:
+def _target_faults(known: Known, targets: Sequence[str]) -> list[Fault]:
+    nodes = known.workflow.nodes
     return [
         Fault(
             "target_not_found",
             f"there is no node {target!r} to run",
-            suggestion(target, workflow.nodes, f"The nodes are {listed(workflow.nodes)}."),
+            known.node_ids.suggestion(target, f"The nodes are {listed(nodes)}."),
         )
         for target in targets
-        if target not in workflow.nodes
+        if target not in nodes
     ]
 
 
 def _cycle_faults(workflow: Workflow) -> list[Fault]:
-    faults = []
-    for cycle in workflow.cycles():
-        message = f"the node depends on itself: {_cycle_path(cycle, workflow)}"
-        faults += [
-            Fault(
-                "dependency_cycle",
-                message,
-                "Remove one of these links.",
-                node_id,
-                workflow.nodes[node_id].class_type,
-            )
-            for node_id in cycle
-        ]
-    return faults
+    """One fault for each node on a cycle; where cycles are many, only the first are written out."""
+    messages = dict.fromkeys(workflow.nodes_on_cycles(), "the node depends on itself, through other nodes")
+    for cycle in reversed(workflow.cycles(_MAXIMUM_CYCLES_SHOWN)):  # a node's first cycle counts
+        messages |= dict.fromkeys(cycle, f"the node depends on itself: {_cycle_path(cycle, workflow)}")
+    return [
+        Fault(
+            "dependency_cycle",
+            message,
+            "Remove one of the links of the cycle.",
+            node_id,
+            workflow.nodes[node_id].class_type,
+        )
+        for node_id, message in messages.items()
+    ]
 
 
 def _cycle_path(cycle: Sequence[str], workflow: Workflow) -> str:
@@ -186,11 +208,9 @@ def _cycle_path(cycle: Sequence[str], workflow: Workflow) -> str:
     return " -> ".join([*shown, shown[0]])
 
 
-def _check_node(
-    spec: NodeSpec, workflow: Workflow, classes: Classes, registry: Registry, env: Environment | None
-) -> tuple[Node | None, list[Fault]]:
+def _check_node(spec: NodeSpec, known: Known, env: Environment | None) -> tuple[Node | None, list[Fault]]:
     """Check one node: its links, then its literals, then the class's own ``check``."""
-    node_class = classes[spec.class_type]
+    node_class = known.classes[spec.class_type]
     specs = inputs_of(node_class)
     faults: list[Fault] = []
     values: dict[str, Any] = {}
@@ -199,7 +219,7 @@ def _check_node(
             if name in specs or name not in EDITOR_ONLY:
                 values[name] = value
         elif isinstance(value, (Link, list)) and name in specs:
-            values[name], fault = check_link(name, value, specs[name].socket, workflow, classes, registry)
+            values[name], fault = check_link(name, value, specs[name].socket, known)
             if fault is not None:
                 faults.append(fault)
         else:
@@ -211,7 +231,7 @@ def _check_node(
         if not faults and env is not None and (problems := node.check(env)) != ():
             faults = [_fault_of(problem) for problem in problems]
     except ValidationError as error:
-        return None, faults + literal_faults(error, node_class, registry)
+        return None, faults + literal_faults(error, node_class, known.registry)
     except BaseException as error:
         raise_if_interrupt(error)
         return None, [*faults, _broken_check(error)]

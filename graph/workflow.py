@@ -214,18 +214,30 @@ class Workflow:
                     order.append(reader)
         return order if len(order) == len(self.nodes) else None
 
-    def cycles(self) -> list[list[str]]:
-        """Cycles that together cover every node on a cycle: shortest ones, each once, in link direction."""
+    def nodes_on_cycles(self) -> list[str]:
+        """The ids of the nodes that depend on themselves, in the order of the workflow."""
         import networkx as nx
 
+        on_cycles: set[str] = set()
+        for component in nx.strongly_connected_components(self.digraph):
+            [first, *others] = component
+            if others or self.digraph.has_edge(first, first):
+                on_cycles |= component
+        return [node_id for node_id in self.nodes if node_id in on_cycles]
+
+    def cycles(self, limit: int | None = None) -> list[list[str]]:
+        """Cycles that together cover every node on a cycle: shortest ones, each once, in link direction.
+
+        With a limit at most so many, since finding each takes a walk through the nodes on cycles.
+        """
         found: list[list[str]] = []
         covered: set[str] = set()
-        position = {node_id: index for index, node_id in enumerate(self.nodes)}
-        for component in nx.strongly_connected_components(self.digraph):
-            for node_id in sorted(component, key=position.__getitem__):
-                if node_id not in covered and (cycle := _shortest_cycle(self.digraph, component, node_id)):
-                    found.append(cycle)
-                    covered.update(cycle)
+        for node_id in self.nodes_on_cycles():
+            if node_id not in covered:
+                if len(found) == limit:
+                    break
+                found.append(cycle := _shortest_cycle(self.digraph, node_id))
+                covered.update(cycle)
         return found
 
     def with_input(self, node_id: str, name: str, value: Any) -> Workflow:
@@ -250,18 +262,18 @@ class Workflow:
         return Workflow({node_id: spec for node_id, spec in self.nodes.items() if node_id in kept})
 
 
-def _shortest_cycle(graph: nx.DiGraph[str], component: Set[str], start: str) -> list[str]:
-    """The shortest cycle through ``start`` within a strongly connected component; empty if there is none."""
+def _shortest_cycle(graph: nx.DiGraph[str], start: str) -> list[str]:
+    """The shortest cycle through a node that is on one."""
     came_from: dict[str, str] = {}
     reached = [start]
     for node_id in reached:  # grows while it is walked: breadth first
         for reader in graph.successors(node_id):
             if reader == start:
                 return _path(came_from, node_id)
-            if reader in component and reader not in came_from:
+            if reader not in came_from:
                 came_from[reader] = node_id
                 reached.append(reader)
-    return []
+    raise ValueError(f"{start!r} is on no cycle")
 
 
 def _path(came_from: Mapping[str, str], end: str) -> list[str]:

@@ -10,7 +10,6 @@ from typing import Any
 from run_graph.graph import Context, Effect, Environment, Field, Node, Outputs, Problem
 from run_graph.graph.declaration import ADDED
 from run_graph.nodes.saving import PATHS, PictureWriter, describer, encoded, expanded, written
-from run_graph.runtime.files.inputs import digest
 from run_graph.runtime.files.save_once import save_once
 from run_graph.runtime.generation import Background, Frames, PictureFile
 from run_graph.runtime.images.formats import MetadataKept, SavedFormat, suffix_of
@@ -48,9 +47,13 @@ class LoadImage(Node):
         json_schema_extra=ADDED,
     )
 
+    def name_of_file(self, env: Environment) -> str:
+        """The picture's file, as `env.find_input` takes it."""
+        return self.image
+
     def find(self, env: Environment) -> Path:
         """The picture's file. Raises OSError if it is not there or may not be read."""
-        return env.find_input(self.image)
+        return env.find_input(self.name_of_file(env))
 
     def check(self, env: Environment) -> Iterable[Problem]:
         # A choice that a link delivers is not known yet; one frame is read in any case.
@@ -58,8 +61,8 @@ class LoadImage(Node):
             yield from unreadable(partial(self.find, env), "all" if self.frames == "all" else "first")
 
     def fingerprint(self, env: Environment) -> Any:
-        # A path that a link delivers is not known yet; the source's key covers it.
-        return digest(self.find(env)) if isinstance(self.image, str) else None
+        # A path that a link delivers is not known yet: such a result is not kept.
+        return env.digest_of_input(self.name_of_file(env)) if isinstance(self.image, str) else None
 
     def effects(self, env: Environment) -> Iterable[Effect]:
         if isinstance(self.image, str):
@@ -68,7 +71,8 @@ class LoadImage(Node):
     def run(self, ctx: Context) -> LoadedImage:
         from run_graph.runtime.images.reading import read
 
-        samples, mask = read(self.find(ctx), self.background, self.frames)
+        content = ctx.read_input(self.name_of_file(ctx))
+        samples, mask = read(self.find(ctx), self.background, self.frames, content)
         source = PictureFile(self.image, self.background, self.frames)
         return LoadedImage(image=Image.from_file(samples, source), mask=Mask(mask))
 

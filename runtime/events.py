@@ -7,9 +7,9 @@ it. (Nothing enforces that: it would double the cost of an event, and each node 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 from weakref import ReferenceType
 
 from run_graph.graph.node import Outputs
@@ -98,9 +98,9 @@ class NodeFinished(Event):
 
     ``key`` names the result in the cache.
 
-    ``outputs()`` returns all outputs; it is never written to JSON, and None in another process. The
-    reference is weak, so that a listener that keeps events does not keep pictures in memory: take what is
-    needed while the event is delivered.
+    ``outputs()`` returns all outputs, whose arrays are read-only or copies; it is never written to JSON, and
+    None in another process. The reference is weak, so that a listener that keeps events does not keep
+    pictures in memory: take what is needed while the event is delivered.
     """
 
     kind: ClassVar[str] = "node_finished"
@@ -236,18 +236,6 @@ class RunFinished(Event):
 
 
 Listener = Callable[[Event], None]
-
-
-class RunView(Protocol):
-    """What a service can see of the run that it serves."""
-
-    def emit(self, event: Event) -> None:
-        """Add an event to the run's stream."""
-        ...
-
-    def pending_values(self) -> Iterator[Any]:
-        """The values computed so far that unfinished nodes will read."""
-        ...
 
 
 def _without_outputs(event: NodeFinished | NodeReused) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The values that travel along links. They are frozen, and their arrays are never written to.
 
+What a node returns is sealed (:meth:`ArrayValue.seal`); :mod:`runtime.handing_out` gives it to others.
+
 Pictures are numpy arrays, the networks' tensors MLX arrays. Importing this module imports neither library.
 """
 
@@ -50,7 +52,7 @@ class Image(ArrayValue):
     ----------
     pixels : float32 array (B, H, W, 3) or (B, H, W, 4)
         Colours, 0..1; the fourth channel, if there is one, is alpha: 1 is opaque. Colours are not multiplied
-        by it.
+        by it. Read-only in a node; the caller of a run has a copy that it may change.
     source : PictureFile or None
         The file whose content these pixels are. Only `from_file` sets it: a changed copy
         (``dataclasses.replace``) does not have it, since its pixels are no longer the file's.
@@ -131,7 +133,7 @@ class Image(ArrayValue):
         return eight_bit(self.samples[index], self.truncates)
 
     def to_numpy(self) -> npt.NDArray[np.float32]:
-        """A copy of the pixels that may be changed, float32 (B, H, W, C); `pixels` itself is read-only."""
+        """A copy of the pixels that may be changed, float32 (B, H, W, C)."""
         return self.pixels.copy()
 
     def to_pil(self, index: int = 0) -> PIL.Image.Image:

@@ -77,6 +77,7 @@ VALUES: dict[str, tuple[Any, str]] = {
     "a truth": (True, ".json"),
     "nothing": (None, ".json"),
     "a text": ("né\n\ud800", ".json"),
+    "a long text": ("né" * 2_000, ".json"),
     "a heap": ([1, (2.0, "3"), {"a": [None, {}]}], ".json"),
 }
 
@@ -95,5 +96,8 @@ def disk(folder: Path, limit: int = 10**9, least_seconds: float = 0) -> tuple[Di
     return DiskCache(BlobStore(folder, limit), warnings.append, least_seconds), warnings
 
 
+BOOKKEEPING = ("CACHEDIR.TAG", "disk-use")
+
+
 def files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "CACHEDIR.TAG")
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in BOOKKEEPING)

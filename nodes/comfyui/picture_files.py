@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 from run_graph.graph import Context, Effect, Environment, Field, Node, Outputs, Problem
@@ -23,7 +22,6 @@ from run_graph.nodes.saving import (
     save_previews,
     written,
 )
-from run_graph.runtime.files.inputs import digest
 from run_graph.runtime.files.save_once import save_once
 from run_graph.runtime.values import Image, Mask
 
@@ -70,7 +68,7 @@ class LoadImageMask(Node):
             yield from unreadable(partial(env.find_input, self.image))
 
     def fingerprint(self, env: Environment) -> Any:
-        return digest(env.find_input(self.image)) if isinstance(self.image, str) else None
+        return env.digest_of_input(self.image) if isinstance(self.image, str) else None
 
     def effects(self, env: Environment) -> Iterable[Effect]:
         if isinstance(self.image, str):
@@ -80,7 +78,7 @@ class LoadImageMask(Node):
         from run_graph.runtime.images.masks import of_channel
         from run_graph.runtime.images.reading import read
 
-        samples, transparent = read(ctx.find_input(self.image))
+        samples, transparent = read(ctx.find_input(self.image), content=ctx.read_input(self.image))
         values = transparent if self.channel == "alpha" else of_channel(samples, self.channel)
         return LoadedMask(mask=Mask(values))
 
@@ -95,8 +93,8 @@ class LoadImageOutput(LoadImage):
         json_schema_extra={"image_upload": True},
     )
 
-    def find(self, env: Environment) -> Path:
-        return env.find_input(os.path.abspath(env.output_directory / self.image.removesuffix(_IN_OUTPUT)))
+    def name_of_file(self, env: Environment) -> str:
+        return os.path.abspath(env.output_directory / self.image.removesuffix(_IN_OUTPUT))
 
 
 class PreviewImage(PictureWriter, Node):

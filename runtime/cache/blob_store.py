@@ -3,32 +3,41 @@
 ::
 
     CACHEDIR.TAG        marks the folder as run-graph's, and as one that backup programs can skip
-    keys/<name>         which values a result is made of
-    values/<digest>.*   the values, each once
+    results/<name>      which values a result is made of, and its small plain values themselves
+    values/<digest>.*   the other values, each once
     snapshots/<name>    resume states of interrupted nodes
     new/                files that are being written
+    disk-use            how much of the disk all files take
 
 Any number of processes may use it at once: a file appears under its name by a single rename, and a file that
 another process has just evicted counts as missing. A file's modification time is the time of its last use.
+
+Earlier releases had ``keys/`` in place of ``results/``. What they kept cannot be read and is removed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
+from run_graph.runtime.cache.disk_use import DiskUse, bytes_for, freed_without, share
 from run_graph.runtime.files.atomic import SaveError
 from run_graph.runtime.files.temporary import remove_abandoned, temporary_file
 
 DEFAULT_LIMIT = 10 * 10**9  # bytes
 
-KEYS, VALUES, SNAPSHOTS, NEW = "keys", "values", "snapshots", "new"
-_KINDS = (KEYS, VALUES, SNAPSHOTS)
+RESULTS, VALUES, SNAPSHOTS, NEW = "results", "values", "snapshots", "new"
+_KINDS = (RESULTS, VALUES, SNAPSHOTS)
+_FORMER_RESULTS = "keys"
+_DISK_USE = "disk-use"
 
 _TAG_NAME = "CACHEDIR.TAG"
 _TAG = (
@@ -38,8 +47,6 @@ _TAG = (
 
 # Eviction goes down to this share of the limit, so that not every new file evicts another.
 _TIDY = 0.9
-# Other processes fill the folder too: after writing this share of the limit, the files are counted again.
-_COUNT_AGAIN = 0.05
 
 
 class Damaged(Exception):
@@ -48,11 +55,33 @@ class Damaged(Exception):
 
 @dataclass(frozen=True)
 class Usage:
-    """What a cache holds: the number of values and of resume states, and the bytes of all files."""
+    """What a cache holds.
 
-    values: int
+    Attributes
+    ----------
+    results, snapshots : int
+        The number of results and of resume states.
+    nbytes : int
+        The content of all files.
+    disk_bytes : int
+        What they take of the disk, which is more: files take whole blocks.
+    """
+
+    results: int
     snapshots: int
     nbytes: int
+    disk_bytes: int
+
+
+class _File(NamedTuple):
+    """One name of a file, with its shares of what the file holds and takes."""
+
+    used: float  # time of last use
+    inode: int  # second, so that sorting keeps the names of a file together
+    disk_bytes: float
+    path: str
+    nbytes: float
+    parts: float  # the share itself: 1/2 if the file has two names
 
 
 class BlobStore:
@@ -63,14 +92,15 @@ class BlobStore:
     root : Path
         Created when something is written.
     limit : int
-        Maximum bytes of all files together.
+        The most of the disk, in bytes, that all files together may take.
     """
 
     def __init__(self, root: Path, limit: int) -> None:
         self.root = root
         self.limit = limit
-        self._nbytes = 0
-        self._uncounted: float = float("inf")  # bytes written since the last count
+        self._disk_use = DiskUse(root / _DISK_USE)
+        self._is_claimed = False
+        self._can_record = True  # otherwise the files would be counted at every write
 
     def read(self, kind: str, name: str) -> bytes | None:
         """A file's bytes, or None if it is missing; updates its time of last use."""
@@ -94,23 +124,34 @@ class BlobStore:
 
     def write(self, kind: str, name: str, data: bytes) -> None:
         """Write a file whole or not at all, replacing one of the same name. Raises OSError."""
-        if self._uncounted == float("inf"):
+        if not self._is_claimed:
             self._claim()
         target = self.path(kind, name)
+        replaced = freed_without(target)
         with temporary_file(self.root / NEW, data, flush=False) as new:
             try:
                 os.replace(new, target)
             except FileNotFoundError:  # the folder is new, or another process has just cleared the cache
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(new, target)
-        self._nbytes += len(data)
-        self._uncounted += len(data)
-        if self._nbytes > self.limit or self._uncounted > _COUNT_AGAIN * self.limit:
+        total = self._disk_use.add(bytes_for(len(data)) - replaced)
+        if (total is None and self._can_record) or (total is not None and total > self.limit):
             self.evict()
 
     def write_sealed(self, kind: str, name: str, content: bytes) -> None:
         """Write a file that begins with the digest of its content. Raises OSError."""
         self.write(kind, name, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+
+    def name_again(self, kind: str, name: str, other: str) -> None:
+        """Give a file that was just written a second name, which takes no room of its own. Raises OSError."""
+        source, target = self.path(kind, name), self.path(kind, other)
+        try:
+            self.drop(kind, other)
+            os.link(source, target)
+        except (FileNotFoundError, FileExistsError):
+            pass  # another process has just evicted it, or named its own so
+        except OSError:  # a file system on which files have one name
+            self.write(kind, other, source.read_bytes())
 
     def touch(self, kind: str, name: str) -> bool:
         """Update a file's time of last use; False if it is missing."""
@@ -122,26 +163,40 @@ class BlobStore:
 
     def drop(self, kind: str, name: str) -> None:
         """Remove a file, if it exists and may be removed."""
+        path = self.path(kind, name)
+        freed = freed_without(path)
         with contextlib.suppress(OSError):
-            self.path(kind, name).unlink()
+            path.unlink()
+            self._disk_use.add(-freed)
 
     def evict(self) -> None:
-        """Count the files and, if they exceed the limit, remove the least recently used."""
+        """Count the files and, if they take more than the limit, remove the least recently used."""
+        before = self._disk_use.add(0)
         files = sorted(self._files())
-        self._nbytes, self._uncounted = sum(size for _, size, _ in files), 0
-        if self._nbytes <= self.limit:
-            return
-        for _, size, path in files:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-            self._nbytes -= size
-            if self._nbytes <= _TIDY * self.limit:
-                return
+        total = sum(file.disk_bytes for file in files)
+        goal = self.limit if total <= self.limit else _TIDY * self.limit
+        for _, names in itertools.groupby(files, attrgetter("used", "inode")):
+            if total <= goal:
+                break
+            for file in names:
+                with contextlib.suppress(OSError):
+                    os.unlink(file.path)
+                total -= file.disk_bytes
+        try:
+            self._disk_use.set(round(total), before)
+        except OSError:
+            self._can_record = False
 
     def usage(self) -> Usage:
         """Count the files now."""
-        sizes = {kind: [size for _, size, _ in self._files(kind)] for kind in _KINDS}
-        return Usage(len(sizes[VALUES]), len(sizes[SNAPSHOTS]), sum(sum(each) for each in sizes.values()))
+        found = {kind: list(self._files(kind)) for kind in _KINDS}
+        files = list(itertools.chain.from_iterable(found.values()))
+        return Usage(
+            round(sum(file.parts for file in found[RESULTS])),
+            len(found[SNAPSHOTS]),
+            round(sum(file.nbytes for file in files)),
+            round(sum(file.disk_bytes for file in files)),
+        )
 
     def clear(self) -> None:
         """Remove everything that a cache holds.
@@ -152,12 +207,13 @@ class BlobStore:
             If something cannot be removed.
         """
         try:
-            for kind in (*_KINDS, NEW):
+            for kind in (*_KINDS, NEW, _FORMER_RESULTS):
                 with contextlib.suppress(FileNotFoundError):
                     shutil.rmtree(self.root / kind)
+            self._disk_use.path.unlink(missing_ok=True)
         except OSError as error:
             raise SaveError(f"cannot clear {self.root}: {error.strerror or error}") from error
-        self._uncounted = float("inf")
+        self._is_claimed = False
 
     def check(self) -> None:
         """Raise SaveError if the folder cannot be a cache: it is a file, or holds other things."""
@@ -190,16 +246,33 @@ class BlobStore:
             self.root.chmod(0o700)  # prompts and pictures are nobody else's business
         if not self._is_ours():  # first, so that the folder is recognised as ours from now on
             (self.root / _TAG_NAME).write_bytes(_TAG)
+        self._remove_former()
         for kind in (*_KINDS, NEW):
             (self.root / kind).mkdir(exist_ok=True)
         remove_abandoned(self.root / NEW)
-        self.evict()
+        if self._disk_use.add(0) is None:
+            self.evict()
+        self._is_claimed = True
 
-    def _files(self, *kinds: str) -> Iterator[tuple[float, int, str]]:
-        """Time of last use, bytes and path of each file."""
-        for kind in kinds or _KINDS:
+    def _remove_former(self) -> None:
+        """Remove what an earlier release kept, which stored results in another way.
+
+        Only once: if both releases are used, its later results are evicted like others.
+        """
+        former = self.root / _FORMER_RESULTS
+        if former.is_dir() and not (self.root / RESULTS).exists():
+            for folder in (self.root / VALUES, self.root / SNAPSHOTS, former):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _files(self, *kinds: str) -> Iterator[_File]:
+        for kind in kinds or (*_KINDS, _FORMER_RESULTS):
             with contextlib.suppress(OSError):
                 for entry in os.scandir(self.root / kind):
                     with contextlib.suppress(OSError):
-                        stat = entry.stat()
-                        yield stat.st_mtime, stat.st_size, entry.path
+                        status = entry.stat(follow_symlinks=False)
+                        yield _named(entry.path, status)
+
+
+def _named(path: str, status: os.stat_result) -> _File:
+    parts = 1 / max(1, status.st_nlink)
+    return _File(status.st_mtime, status.st_ino, share(status), path, status.st_size * parts, parts)

@@ -1,9 +1,9 @@
 """Results that outlive the process.
 
-The index (key or input digest -> digests of the values) is separate from the stored values (digest -> file),
-so that a value which two results share is written once. A value is checked against its digest whenever it is
-read: a file that is damaged, truncated or belongs to another result is removed, and the result is computed
-again.
+A result is one file, which has the result's two names (key and input digest), holds its small plain values,
+and says where the others are. Those are stored apart (digest -> file), so that a value which two results
+share is written once. Every file is checked against its digest when it is read: one that is damaged,
+truncated or belongs to another result is removed, and the result is computed again.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 
 from run_graph.graph.forwarding import restored
 from run_graph.graph.node import Outputs
-from run_graph.runtime.cache.blob_store import KEYS, SNAPSHOTS, VALUES, BlobStore, Damaged
+from run_graph.runtime.cache.blob_store import RESULTS, SNAPSHOTS, VALUES, BlobStore, Damaged
 from run_graph.runtime.cache.environment import environment_digest
-from run_graph.runtime.cache.file_formats import SUFFIXES, decode, encode
+from run_graph.runtime.cache.file_formats import SUFFIXES, decode, encode, from_note, to_note
 from run_graph.runtime.cache.protocol import Entry
 from run_graph.runtime.cache.serialization import (
     NotSerializable,
@@ -31,6 +31,8 @@ from run_graph.runtime.cache.snapshots import DiskSnapshot, NoSnapshot, Snapshot
 
 # A result that took less is computed again as quickly as it is read.
 LEAST_SECONDS = 0.0005
+# Characters of a plain value that is stored within its result: a file of its own would take a block of 4 kB.
+_MOST_WITHIN = 1_000
 
 Warn = Callable[[str], None]
 
@@ -59,11 +61,11 @@ class DiskCache:
     def get(self, key: str, kind: type[Outputs] | None = None) -> Outputs | None:
         name = _name(key)
         try:
-            content = self.store.read_sealed(KEYS, name)
+            content = self.store.read_sealed(RESULTS, name)
             if content is None or kind is None:
                 return None
             return self._read(json.loads(content), name, kind)
-        except (Damaged, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (Damaged, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             self._forget(name, f"{error}" if isinstance(error, Damaged) else f"entry {name}: {error}")
             return None
 
@@ -73,24 +75,26 @@ class DiskCache:
             return
         # A file that an output node wrote is not written again until its run is complete (see
         # `run_completed`). Another workflow with the same values writes its own files: no input digest.
-        names = [entry.key]
+        names = [_name(entry.key)]
         if entry.input_digest is not None and not node_class.is_output:
-            names.append(entry.input_digest)
+            names.append(_name(entry.input_digest))
         try:
             serialized = {name: serialize(value) for name, value in values.items()}
         except NotSerializable:
             return
         try:
-            files = {name: self._write(each, values[name]) for name, each in serialized.items()}
-            for name in map(_name, names):
-                self.store.write_sealed(KEYS, name, json.dumps({"name": name, "values": files}).encode())
+            stored = {name: self._store(each, values[name]) for name, each in serialized.items()}
+            first, *others = names
+            self.store.write_sealed(RESULTS, first, json.dumps({"names": names, "values": stored}).encode())
+            for other in others:
+                self.store.name_again(RESULTS, first, other)
         except OSError as error:
             self._give_up(error)
 
     def run_completed(self, keys: Iterable[str]) -> None:
         for key in keys:
             name = _name(key)
-            self.store.drop(KEYS, name)
+            self.store.drop(RESULTS, name)
             self.store.drop(SNAPSHOTS, name)  # left by a run that was killed just before it ended
 
     def snapshot(self, input_digest: str) -> Snapshot:
@@ -99,15 +103,18 @@ class DiskCache:
         return DiskSnapshot(self.store, _name(input_digest), self.warn, self._give_up)
 
     def _read(self, index: Mapping[str, Any], name: str, kind: type[Outputs]) -> Outputs | None:
-        if index["name"] != name:
-            raise Damaged(f"{self.store.path(KEYS, name)} belongs to another result")
+        if name not in index["names"]:
+            raise Damaged(f"{self.store.path(RESULTS, name)} belongs to another result")
         values: dict[str, Any] = {}
-        for output, file in index["values"].items():
-            data = self.store.read(VALUES, file)
+        for output, stored in index["values"].items():
+            if isinstance(stored, dict):
+                values[output] = deserialize(from_note(stored, {}))
+                continue
+            data = self.store.read(VALUES, stored)
             if data is None:  # evicted to make room
-                self.store.drop(KEYS, name)
+                self.store.drop(RESULTS, name)
                 return None
-            values[output] = self._value(file, data)
+            values[output] = self._value(stored, data)
         return restored(kind, values)
 
     def _value(self, file: str, data: bytes) -> Any:
@@ -121,8 +128,12 @@ class DiskCache:
             self.store.drop(VALUES, file)
             raise Damaged(f"{self.store.path(VALUES, file)} is damaged ({error})") from error
 
-    def _write(self, serialized: Serialized, value: Any) -> str:
-        """Write a value unless it is there already, and return the name of its file."""
+    def _store(self, serialized: Serialized, value: Any) -> str | dict[str, Any]:
+        """What a result's file says of a value: itself, or the name of its own file, which is then there."""
+        if not serialized.arrays:
+            note = to_note(serialized)
+            if len(json.dumps(note)) <= _MOST_WITHIN:
+                return note
         digest = serialized.digest()
         remember_digest(value, digest)
         for suffix in SUFFIXES:
@@ -133,7 +144,7 @@ class DiskCache:
         return digest + suffix
 
     def _forget(self, name: str, why: str) -> None:
-        self.store.drop(KEYS, name)
+        self.store.drop(RESULTS, name)
         self.warn(f"result cache: {why}; it was removed, and the result is computed again")
 
     def _give_up(self, error: OSError) -> None:

@@ -12,7 +12,7 @@ from run_graph.graph.code_digest import source_digest
 from run_graph.runtime.mlx_backend import require_mlx
 from run_graph.runtime.versions import versions, versions_of
 
-FORMAT = 1  # of the cache's files; raised when older ones can no longer be read
+FORMAT = 2  # of the cache's files; raised when older ones can no longer be read
 
 # Other packages that affect numbers: resizing, tokenising, and the arrays in between.
 _PACKAGES = ("numpy", "pillow", "transformers", "tokenizers", "mlx-lm")

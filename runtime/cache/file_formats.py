@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 from run_graph.runtime.cache.serialization import HostArray, Serialized
@@ -44,18 +45,26 @@ def decode(suffix: str, data: bytes) -> Serialized:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
-def _note(serialized: Serialized) -> str:
+def to_note(serialized: Serialized) -> dict[str, Any]:
+    """All of a value but its arrays' numbers, as JSON."""
     arrays = {name: [array.library, array.dtype] for name, array in serialized.arrays.items()}
-    return json.dumps({"kind": serialized.kind, "plain": serialized.plain, "arrays": arrays})
+    return {"kind": serialized.kind, "plain": serialized.plain, "arrays": arrays}
+
+
+def from_note(note: Mapping[str, Any], arrays: Mapping[str, Any]) -> Serialized:
+    """The inverse of `to_note`, given the arrays by name. Raises KeyError, TypeError or ValueError."""
+    labelled = {
+        name: HostArray(library, dtype, arrays[name]) for name, (library, dtype) in note["arrays"].items()
+    }
+    return Serialized(note["kind"], note["plain"], labelled)
+
+
+def _note(serialized: Serialized) -> str:
+    return json.dumps(to_note(serialized))
 
 
 def _described(note: str, arrays: dict[str, Any]) -> Serialized:
-    description = json.loads(note)
-    labelled = {
-        name: HostArray(library, dtype, arrays[name])
-        for name, (library, dtype) in description["arrays"].items()
-    }
-    return Serialized(description["kind"], description["plain"], labelled)
+    return from_note(json.loads(note), arrays)
 
 
 def _from_json(data: bytes) -> Serialized:

@@ -15,24 +15,35 @@ from run_graph.runtime.units import bytes_text
 
 @dataclass(frozen=True)
 class CacheReport:
-    """What a cache holds, or held before it was cleared."""
+    """What a cache holds, or held before it was cleared.
+
+    Attributes
+    ----------
+    results, snapshots : int
+        The number of results, and of nodes that were interrupted.
+    nbytes, disk_bytes : int
+        What they hold, and what their files take of the disk.
+    limit : int
+        The most that the files may take of the disk, in bytes.
+    """
 
     folder: str
-    values: int
+    results: int
     snapshots: int
     nbytes: int
+    disk_bytes: int
     limit: int
     cleared: bool
 
     def text(self) -> str:
         """One line for people."""
-        interrupted = f", {self.snapshots} interrupted" if self.snapshots else ""
-        held = f"{self.values} values{interrupted}, {bytes_text(self.nbytes)}"
-        return (
-            f"{self.folder}: {held} removed"
-            if self.cleared
-            else (f"{self.folder}: {held} of at most {bytes_text(self.limit)}")
-        )
+        interrupted = f" and {self.snapshots} interrupted" if self.snapshots else ""
+        results = f"{self.results} result{'' if self.results == 1 else 's'}"
+        held = f"{self.folder}: {results}{interrupted}, {bytes_text(self.nbytes)}"
+        if self.cleared:
+            return f"{held}, removed; {bytes_text(self.disk_bytes)} of the disk are free again"
+        taken = f"{bytes_text(self.disk_bytes)} of the disk, of at most {bytes_text(self.limit)}"
+        return f"{held}, which take {taken}"
 
 
 def chosen_cache(no_cache: bool, folder: str | None, warn: Warn) -> ResultCache:
@@ -78,4 +89,12 @@ def _open(folder: str | None) -> BlobStore:
 
 def _report(opened: BlobStore, *, cleared: bool) -> CacheReport:
     usage = opened.usage()
-    return CacheReport(str(opened.root), usage.values, usage.snapshots, usage.nbytes, opened.limit, cleared)
+    return CacheReport(
+        str(opened.root),
+        usage.results,
+        usage.snapshots,
+        usage.nbytes,
+        usage.disk_bytes,
+        opened.limit,
+        cleared,
+    )

@@ -14,9 +14,9 @@ from typing import Any
 from run_graph.graph.context import Environment
 from run_graph.graph.declaration import InputSpec
 from run_graph.graph.faults import Fault, WorkflowError
-from run_graph.graph.links import parse_link
+from run_graph.graph.links import Link, parse_link
 from run_graph.graph.registry import Registry
-from run_graph.graph.validation import check
+from run_graph.graph.validation import check, node_faults
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.cli.options import NodeOptions
 from run_graph.runtime.cli.picture_pattern import pictures_named
@@ -124,21 +124,59 @@ def check_axes(
 ) -> None:
     """Validate every value in the workflow as it is in the file, before nodes are copied.
 
+    The whole workflow is validated with the first values, and for each other value only the node that it
+    changes, unless it is a link.
+
     Raises
     ------
     WorkflowError
         With each fault once, under the ids of the file. A fault that a value causes names the setting.
     """
     found: dict[Fault, Fault] = {}
-    trials = _trials(axes, zipped)
-    for trial in trials:
-        tried = workflow
-        for axis, position in zip(axes, trial, strict=True):
-            tried = tried.with_input(axis.node_id, axis.input, axis.values[position])
-        for fault in check(tried, registry, targets, env).faults:
-            found.setdefault(fault, _naming_setting(fault, axes, trial, trials[0]))
+    first, *others = _trials(axes, zipped)
+    with_first = _with_values(workflow, axes, first)
+    checked = check(with_first, registry, targets, env)
+    for fault in checked.faults:
+        found[fault] = _naming_setting(fault, axes, first, first)
+    for trial in others:
+        if _has_link(axes, trial):
+            faults = check(_with_values(workflow, axes, trial), registry, targets, env).faults
+        else:
+            faults = tuple(_faults_of_changed(checked.workflow, axes, trial, first, registry, env))
+        for fault in faults:
+            found.setdefault(fault, _naming_setting(fault, axes, trial, first))
     if found:
         raise WorkflowError(list(found.values()))
+
+
+def _with_values(workflow: Workflow, axes: Sequence[Axis], trial: Choice) -> Workflow:
+    """The workflow with these values, for those of the nodes that it has."""
+    for axis, position in zip(axes, trial, strict=True):
+        if axis.node_id in workflow.nodes:
+            workflow = workflow.with_input(axis.node_id, axis.input, axis.values[position])
+    return workflow
+
+
+def _has_link(axes: Sequence[Axis], trial: Choice) -> bool:
+    return any(isinstance(axis.values[position], Link) for axis, position in zip(axes, trial, strict=True))
+
+
+def _faults_of_changed(
+    workflow: Workflow,
+    axes: Sequence[Axis],
+    trial: Choice,
+    first: Choice,
+    registry: Registry,
+    env: Environment,
+) -> Iterator[Fault]:
+    """The faults of the nodes in which a trial differs from the first, which the workflow has."""
+    changed = {
+        axis.node_id: workflow.nodes[axis.node_id]
+        for axis, position, before in zip(axes, trial, first, strict=True)
+        if position != before and axis.node_id in workflow.nodes
+    }
+    for node_id, spec in _with_values(Workflow(changed), axes, trial).nodes.items():
+        yield from node_faults(node_id, spec, workflow, registry, env)
 
 
 def _axis(source: Source, setting: str, registry: Registry) -> Axis:

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
@@ -29,7 +30,8 @@ class BackgroundThread(Generic[Result]):
         """Begin or queue some work; ``name`` comes back with its result."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, "background")
-        self._pending.append((name, self._pool.submit(_timed, work)))
+        # In a copy of this thread's context: the work belongs to the run that submits it.
+        self._pending.append((name, self._pool.submit(copy_context().run, _timed, work)))
 
     def results(self, *, wait: bool) -> Iterator[tuple[str, Callable[[], tuple[Result, float]]]]:
         """The work that has finished, in order: names, and functions that return result and seconds or raise.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,8 @@ from run_graph.runtime.engine.services import Services
 from run_graph.runtime.errors import Cancelled
 from run_graph.runtime.events import FileSaved, Listener, NodeProgress, NodeResumed, NodeWarned
 from run_graph.runtime.files.bounds import Bounds
-from run_graph.runtime.files.inputs import find_input
+from run_graph.runtime.files.inputs import digest, find_input
+from run_graph.runtime.handing_out import for_caller
 
 Service = TypeVar("Service")
 
@@ -42,6 +44,9 @@ class RunEnvironment:
 
     def find_model(self, name: str) -> Path:
         return find_input(name, self.input_directories)
+
+    def digest_of_input(self, name: str) -> str:
+        return digest(self.find_input(name))
 
 
 class CancelToken:
@@ -101,7 +106,8 @@ class NodeContext:
     """The context of one node's run (:class:`graph.Context`).
 
     ``snapshot_name`` names the node's resume state in the cache; ``opened_snapshot`` is that state once the
-    node has asked for it. ``kept`` are the steps that it holds, of how many.
+    node has asked for it. ``kept`` are the steps that it holds, of how many. ``reads`` has the digests of the
+    input files that it has read, by name.
     """
 
     node_id: str
@@ -111,6 +117,7 @@ class NodeContext:
     kept: tuple[int, int] = (0, 0)
     _resumed: bool = False  # and the next progress says from which step
     _saved: bool = False  # and the next progress says which step that was
+    reads: dict[str, str] = field(default_factory=dict)
 
     @property
     def output_directory(self) -> Path:
@@ -122,13 +129,22 @@ class NodeContext:
     def find_model(self, name: str) -> Path:
         return self.run.environment_of(self.node_id).find_model(name)
 
+    def digest_of_input(self, name: str) -> str:
+        return self.run.environment_of(self.node_id).digest_of_input(name)
+
+    def read_input(self, name: str) -> bytes:
+        content = self.find_input(name).read_bytes()
+        self.reads[name] = hashlib.sha256(content).hexdigest()
+        return content
+
     def progress(self, value: int, maximum: int, preview: Any = None) -> None:
         if self._resumed:
             self.run.emit(NodeResumed(self.node_id, value, maximum))
         if self._resumed or self._saved:
             self.kept = (value, maximum)
             self._resumed = self._saved = False
-        self.run.emit(NodeProgress(self.node_id, value, maximum, preview))
+        # A copy: the node goes on with its own.
+        self.run.emit(NodeProgress(self.node_id, value, maximum, for_caller(preview)))
         self.run.token.raise_if_cancelled()
 
     def warn(self, message: str) -> None:

@@ -6,6 +6,7 @@ Everything else, all events and all bookkeeping stay on the caller's thread.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from run_graph.graph.declaration import outputs_class
-from run_graph.graph.fingerprint import link_line
+from run_graph.graph.fingerprint import key_of, link_line
 from run_graph.graph.node import Node, Outputs
 from run_graph.graph.third_party import raise_if_interrupt
 from run_graph.runtime.cache import Entry, NoCache, ResultCache
@@ -33,6 +34,7 @@ from run_graph.runtime.engine.run_node import (
     run_node,
 )
 from run_graph.runtime.engine.state import RunState
+from run_graph.runtime.engine.what_was_read import read_as_planned
 from run_graph.runtime.errors import Cancelled, NodeFailed
 from run_graph.runtime.events import Event, NodeFinished, NodeInterrupted, NodeReused, NodeStarted
 
@@ -76,7 +78,9 @@ class Executor:
         self.cache = run_context.cache
         self.emit = run_context.emit
         self.state = RunState(plan, partial(_valid_result, run_context.cache), has_room)
-        self._has_input_digests = not isinstance(run_context.cache, NoCache)
+        self._keeps_results = not isinstance(run_context.cache, NoCache)
+        # The keys of results that do not belong under the planned ones (see runtime.engine.what_was_read).
+        self._other_keys: dict[str, str] = {}
         self._background: BackgroundThread[Outputs] = BackgroundThread()
         self._background_work: dict[str, _BackgroundWork] = {}
         self._duplicates: defaultdict[str, list[str]] = defaultdict(list)
@@ -96,7 +100,7 @@ class Executor:
             raise
         finally:
             self._background.close()
-        self.cache.run_completed(key for key, step in plan.by_key.items() if step.node.is_output)
+        self.cache.run_completed(self._key(step) for step in plan.by_key.values() if step.node.is_output)
         return {target: state.values[plan.steps[target].node_id] for target in plan.targets}
 
     def pending_values(self) -> Iterator[Any]:
@@ -128,7 +132,7 @@ class Executor:
         if node.runs_in_background and self.state.ready:  # otherwise nothing could run beside it
             self._begin_background_work(step, values, input_digest)
             return
-        context = NodeContext(node_id, self._run_context_here(), _snapshot_name(step, input_digest))
+        context = NodeContext(node_id, self._run_context_here(), self._snapshot_name(step, input_digest))
         started = time.perf_counter()
         try:
             outputs = self._guarded(step, values, run_node, node, values, context)
@@ -142,7 +146,10 @@ class Executor:
     ) -> None:
         node_id = step.node_id
         self.run_context.seconds[node_id] = seconds
-        self.cache.put(Entry(step.key, outputs, input_digest, seconds, type(step.node)))
+        if self._keeps_results and not read_as_planned(step, context):
+            self._other_keys[node_id] = key_of(f"{step.key}\n{secrets.token_hex()}")
+            input_digest = None
+        self.cache.put(Entry(self._key(step), outputs, input_digest, seconds, type(step.node)))
         if context.opened_snapshot is not None:
             self.run_context.seconds[node_id] += context.opened_snapshot.carried
             context.opened_snapshot.drop()
@@ -153,7 +160,7 @@ class Executor:
         """Let a node run beside those that follow. All its events are sent from this thread."""
         events: deque[Event] = deque()
         run_context = replace(self.run_context, emit=events.append)
-        context = NodeContext(step.node_id, run_context, _snapshot_name(step, input_digest))
+        context = NodeContext(step.node_id, run_context, self._snapshot_name(step, input_digest))
         self._background_work[step.node_id] = _BackgroundWork(values, input_digest, context, events)
         self._background.submit(step.node_id, lambda: run_node(step.node, values, context))
 
@@ -197,19 +204,40 @@ class Executor:
 
     def _input_digest(self, step: Step, values: Values) -> str | None:
         """What names the node by the values that it reads; None if its key does that already."""
-        if not (values and self._has_input_digests):
+        if not (values and self._keeps_results):
             return None
         input_digest = step.own
         for name, link in step.links.items():
             if name in values:
-                source = digest_of(values[name]) or f"{self.plan.steps[link.node_id].key} {link.slot}"
+                source = digest_of(values[name]) or f"{self._key(self.plan.steps[link.node_id])} {link.slot}"
                 input_digest += link_line(name, source)
         return input_digest
+
+    def _key(self, step: Step) -> str:
+        """A result's key: the planned one, or another if the node or one above it read other files."""
+        if not self._other_keys:
+            return step.key
+        if step.node_id not in self._other_keys:
+            sources = {name: self._other_keys.get(link.node_id) for name, link in step.links.items()}
+            if not any(sources.values()):
+                return step.key
+            lines = [
+                link_line(name, f"{key} {step.links[name].slot}") for name, key in sources.items() if key
+            ]
+            self._other_keys[step.node_id] = key_of(step.key + "".join(lines))
+        return self._other_keys[step.node_id]
+
+    def _snapshot_name(self, step: Step, input_digest: str | None) -> str:
+        """What names a node's resume state.
+
+        An output node's files belong to its own workflow: others with the same values write their own.
+        """
+        return self._key(step) if input_digest is None or step.node.is_output else input_digest
 
     def _reuse(self, step: Step, outputs: Outputs) -> None:
         """Give a node the result that the same values led to before."""
         node_class = type(step.node)
-        self.cache.put(Entry(step.key, outputs, node_class=node_class))
+        self.cache.put(Entry(self._key(step), outputs, node_class=node_class))
         self.state.finish(step, outputs)
         event = node_reused(step.node_id, node_class.class_type, "unchanged", outputs, step.key)
         self._announce(event, outputs)
@@ -244,14 +272,6 @@ class Executor:
         self.emit(event)
         for duplicate in self._duplicates.get(event.node_id, ()):
             self.emit(node_reused(duplicate, event.class_type, "duplicate", outputs, event.key))
-
-
-def _snapshot_name(step: Step, input_digest: str | None) -> str:
-    """What names a node's resume state.
-
-    An output node's files belong to its own workflow: another workflow with the same values writes others.
-    """
-    return step.key if input_digest is None or step.node.is_output else input_digest
 
 
 def _valid_result(cache: ResultCache, name: str, node: Node) -> Outputs | None:

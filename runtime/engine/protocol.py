@@ -3,7 +3,8 @@
 An executor computes a plan's targets. It asks the run context's cache before it runs a node, gives the cache
 what each node computed, and sends the nodes' events to ``run_context.emit``, from the caller's thread and in
 an order that makes sense: a node starts after the nodes that it reads have finished, and finishes after it
-started. :mod:`runtime.engine.run_node` has the parts that every executor shares.
+started. :mod:`runtime.engine.run_node` has the parts that every executor shares. Nodes that an executor runs
+on other threads run in a copy of the caller's context (:mod:`runtime.current_run`).
 """
 
 from __future__ import annotations

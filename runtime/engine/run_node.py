@@ -3,8 +3,10 @@
 An executor calls these functions for every node. Another process can call them too, since all that has to
 travel can be pickled:
 
-- to the worker: a :class:`runtime.engine.plan.Step` and its values, a dict of the linked inputs by name;
-- back: the node's :class:`graph.Outputs`, or the :class:`runtime.errors.NodeFailed` that it raised.
+- to the worker: a :class:`runtime.engine.plan.Step` and its values, a dict of the linked inputs by name.
+  What the node does to them does not reach the dict's values (:mod:`runtime.handing_out`);
+- back: the node's :class:`graph.Outputs`, or the :class:`runtime.errors.NodeFailed` that it raised; and the
+  digests of the files that it read, for :func:`runtime.engine.what_was_read.read_as_planned`.
 
 A step holds its node and the ids of what it reads, so its size does not grow with the graph. Values are
 plain JSON values, dataclasses of numpy or MLX arrays (:mod:`runtime.values`), and model handles, which name a
@@ -19,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from weakref import ref
 
 from pydantic import ValidationError
 
@@ -34,6 +35,7 @@ from run_graph.graph.third_party import described
 from run_graph.runtime.engine.plan import Step
 from run_graph.runtime.errors import NodeFailed
 from run_graph.runtime.events import NodeErred, NodeFinished, NodeReused, plain_values
+from run_graph.runtime.handing_out import SharedOutputs, for_reader
 
 Values = Mapping[str, Any]
 
@@ -62,7 +64,7 @@ def run_node(node: Node, values: Values, context: Context) -> Outputs:
     if values:
         # Validated again: a parameter fed by a link must be in its range, a socket's value of its class.
         try:
-            node = validated(node_class, {**node.__dict__, **values})
+            node = validated(node_class, {**node.__dict__, **_handed_out(values)})
         except ValidationError as error:
             faults = literal_faults(error, node_class, Registry())
             raise ValueError("; ".join(str(fault) for fault in faults)) from None
@@ -71,17 +73,24 @@ def run_node(node: Node, values: Values, context: Context) -> Outputs:
     if not isinstance(outputs, expected):
         raise TypeError(f"run returned {type(outputs).__name__}, not {expected.__name__}")
     for name in value_outputs_of(node_class):
-        _seal(name, outputs.__dict__.get(name))  # a forwarded output is not in the result
+        if name in outputs.__dict__:  # a forwarded output is not
+            outputs.__dict__[name] = _sealed(name, outputs.__dict__[name])
     return outputs
 
 
-def _seal(name: str, value: Any) -> None:
-    """Check an output where it is made, so that the fault is its maker's and not its reader's."""
-    if isinstance(value, SocketValue):
-        try:
-            value.seal()
-        except ValueError as error:
-            raise ValueError(f"output {name!r} is not a valid {value.socket_type}: {error}") from None
+def _sealed(name: str, value: Any) -> Any:
+    """An output as it is shared from now on; checked here, so that the fault is its maker's."""
+    if not isinstance(value, SocketValue):
+        return for_reader(value)  # the node may keep a list that it returned, and change it
+    try:
+        value.seal()
+    except ValueError as error:
+        raise ValueError(f"output {name!r} is not a valid {value.socket_type}: {error}") from None
+    return value
+
+
+def _handed_out(values: Values) -> dict[str, Any]:
+    return {name: for_reader(value) for name, value in values.items()}
 
 
 def lazy_inputs_needed(step: Step, values: Values) -> list[str]:
@@ -95,7 +104,7 @@ def lazy_inputs_needed(step: Step, values: Values) -> list[str]:
     node, lazy = step.node, step.lazy
     if lazy.keys() <= values.keys():
         return []
-    asked = node.model_copy(update=values).required_lazy_inputs()
+    asked = node.model_copy(update=_handed_out(values)).required_lazy_inputs()
     if isinstance(asked, str):
         raise TypeError(f"required_lazy_inputs must return a collection of input names, not {asked!r}")
     asked, names = tuple(asked), inputs_of(type(node))
@@ -122,10 +131,11 @@ def node_erred(failure: NodeFailed) -> NodeErred:
 
 def node_finished(step: Step, outputs: Outputs, seconds: float) -> NodeFinished:
     """The event that reports a result which took this many seconds."""
+    held = SharedOutputs(outputs)
     node_id, class_type = step.node_id, step.node.class_type
-    return NodeFinished(node_id, class_type, seconds, plain_values(outputs), ref(outputs), step.key)
+    return NodeFinished(node_id, class_type, seconds, plain_values(outputs), held, step.key)
 
 
 def node_reused(node_id: str, class_type: str, origin: str, outputs: Outputs, key: str = "") -> NodeReused:
     """The event that reports a result which was known; see :class:`runtime.events.NodeReused`."""
-    return NodeReused(node_id, class_type, origin, plain_values(outputs), ref(outputs), key)
+    return NodeReused(node_id, class_type, origin, plain_values(outputs), SharedOutputs(outputs), key)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from threading import RLock
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
-from run_graph.runtime.events import Event, RunView
+from run_graph.runtime.events import Event
 
 Service = TypeVar("Service")
 
@@ -14,12 +15,12 @@ Service = TypeVar("Service")
 class RunObserver(Protocol):
     """A service that follows the runs that it serves."""
 
-    def run_started(self, run: RunView) -> None:
-        """A run begins, or has begun already and asks for this service for the first time."""
-        ...
-
     def observe(self, event: Event) -> None:
-        """An event of the run, before its listener gets it; the last is a ``RunFinished``."""
+        """An event of the run :func:`runtime.current_run.current_run`, before its listener gets it.
+
+        The last event of a run is a ``RunFinished``. Events of several runs may come at once, from several
+        threads.
+        """
         ...
 
 
@@ -33,7 +34,7 @@ class MemoryGate(Protocol):
 
 
 class Services:
-    """Shared objects by class, each made on first request by calling its class.
+    """Shared objects by class, each made on first request by calling its class. Safe to use from any thread.
 
     Parameters
     ----------
@@ -51,32 +52,20 @@ class Services:
         self.observers: list[RunObserver] = []
         self._memory_gates: list[MemoryGate] = []
         self._by_class: dict[type, Any] = {}
-        self._run: RunView | None = None
+        self._lock = RLock()
         for service in given:
             self._add(service)
 
     def get(self, kind: type[Service]) -> Service:
         """The session's object of this class."""
-        if kind not in self._by_class:
-            made = kind()
-            self._add(made)
-            if self._run is not None and isinstance(made, RunObserver):
-                made.run_started(self._run)
-        return cast(Service, self._by_class[kind])
+        with self._lock:
+            if kind not in self._by_class:
+                self._add(kind())
+            return cast(Service, self._by_class[kind])
 
     def has_room_for(self, values: Iterable[Any]) -> bool:
         """Whether a service says that a node with these inputs can compute without a model being evicted."""
         return any(gate.has_room_for(values) for gate in self._memory_gates)
-
-    def run_started(self, run: RunView) -> None:
-        """Announce a run to the services that follow runs, including those made while it lasts."""
-        self._run = run
-        for service in self.observers:
-            service.run_started(run)
-
-    def run_ended(self) -> None:
-        """Forget the run: services made from now on do not belong to it."""
-        self._run = None
 
     def _add(self, service: Any) -> None:
         self._by_class[type(service)] = service

@@ -1,4 +1,4 @@
-"""A session: runs workflows one after another, keeping models and results in between."""
+"""A session: runs workflows, one after another or at once, keeping models and results in between."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from run_graph.graph.workflow import Workflow
 from run_graph.runtime.cache import MemoryCache, NoCache, ResultCache
 from run_graph.runtime.cache.open import disk_cache
 from run_graph.runtime.cache.tiered import TieredCache
+from run_graph.runtime.current_run import serving
 from run_graph.runtime.engine.context import CancelToken, RunContext, RunEnvironment
 from run_graph.runtime.engine.executor import Executor
 from run_graph.runtime.engine.fork_guard import check_not_forked, note_run
@@ -28,6 +29,7 @@ from run_graph.runtime.engine.protocol import ExecutorFactory
 from run_graph.runtime.engine.services import Services
 from run_graph.runtime.errors import Cancelled
 from run_graph.runtime.events import Event, Listener, RunFinished, RunStarted, ignore
+from run_graph.runtime.handing_out import OwnOutputs
 
 Value = TypeVar("Value")
 
@@ -37,7 +39,10 @@ _SHOWN = 10  # nodes in the repr of a result
 
 @dataclass(frozen=True)
 class RunResult:
-    """The outputs of the targets (:class:`graph.builder.Result`)."""
+    """The outputs of the targets (:class:`graph.builder.Result`).
+
+    They are the caller's own: arrays are copies that may be changed, made when they are first asked for.
+    """
 
     by_node: Mapping[str, Outputs]
     seconds: float
@@ -84,9 +89,9 @@ class RunResult:
         return cast(Value, outputs.__dict__[name])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _View:
-    """What services can see of a run (:class:`runtime.events.RunView`)."""
+    """What services can see of a run (:class:`runtime.current_run.RunView`)."""
 
     emit: Listener
     pending_values: Callable[[], Iterator[Any]]
@@ -94,6 +99,8 @@ class _View:
 
 class Session:
     """Runs workflows; keeps models and results in memory from one to the next.
+
+    Several threads may run workflows at once: each run's events go to its own listener.
 
     Parameters
     ----------
@@ -207,22 +214,21 @@ class Session:
             strict=self.strict,
         )
         executor = self.executor(plan, run, self.services.has_room_for)
-        self.services.run_started(_View(emit, executor.pending_values))
         started = time.perf_counter()
         status = "failed"
-        try:
-            emit(RunStarted(len(plan.steps), plan.targets))
-            outputs = executor.run()
-            status = "done"
-        except (Cancelled, KeyboardInterrupt):
-            status = "interrupted"
-            raise
-        finally:
-            seconds = time.perf_counter() - started
-            self.services.run_ended()
-            note_run()
-            emit(RunFinished(status, seconds))
-        return RunResult(outputs, seconds, once(partial(as_run, checked.by_name)))
+        with serving(_View(emit, executor.pending_values)):
+            try:
+                emit(RunStarted(len(plan.steps), plan.targets))
+                outputs = executor.run()
+                status = "done"
+            except (Cancelled, KeyboardInterrupt):
+                status = "interrupted"
+                raise
+            finally:
+                seconds = time.perf_counter() - started
+                note_run()
+                emit(RunFinished(status, seconds))
+        return RunResult(OwnOutputs(outputs), seconds, once(partial(as_run, checked.by_name)))
 
 
 @once

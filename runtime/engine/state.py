@@ -65,7 +65,6 @@ from typing import Any
 from run_graph.graph.links import Link
 from run_graph.graph.node import Node, Outputs
 from run_graph.graph.sockets import SocketValue
-from run_graph.graph.workflow import own_copy
 from run_graph.runtime.engine.plan import Plan, Step
 from run_graph.runtime.engine.policy import Affinity, ReadyNodes
 from run_graph.runtime.engine.protocol import HasRoom
@@ -201,8 +200,7 @@ class RunState:
     def _known_inputs(self, step: Step) -> dict[str, Any]:
         known: dict[str, Any] = {}
         for name, value in self._known(step):
-            # Changes that a node makes to a list or a dict must not reach the cache.
-            known[name] = own_copy(value) if isinstance(value, (list, dict)) else value
+            known[name] = value
         return known
 
     def _known(self, step: Step) -> Iterator[tuple[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import io
 import stat
 import warnings
 from collections.abc import Iterator
@@ -48,7 +49,7 @@ class ImageError(ValueError):
 
 
 def read(
-    path: Path, background: Background = "none", frames: Frames = "all"
+    path: Path, background: Background = "none", frames: Frames = "all", content: bytes | None = None
 ) -> tuple[Samples, npt.NDArray[np.float32]]:
     """Read a picture file.
 
@@ -64,6 +65,8 @@ def read(
     frames : str
         "all": the frames of an animation, or the pages of a TIFF file, become a batch; a page of another
         size than the first is left out. "first": only the first.
+    content : bytes, optional
+        The file's content, if it has been read; `path` then only names it.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def read(
         If `path` is not a readable picture, is damaged, has more than `MAX_PIXELS` pixels in all, or needs
         more than half of the machine's memory.
     """
-    with opened(path) as image:
+    with opened(path, content) as image:
         try:
             count = _frame_count(path, image, frames)
             size = image.size
@@ -115,15 +118,19 @@ def check(path: Path, frames: Frames = "all") -> str | None:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """The picture with its header read and its size checked, before any pixel is decoded."""
-    _check_file(path)
+def opened(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
+    """The picture with its header read and its size checked, before any pixel is decoded; see `read`."""
+    if content is None:
+        _check_file(path)
+    elif not content:
+        raise _empty(path)
     with contextlib.ExitStack() as stack:
         try:
             # Until the end: some plug-ins look at the size again when they decode. MAX_PIXELS decides.
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = stack.enter_context(Image.open(path, formats=_formats(path)))
+            file = path if content is None else io.BytesIO(content)
+            image = stack.enter_context(Image.open(file, formats=_formats(path)))
         except Image.DecompressionBombError as error:
             raise _too_many_pixels(path, "the picture") from error
         except UnidentifiedImageError as error:
@@ -169,7 +176,11 @@ def _check_file(path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise ImageError(f"{path}: this is not a regular file; name a picture file")
     if status.st_size == 0:
-        raise ImageError(f"{path}: the file is empty; export or download the picture again")
+        raise _empty(path)
+
+
+def _empty(path: Path) -> ImageError:
+    return ImageError(f"{path}: the file is empty; export or download the picture again")
 
 
 def _too_many_pixels(path: Path, size: str) -> ImageError:

@@ -13,6 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from run_graph.runtime.current_run import RunView, current_run, emit
 from run_graph.runtime.device import (
     compute_dtype,
     limit_cache,
@@ -32,7 +33,6 @@ from run_graph.runtime.models.sizes import estimated_bytes
 from run_graph.runtime.units import bytes_text
 
 if TYPE_CHECKING:
-    from run_graph.runtime.events import RunView
     from run_graph.runtime.models.loading import LoadedComponent
     from run_graph.runtime.models.tokenizers import PromptTokenizer
     from run_graph.runtime.networks.transformer import FluxTransformer
@@ -73,9 +73,9 @@ class ModelStore:
         self._names: dict[ComponentKey, str] = {}
         self._transformers: dict[ComponentKey, FluxTransformer] = {}
         self._tokenizers: dict[tuple[str, TokenizerKind], PromptTokenizer] = {}
-        self._run: RunView | None = None
-        self._used_in_stage = False
         self._preflight = Preflight()
+        # The stages under way that have computed with models, by their runs: the most memory in use so far.
+        self._stage_peaks: dict[RunView | None, int] = {}
         self._lock = threading.RLock()
         self.loads: Counter[ComponentKey] = Counter()
 
@@ -166,32 +166,40 @@ class ModelStore:
         """Bytes of the budget that no weights occupy; 0 with `low_ram`."""
         return 0 if self._low_ram else max(0, self.memory_limit - self.resident_bytes)
 
-    def run_started(self, run: RunView) -> None:
-        """From now on, report loads and evictions to this run, and take into account what it still needs."""
-        self._run = run
-        self._used_in_stage = False
-
     def observe(self, event: Event) -> None:
-        """Report the memory of a stage when it finishes; forget the run when that finishes."""
-        if isinstance(event, NodeFinished) and self._used_in_stage:
+        """Report the memory of a stage to its run when it finishes."""
+        if not self._stage_peaks:
+            return
+        if isinstance(event, NodeFinished) and current_run() in self._stage_peaks:
             self._end_stage(event.node_id)
         elif isinstance(event, RunFinished):
-            self._run = None
+            with self._lock:
+                self._stage_peaks.pop(current_run(), None)
 
     def _start_use(self) -> None:
-        if not self._used_in_stage:
-            self._used_in_stage = True
+        run = current_run()
+        if run not in self._stage_peaks:
             limit_cache(self._mlx_cache())
+            self._note_peaks()
             start_peak()
+            self._stage_peaks[run] = 0
 
     def _end_stage(self, node_id: str) -> None:
-        self._used_in_stage = False
-        active, peak = memory_in_use()
-        self._emit(StageMemory(node_id, self.resident_bytes, active, peak))
+        with self._lock:
+            self._note_peaks()
+            active, _ = memory_in_use()
+            peak = self._stage_peaks.pop(current_run())
+        emit(StageMemory(node_id, self.resident_bytes, active, peak))
         if self._low_ram:
             with self._lock:
-                needed = {} if self._run is None else needed_by(self._run.pending_values())
+                needed = _needed_by_run()
                 self._evict(key for key in list(self._components) if key not in needed)
+
+    def _note_peaks(self) -> None:
+        """Remember the peak so far for all stages under way: another one may start a new measurement."""
+        if self._stage_peaks:
+            _, peak = memory_in_use()
+            self._stage_peaks = {run: max(before, peak) for run, before in self._stage_peaks.items()}
 
     def _mlx_cache(self) -> int:
         if self._cache_limit is not None:
@@ -203,9 +211,8 @@ class ModelStore:
         from run_graph.runtime.models.loading import load_component
 
         if key not in self._components:
-            needed = {} if self._run is None else needed_by(self._run.pending_values())
-            self._preflight.check(needed, checkpoint)
-            checkpoint.locate_complete(key.component, on_event=self._emit)
+            self._preflight.check(_needed_by_run(), checkpoint)
+            checkpoint.locate_complete(key.component, on_event=emit)
             self._make_room(key, checkpoint)
             loaded = load_component(checkpoint, key.component, key.quantize)
             self.loads[key] += 1
@@ -225,11 +232,11 @@ class ModelStore:
     def _admit(self, key: ComponentKey, name: str, loaded: LoadedComponent) -> None:
         self._components[key] = loaded
         self._names[key] = name
-        self._emit(ModelLoaded(name, key.component, loaded.bits, loaded.nbytes, self.resident_bytes))
+        emit(ModelLoaded(name, key.component, loaded.bits, loaded.nbytes, self.resident_bytes))
 
     def _make_room(self, key: ComponentKey, checkpoint: Checkpoint) -> None:
         """Evict until the component fits."""
-        needed = {} if self._run is None else needed_by(self._run.pending_values())
+        needed = _needed_by_run()
         if self._limit is not None:
             self._refuse_too_large({**needed, key: checkpoint}, key)
         if self._low_ram:
@@ -270,13 +277,15 @@ class ModelStore:
             nbytes = self._components.pop(key).nbytes
             self._transformers.pop(key, None)
             released += nbytes
-            self._emit(ModelEvicted(self._names.pop(key), key.component, nbytes, self.resident_bytes))
+            emit(ModelEvicted(self._names.pop(key), key.component, nbytes, self.resident_bytes))
         if released:
             release_cache()
 
-    def _emit(self, event: Event) -> None:
-        if self._run is not None:
-            self._run.emit(event)
+
+def _needed_by_run() -> Mapping[ComponentKey, Checkpoint]:
+    """The components that the run which calls this still needs."""
+    run = current_run()
+    return {} if run is None else needed_by(run.pending_values())
 
 
 def _estimate(key: ComponentKey, checkpoint: Checkpoint) -> int:

@@ -10,11 +10,13 @@ import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
+from run_graph.runtime.current_run import emit
 from run_graph.runtime.device import release_cache
 from run_graph.runtime.errors import ModelError
-from run_graph.runtime.events import Event, ModelEvicted, ModelLoaded, NodeStarted, RunFinished, RunView
+from run_graph.runtime.events import Event, ModelEvicted, ModelLoaded, NodeStarted, RunFinished
 from run_graph.runtime.files.digests import named_digest
 from run_graph.runtime.models.inspection import is_a_file
 
@@ -93,7 +95,7 @@ class Translator:
         self._model: Any = None
         self._tokenizer: Any = None
         self._nbytes = 0
-        self._run: RunView | None = None
+        self._lock = RLock()
         self.loads = 0
 
     def translate(
@@ -117,42 +119,42 @@ class Translator:
         """
         from mlx_lm import stream_generate
 
-        self._load(folder)
-        limit = _SPARE_TOKENS + _TOKENS_PER_TOKEN * len(self._tokenizer.encode(text))
-        prompt = _question(self._tokenizer, text, source, target)
+        model, tokenizer = self._loaded(folder)  # kept here: another run may release them meanwhile
+        limit = _SPARE_TOKENS + _TOKENS_PER_TOKEN * len(tokenizer.encode(text))
+        prompt = _question(tokenizer, text, source, target)
         answer = ""
-        for response in stream_generate(self._model, self._tokenizer, prompt, max_tokens=limit):
+        for response in stream_generate(model, tokenizer, prompt, max_tokens=limit):
             answer += response.text
             on_token(response.generation_tokens, limit)
         if not answer.strip():
             raise LanguageModelError(f"the language model in {folder} gave no answer; choose another model")
         return answer.strip()
 
-    def run_started(self, run: RunView) -> None:
-        """Report loading and release of the model to this run."""
-        self._run = run
-
     def observe(self, event: Event) -> None:
         """Release the model when a stage of another kind begins or the run is over."""
-        if isinstance(event, NodeStarted) and event.class_type != STAGE:
+        another_stage = isinstance(event, NodeStarted) and event.class_type != STAGE
+        if another_stage or isinstance(event, RunFinished):
             self.release()
-        elif isinstance(event, RunFinished):
-            self.release()
-            self._run = None
 
     def release(self) -> None:
         """Remove the model from memory."""
-        if self._folder is None:
-            return
-        folder, nbytes = self._folder, self._nbytes
-        self._folder = self._model = self._tokenizer = None
+        with self._lock:
+            if self._folder is None:
+                return
+            folder, nbytes = self._folder, self._nbytes
+            self._folder = self._model = self._tokenizer = None
         release_cache()
-        self._emit(ModelEvicted(str(folder), COMPONENT, nbytes, 0))
+        emit(ModelEvicted(str(folder), COMPONENT, nbytes, 0))
+
+    def _loaded(self, folder: Path) -> tuple[Any, Any]:
+        """The model and its tokenizer; reads them if they are not in memory."""
+        with self._lock:
+            if self._folder != folder:
+                self.release()
+                self._load(folder)
+            return self._model, self._tokenizer
 
     def _load(self, folder: Path) -> None:
-        if self._folder == folder:
-            return
-        self.release()
         from mlx.utils import tree_flatten
         from mlx_lm import load
 
@@ -166,11 +168,7 @@ class Translator:
         weights: Any = tree_flatten(self._model.parameters())
         self._nbytes = sum(weight.nbytes for _, weight in weights)
         self.loads += 1
-        self._emit(ModelLoaded(str(folder), COMPONENT, None, self._nbytes, self._nbytes))
-
-    def _emit(self, event: Event) -> None:
-        if self._run is not None:
-            self._run.emit(event)
+        emit(ModelLoaded(str(folder), COMPONENT, None, self._nbytes, self._nbytes))
 
 
 def _question(tokenizer: Any, text: str, source: str, target: str) -> Any:

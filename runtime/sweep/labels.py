@@ -36,13 +36,13 @@ def slugs(labels: Iterable[str]) -> list[str]:
 
     A label is cut to 24 bytes; if that makes two equal, the position is appended to the later one.
     """
-    found: list[str] = []
+    found: dict[str, None] = {}
     for position, label in enumerate(labels, start=1):
         slug = _slug(label)
         while slug in found:
             slug += f"-{position}"
-        found.append(slug)
-    return found
+        found[slug] = None
+    return list(found)
 
 
 def _slug(label: str) -> str:

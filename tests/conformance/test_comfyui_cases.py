@@ -165,7 +165,7 @@ def test_is_changed_with_outputs() -> None:
     engine.run(given)
     engine.run(given)
     assert engine.ran == []
-    assert SEEN == [(False, 0.5), (False, 0.5)]
+    assert set(SEEN) == {(False, 0.5)}
 
 
 def test_output_reuse() -> None:

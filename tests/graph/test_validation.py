@@ -1,5 +1,6 @@
 """Validation: every fault at once, each with its code, place, value found, expectation and fix."""
 
+import random
 import time
 from asyncio import CancelledError
 from collections.abc import Iterable
@@ -257,6 +258,51 @@ def test_a_huge_cycle_is_reported_quickly_and_briefly() -> None:
     assert len(found) == 5000
     assert max(len(str(fault)) for fault in found) < 1000
     assert "4,990 more" in str(found[0])
+
+
+def test_tangled_cycles_are_reported_once_a_node_and_quickly() -> None:
+    chance = random.Random(0)
+    tangle = Workflow(
+        {
+            f"n{i}": NodeSpec(
+                "Scale",
+                {"image": Link(f"n{chance.randrange(5000)}"), "mask": Link(f"n{chance.randrange(5000)}", 1)},
+            )
+            for i in range(5000)
+        }
+    )
+    started = time.process_time()
+    found = [
+        fault for fault in validate(tangle, REGISTRY, targets=["n0"]) if fault.code == "dependency_cycle"
+    ]
+    assert time.process_time() - started < 3
+    needed = tangle.only(tangle.ancestors(["n0"]))
+    assert [fault.node_id for fault in found] == needed.nodes_on_cycles()
+    assert len(found) > 1000
+    assert sum(" -> " in fault.message for fault in found) >= 20
+    text = str(WorkflowError(found))
+    assert text.count("\n") == 51
+    assert text.endswith(f"and {len(found) - 50:,} more (--json lists all)")
+
+
+@pytest.mark.parametrize("kind", ["links", "classes", "targets"])
+def test_many_misspelt_names_are_reported_in_linear_time(kind: str) -> None:
+    """Each is not compared with each: only as many get a suggestion as a message shows."""
+    count = 20_000
+    nodes = {f"node{i}": NodeSpec("Keep", {"value": i}) for i in range(count)}
+    targets = None
+    if kind == "links":
+        nodes |= {f"save{i}": NodeSpec("Keep", {"value": Link(f"nod{i}x")}) for i in range(count)}
+    elif kind == "classes":
+        nodes |= {f"save{i}": NodeSpec(f"Scal{i}") for i in range(count)}
+    else:
+        targets = [f"nod{i}x" for i in range(count)]
+    started = time.process_time()
+    found = validate(Workflow(nodes), REGISTRY, targets)
+    assert time.process_time() - started < 4
+    assert len(found) == count
+    assert found[0].fix.startswith("Did you mean ")
+    assert all(fault.fix for fault in found)
 
 
 def test_a_nodes_check_is_called_only_with_an_environment_and_correct_types() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from run_graph.runtime.cache.blob_store import KEYS, BlobStore
+from run_graph.runtime.cache.blob_store import RESULTS, BlobStore
 from run_graph.runtime.cli.main import main
 
 
@@ -48,7 +48,7 @@ def test_an_entry_of_a_cache_cannot_name_a_file_outside_it(project: Path, name: 
     victim.write_text("precious")
     run = ["redux.json", "--cache-dir", "cache", "--quiet"]
     assert main(run) == 0
-    for path in Path("cache", KEYS).iterdir():
+    for path in Path("cache", RESULTS).iterdir():
         entry = json.loads(path.read_bytes().partition(b"\n")[2])
         entry["values"] = dict.fromkeys(entry["values"], name)
         content = json.dumps(entry).encode()
@@ -62,7 +62,7 @@ def test_nobody_else_may_read_the_cache(tmp_path: Path, existing_mode: int | Non
     folder = tmp_path / "cache"
     if existing_mode is not None:
         folder.mkdir(mode=existing_mode)
-    BlobStore(folder, 10**6).write(KEYS, "a" * 64, b"x")
+    BlobStore(folder, 10**6).write(RESULTS, "a" * 64, b"x")
     assert folder.stat().st_mode & 0o077 == 0
 
 

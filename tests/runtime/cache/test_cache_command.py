@@ -100,11 +100,14 @@ def test_info_and_clear(project: Path, capsys: pytest.CaptureFixture[str], tmp_p
     capsys.readouterr()
     assert main(["--cache-info", *own]) == 0
     assert f"{tmp_path / 'own'}: " in (text := capsys.readouterr().out)
-    assert " values, " in text
+    assert " results, " in text
+    assert " of the disk, of at most " in text
     _, [usage], _ = run(capsys, "--cache-info", *own)
-    assert usage["nbytes"] == sum(path.stat().st_size for path in files(tmp_path / "own"))
+    each_once = {status.st_ino: status for status in (path.stat() for path in files(tmp_path / "own"))}
+    assert usage["nbytes"] == sum(status.st_size for status in each_once.values())
+    assert usage["disk_bytes"] == sum(status.st_blocks * 512 for status in each_once.values())
     _, [cleared], _ = run(capsys, "--cache-clear", *own)
-    assert (cleared["values"], cleared["cleared"]) == (usage["values"], True)
+    assert (cleared["results"], cleared["cleared"]) == (usage["results"], True)
     assert files(tmp_path / "own") == []
     _, events, _ = run(capsys, "redux.json", *own)
     assert "sample" in ran(events)

@@ -11,7 +11,7 @@ from cache_samples import Kept, Number, disk, files
 
 from run_graph.graph import Node
 from run_graph.runtime.cache import Entry
-from run_graph.runtime.cache.blob_store import KEYS, VALUES
+from run_graph.runtime.cache.blob_store import RESULTS, VALUES
 from run_graph.runtime.cache.serialization import serialize
 from run_graph.runtime.files.atomic import SaveError
 
@@ -41,8 +41,7 @@ def test_key_and_input_digest_lead_to_one_value(tmp_path: Path) -> None:
     cache.put(Entry("key", Kept(value="x"), input_digest="digest"))
     cache.put(Entry("other", Kept(value="x")))
     assert cache.get("key", Kept) == cache.get("digest", Kept) == cache.get("other", Kept) == Kept(value="x")
-    assert len(files(tmp_path / VALUES)) == 1
-    assert len(files(tmp_path / KEYS)) == 3
+    assert len(files(tmp_path / RESULTS)) == 3
 
 
 def test_what_cannot_be_serialized_or_is_not_worth_it_is_not_kept(tmp_path: Path) -> None:
@@ -84,8 +83,16 @@ def replace_by_json(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [truncate, empty, flip, replace_by_json])
-@pytest.mark.parametrize("where", [KEYS, VALUES])
-@pytest.mark.parametrize("name", ["a decoded picture", "a picture of 8-bit colours", "a text", "bfloat16"])
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        *[
+            (name, VALUES)
+            for name in ("a decoded picture", "a picture of 8-bit colours", "a long text", "bfloat16")
+        ],
+        *[(name, RESULTS) for name in ("a decoded picture", "a text", "a heap")],
+    ],
+)
 def test_a_damaged_file_is_removed_and_reported_once(
     tmp_path: Path, name: str, where: str, damage: Callable[[Path], None]
 ) -> None:
@@ -107,16 +114,17 @@ def test_a_damaged_file_is_removed_and_reported_once(
 def test_a_file_of_another_result_is_noticed(tmp_path: Path) -> None:
     cache, warnings = disk(tmp_path)
     cache.put(Entry("one", Kept(value=1)))
-    [one] = files(tmp_path / KEYS)
+    [one] = files(tmp_path / RESULTS)
     cache.put(Entry("two", Kept(value=2)))
-    [two] = [path for path in files(tmp_path / KEYS) if path != one]
+    [two] = [path for path in files(tmp_path / RESULTS) if path != one]
     two.write_bytes(one.read_bytes())
     assert cache.get("two", Kept) is None
     assert len(warnings) == 1
+    for text in ("1", "2"):
+        cache.put(Entry(text, Kept(value=text * 5_000)))
     first, second = files(tmp_path / VALUES)
     second.write_bytes(first.read_bytes())
-    cache.put(Entry("two", Kept(value=2)))
-    assert [cache.get(key, Kept) for key in ("one", "two")].count(None) == 1
+    assert [cache.get(key, Kept) for key in ("1", "2")].count(None) == 1
     assert len(warnings) == 2
 
 
@@ -138,13 +146,13 @@ def test_results_of_other_versions_are_not_found(tmp_path: Path, monkeypatch: py
 def test_the_least_recently_used_are_evicted_first(tmp_path: Path) -> None:
     cache, warnings = disk(tmp_path, limit=60_000)
     for number in range(4):
-        cache.put(Entry(str(number), Kept(value=str(number) * 10_000)))
+        cache.put(Entry(str(number), Kept(value=str(number) * 8_000)))
     for age, path in enumerate(files(tmp_path)):
         os.utime(path, (age, age))
     assert cache.get("0", Kept) is not None
     for number in (4, 5, 6):
-        cache.put(Entry(str(number), Kept(value=str(number) * 10_000)))
-    assert sum(path.stat().st_size for path in files(tmp_path)) <= 60_000
+        cache.put(Entry(str(number), Kept(value=str(number) * 8_000)))
+    assert sum(path.stat().st_blocks * 512 for path in files(tmp_path)) <= 60_000
     found = {number for number in range(7) if cache.get(str(number), Kept)}
     assert {0, 4, 5, 6} <= found
     assert len(found) < 7
@@ -192,8 +200,8 @@ def test_clearing_removes_results_and_nothing_else(tmp_path: Path) -> None:
 def test_the_index_names_digests_and_values_are_stored_apart(tmp_path: Path) -> None:
     cache, _ = disk(tmp_path)
     cache.put(Entry("key", Kept(value=SAMPLES["a mask"][0])))
-    [path] = files(tmp_path / KEYS)
+    [path] = files(tmp_path / RESULTS)
     digest = serialize(SAMPLES["a mask"][0]).digest()
     index = json.loads(path.read_bytes().partition(b"\n")[2])
-    assert index == {"name": path.name, "values": {"value": f"{digest}.safetensors"}}
+    assert index == {"names": [path.name], "values": {"value": f"{digest}.safetensors"}}
     assert [path.name for path in files(tmp_path / VALUES)] == [f"{digest}.safetensors"]

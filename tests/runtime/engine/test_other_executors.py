@@ -12,6 +12,7 @@ from sample_nodes import Kept
 from run_graph.graph import Context, Node, Outputs, Registry, Workflow
 from run_graph.graph.declaration import outputs_of
 from run_graph.runtime.cache import Entry, NoCache
+from run_graph.runtime.current_run import current_run
 from run_graph.runtime.engine.context import CancelToken, NodeContext, RunContext
 from run_graph.runtime.engine.executor import Executor
 from run_graph.runtime.engine.plan import Plan, Step
@@ -27,7 +28,7 @@ from run_graph.runtime.engine.run_node import (
 from run_graph.runtime.engine.services import Services
 from run_graph.runtime.engine.session import RunResult, Session
 from run_graph.runtime.errors import Cancelled, NodeFailed
-from run_graph.runtime.events import Event, NodeFinished, NodeReused, NodeStarted, RunFinished, RunView
+from run_graph.runtime.events import Event, NodeFinished, NodeReused, NodeStarted, RunFinished
 
 
 class Recursive:
@@ -164,12 +165,10 @@ class Needed:
     def __init__(self) -> None:
         self.seen: list[Any] = []
 
-    def run_started(self, run: RunView) -> None:
-        self.run = run
-
     def observe(self, event: Event) -> None:
-        if isinstance(event, NodeStarted) and event.node_id == "ask":
-            self.seen = list(self.run.pending_values())
+        run = current_run()
+        if run is not None and isinstance(event, NodeStarted) and event.node_id == "ask":
+            self.seen = list(run.pending_values())
 
 
 class Ask(Node):

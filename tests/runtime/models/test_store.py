@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from run_graph.runtime.current_run import serving
 from run_graph.runtime.errors import CheckpointError, MemoryLimitError, ModelError
-from run_graph.runtime.events import Event, ModelEvicted, ModelLoaded, NodeFinished, RunFinished
+from run_graph.runtime.events import (
+    Event,
+    ModelEvicted,
+    ModelLoaded,
+    NodeFinished,
+    RunFinished,
+    StageMemory,
+)
 from run_graph.runtime.models import loading
 from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import COMPONENTS, Component
@@ -141,16 +149,16 @@ def finish_stage(store: ModelStore) -> None:
 
 def test_an_eviction_reports_its_bytes_and_the_next_use_loads_again(checkpoint: Checkpoint) -> None:
     store, run = ModelStore(low_ram=True), Run()
-    store.run_started(run)
-    nbytes = store.get(checkpoint, "image_embedder").nbytes
-    store.get(checkpoint, "text_encoder")
-    assert held(store) == ["text_encoder"]
-    [evicted] = [event for event in run.events if isinstance(event, ModelEvicted)]
-    assert (evicted.component, evicted.nbytes) == ("image_embedder", nbytes)
-    store.get(checkpoint, "image_embedder")
-    assert sorted(store.loads.values()) == [1, 2]
-    finish_stage(store)
-    assert store.resident() == []
+    with serving(run):
+        nbytes = store.get(checkpoint, "image_embedder").nbytes
+        store.get(checkpoint, "text_encoder")
+        assert held(store) == ["text_encoder"]
+        [evicted] = [event for event in run.events if isinstance(event, ModelEvicted)]
+        assert (evicted.component, evicted.nbytes) == ("image_embedder", nbytes)
+        store.get(checkpoint, "image_embedder")
+        assert sorted(store.loads.values()) == [1, 2]
+        finish_stage(store)
+        assert store.resident() == []
 
 
 def test_what_the_run_needs_of_one_checkpoint_does_not_keep_that_of_another(
@@ -160,12 +168,12 @@ def test_what_the_run_needs_of_one_checkpoint_does_not_keep_that_of_another(
     shutil.copytree(checkpoint.folder / "text_encoder_2", tmp_path / "other" / "text_encoder_2")
     other = Checkpoint("other", folder=tmp_path / "other")
     store = ModelStore(2 * size(checkpoint, "text_encoder_2"))
-    store.run_started(Run(TextEncoders(checkpoint)))
-    store.get(checkpoint, "text_encoder_2")
-    store.get(other, "text_encoder_2")
-    store.get(checkpoint, "text_encoder")
-    assert held(store) == ["text_encoder_2", "text_encoder"]
-    assert {key.identity for key, _ in store.resident()} == {checkpoint.identity}
+    with serving(Run(TextEncoders(checkpoint))):
+        store.get(checkpoint, "text_encoder_2")
+        store.get(other, "text_encoder_2")
+        store.get(checkpoint, "text_encoder")
+        assert held(store) == ["text_encoder_2", "text_encoder"]
+        assert {key.identity for key, _ in store.resident()} == {checkpoint.identity}
 
 
 def test_evicted_weights_leave_memory(checkpoint: Checkpoint) -> None:
@@ -230,42 +238,83 @@ def test_threads_that_ask_at_once_share_one_load(checkpoint: Checkpoint) -> None
 
 def test_what_the_run_still_needs_leaves_last(checkpoint: Checkpoint) -> None:
     store = ModelStore(size(checkpoint, "text_encoder_2", "image_encoder") + 150_000)
-    store.run_started(Run("a value of another kind", TextEncoders(checkpoint)))
-    store.get(checkpoint, "text_encoder_2")
-    store.get(checkpoint, "image_encoder")
-    store.get(checkpoint, "image_embedder")
-    assert held(store) == ["text_encoder_2", "image_embedder"], "SigLIP was used later, but is done with"
+    with serving(Run("a value of another kind", TextEncoders(checkpoint))):
+        store.get(checkpoint, "text_encoder_2")
+        store.get(checkpoint, "image_encoder")
+        store.get(checkpoint, "image_embedder")
+        assert held(store) == ["text_encoder_2", "image_embedder"], "SigLIP was used later, but is done with"
 
 
 def test_a_need_for_another_precision_keeps_nothing(checkpoint: Checkpoint) -> None:
     store = ModelStore(size(checkpoint, "text_encoder_2", "image_encoder") + 150_000)
-    store.run_started(Run(TextEncoders(checkpoint, quantize=4)))
-    store.get(checkpoint, "text_encoder_2")
-    store.get(checkpoint, "image_encoder")
-    store.get(checkpoint, "image_embedder")
-    assert held(store) == ["image_encoder", "image_embedder"]
+    with serving(Run(TextEncoders(checkpoint, quantize=4))):
+        store.get(checkpoint, "text_encoder_2")
+        store.get(checkpoint, "image_encoder")
+        store.get(checkpoint, "image_embedder")
+        assert held(store) == ["image_encoder", "image_embedder"]
 
 
 def test_a_store_forgets_a_run_at_its_end(checkpoint: Checkpoint) -> None:
     store, run = ModelStore(low_ram=True), Run()
-    store.run_started(run)
-    store.get(checkpoint, "image_embedder")
-    store.observe(RunFinished("done", 1.0))
+    with serving(run):
+        store.get(checkpoint, "image_embedder")
+        store.observe(RunFinished("done", 1.0))
     store.get(checkpoint, "text_encoder")
     assert held(store) == ["text_encoder"]
     assert [type(event) for event in run.events] == [ModelLoaded]
 
 
+def test_runs_at_once_are_told_of_their_own_loads_and_stages(checkpoint: Checkpoint) -> None:
+    store, one, other = ModelStore(), Run(), Run()
+    with serving(one):
+        store.get(checkpoint, "image_embedder")
+    with serving(other):
+        store.get(checkpoint, "text_encoder")
+        store.get(checkpoint, "image_embedder")  # loaded by the other run
+        finish_stage(store)
+        finish_stage(store)  # a stage without models
+    with serving(one):
+        finish_stage(store)
+    assert [type(event) for event in one.events] == [ModelLoaded, StageMemory]
+    assert [type(event) for event in other.events] == [ModelLoaded, StageMemory]
+    assert [run.events[0].component for run in (one, other)] == [  # type: ignore[attr-defined]
+        "image_embedder",
+        "text_encoder",
+    ]
+
+
+def test_a_stage_keeps_its_peak_when_another_run_begins_one(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peak = [0]
+    monkeypatch.setattr("run_graph.runtime.models.store.memory_in_use", lambda: (1, peak[0]))
+    monkeypatch.setattr("run_graph.runtime.models.store.start_peak", lambda: peak.__setitem__(0, 1))
+    store, one, other = ModelStore(), Run(), Run()
+    with serving(one):
+        store.get(checkpoint, "image_embedder")
+        peak[0] = 500
+    with serving(other):
+        store.get(checkpoint, "image_embedder")
+        peak[0] = 20
+        finish_stage(store)
+    with serving(one):
+        finish_stage(store)
+    peaks = [
+        event.peak_bytes for run in (one, other) for event in run.events if isinstance(event, StageMemory)
+    ]
+    assert peaks == [500, 20]
+
+
 def test_all_that_is_too_large_is_named_at_once(checkpoint: Checkpoint) -> None:
     store = ModelStore(memory_limit=1_000_000)
-    store.run_started(Run(Flux(checkpoint), TextEncoders(checkpoint)))
-    with pytest.raises(MemoryLimitError) as caught:
-        store.get(checkpoint, "image_embedder")
-    message = str(caught.value)
-    assert "the transformer of small needs" in message
-    assert "the text_encoder_2 of small needs" in message
-    assert "the text_encoder of" not in message, "that one fits"
-    assert not store.loads
+    with serving(Run(Flux(checkpoint), TextEncoders(checkpoint))):
+        with pytest.raises(MemoryLimitError) as caught:
+            store.get(checkpoint, "image_embedder")
+        message = str(caught.value)
+        assert "the transformer of small needs" in message
+        assert "the text_encoder_2 of small needs" in message
+        assert "the text_encoder of" not in message, "that one fits"
+        assert not store.loads
 
 
 def test_there_is_room_for_what_is_resident_or_fits_beside_it(checkpoint: Checkpoint) -> None:

@@ -1,5 +1,7 @@
 """Sweeping inputs: what is copied, what is shared, what the copies are called."""
 
+import time
+
 import pytest
 from engine import Engine, workflow
 from sample_nodes import REGISTRY, Blur, LoadPhoto, SavePhoto, Scale
@@ -243,3 +245,10 @@ def test_a_position_that_is_itself_a_slug_is_skipped() -> None:
 
 def test_names_that_two_inputs_share_are_written_in_full() -> None:
     assert input_names([("a", "x"), ("b", "x"), ("b", "y")]) == ["a.x", "b.x", "y"]
+
+
+def test_many_labels_get_different_slugs_in_linear_time() -> None:
+    started = time.process_time()
+    found = slugs([f"a long label of which only the beginning is kept, {i}" for i in range(10_000)])
+    assert time.process_time() - started < 1
+    assert len(set(found)) == 10_000
