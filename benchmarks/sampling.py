@@ -16,9 +16,9 @@ from benchmarks.timing import Timing, alternate
 from run_graph.runtime.device import compute_dtype
 from run_graph.runtime.networks.cpu import on_cpu, use_numpy_linears
 from run_graph.runtime.networks.transformer import FluxTransformer
+from run_graph.runtime.sampling.flow import State
 from run_graph.runtime.sampling.loop import denoise, no_noise
 from run_graph.runtime.sampling.noise import initial_noise
-from run_graph.runtime.sampling.samplers import State
 from run_graph.runtime.sampling.schedules import sigmas
 
 WIDTHS, SIDES, REDUX_TOKENS, PROMPT_TOKENS = (256, 3072), (256, 512, 1024), (0, 81, 729), 512

@@ -21,10 +21,10 @@ from run_graph.runtime.engine.session import Session
 from run_graph.runtime.models.checkpoints import resolve_flux
 from run_graph.runtime.models.store import ModelStore
 from run_graph.runtime.networks.vae import decode
+from run_graph.runtime.sampling.flow import State
 from run_graph.runtime.sampling.latents import unpack
 from run_graph.runtime.sampling.loop import SampleStep, denoise, no_noise
 from run_graph.runtime.sampling.noise import initial_noise
-from run_graph.runtime.sampling.samplers import State
 from run_graph.runtime.sampling.schedules import sigmas
 from run_graph.runtime.values import Conditioning
 

@@ -93,12 +93,15 @@ def _range(spec: InputSpec) -> str:
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Rows with aligned cells; the last cell of each goes below the row, wrapped and indented."""
+    """Rows with aligned cells, the last wrapped; the very last cell of each goes below the row, indented."""
     short = [row[:-1] for row in rows]
     used = [column for column in range(len(short[0])) if any(row[column] for row in short)]
     widths = {column: min(max(len(row[column]) for row in short), 44) for column in used}
+    *leading, last = used
     for row in rows:
-        yield ("  " + "  ".join(f"{row[column]:{widths[column]}}" for column in used)).rstrip()
+        lead = "  " + "".join(f"{row[column]:{widths[column]}}  " for column in leading)
+        hanging = textwrap.wrap(row[last], _WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead))
+        yield from hanging or [lead.rstrip()]
         yield from textwrap.wrap(row[-1], _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
 
 

@@ -9,7 +9,7 @@ from run_graph.graph import Context, Environment, Field, Node, Outputs, Problem
 from run_graph.graph.declaration import parameter_values
 from run_graph.runtime.generation import Generation
 from run_graph.runtime.models.handles import Flux, Vae
-from run_graph.runtime.sampling.samplers import SAMPLERS, SamplerName
+from run_graph.runtime.sampling.samplers import PLAIN_SAMPLERS, SAMPLERS, PlainSamplerName
 from run_graph.runtime.sampling.schedules import ScheduleName
 from run_graph.runtime.values import Conditioning, Entry, Image, Latent
 
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from run_graph.runtime.sampling.batch import Sampling
 
 
-_SAMPLERS = "; ".join(f"`{name}` ({sampler.summary()})" for name, sampler in SAMPLERS.items())
+def _samplers_by_cost() -> str:
+    groups: dict[str, list[str]] = {}
+    for name in PLAIN_SAMPLERS:
+        groups.setdefault(SAMPLERS[name].summary(), []).append(f"`{name}`")
+    return "; ".join(f"{cost}: {', '.join(names)}" for cost, names in groups.items())
 
 
 class Sampled(Outputs):
@@ -66,7 +70,9 @@ class FluxSample(Node):
         description="How much may change before the network runs again: 0 runs it at every step, 0.25 is "
         "careful, 0.6 fast.",
     )
-    sampler: SamplerName = Field(default="euler", description=f"How a step is taken: {_SAMPLERS}.")
+    sampler: PlainSamplerName = Field(
+        default="euler", description=f"How a step is taken. {_samplers_by_cost()}."
+    )
     schedule: ScheduleName = Field(
         default="linear",
         description="Which noise levels are visited: `linear` is mflux's and diffusers', the others are "
@@ -82,10 +88,14 @@ class FluxSample(Node):
         from run_graph.runtime.networks.transformer import conditioning_widths
         from run_graph.runtime.sampling.batch import Sampling, sample
         from run_graph.runtime.sampling.latents import to_autoencoder_scale, unpack
-        from run_graph.runtime.sampling.schedules import sigmas
+        from run_graph.runtime.sampling.schedules import comfyui_scale, levels, noise_scale
 
         model = self.flux
-        levels = sigmas(self.steps, self.width, self.height, shifts_sigmas(model.checkpoint), self.schedule)
+        shift = shifts_sigmas(model.checkpoint)
+        scale = noise_scale(self.width, self.height, shift=shift)
+        if model.mu is not None:
+            scale = comfyui_scale(model.mu, shift=shift)
+        sigmas = levels(self.steps, scale, self.schedule)
         store = ctx.service(ModelStore)
         transformer = store.transformer(model.checkpoint, model.quantize, model.loras)
         base = store.get(model.checkpoint, "transformer", model.quantize)
@@ -97,10 +107,11 @@ class FluxSample(Node):
             given.tokens, given.pooled, guidance if given.is_guided else None, image
         )
         saved = ctx.resume_state()
-        sampling = Sampling(**saved) if saved else self._begin(store.spare_bytes, prepared)
-        done, total = sampling.steps_done(self.steps), self.steps * sampling.passes
-        ctx.progress(done, total, preview=sampling.under_way)
-        for step in sample(transformer, prepared, sampling, levels, self.sampler, self.step_reuse):
+        sampling = Sampling(**saved) if saved else self._begin(store.spare_bytes, prepared, sigmas[0])
+        steps = SAMPLERS[self.sampler].steps(sigmas)
+        ctx.progress(sampling.steps_done(steps), steps * sampling.passes, preview=sampling.under_way)
+        how = sigmas, self.sampler, self.step_reuse, scale
+        for step in sample(transformer, prepared, sampling, *how):
             sampling = step.sampling
             mx.eval(step.latents)
             if not sampling.is_finished:
@@ -110,7 +121,7 @@ class FluxSample(Node):
         mx.eval(samples)  # A lazy array could not be read on another thread.
         return Sampled(latent=Latent(samples, self._generation()))
 
-    def _begin(self, spare_bytes: int, prepared: Prepared) -> Sampling:
+    def _begin(self, spare_bytes: int, prepared: Prepared, level: float) -> Sampling:
         from run_graph.runtime.sampling.batch import begin, pictures_at_once
 
         at_once = 1
@@ -118,7 +129,7 @@ class FluxSample(Node):
             text = prepared.text
             tokens = text.shape[1] + self.width * self.height // 256
             at_once = pictures_at_once(self.batch_size, spare_bytes, tokens, text.shape[2], text.dtype.size)
-        return begin(self.seed, self.batch_size, self.width, self.height, at_once)
+        return begin(self.seed, self.batch_size, self.width, self.height, at_once, level)
 
     def _generation(self) -> Generation:
         from run_graph.runtime.models.checkpoints import base_model

@@ -30,8 +30,11 @@ __all__ = [
     "Image",
     "Latent",
     "Mask",
+    "NoiseChoice",
     "Promise",
     "ReduxTokens",
+    "SamplerChoice",
+    "Sigmas",
     "Vision",
     "array_library",
     "eight_bit",
@@ -224,6 +227,73 @@ class Latent(ArrayValue):
     @property
     def nbytes(self) -> int:
         return int(self.samples.nbytes) + (0 if self.noise_mask is None else self.noise_mask.nbytes)
+
+
+@dataclass(frozen=True, eq=False)
+class SamplerChoice(ArrayValue):
+    """A sampler and its options.
+
+    Attributes
+    ----------
+    name : str
+        A name in :data:`runtime.sampling.samplers.SAMPLERS`.
+    options : tuple of (str, value)
+        Keyword parameters of its solver in ``runtime/sampling/solvers/``; those left out keep their defaults.
+    """
+
+    socket_type: ClassVar[str] = "SAMPLER"
+
+    name: str
+    options: tuple[tuple[str, float | int | str], ...] = ()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sigmas(ArrayValue):
+    """The noise levels that a sampler visits, float32 (levels,), usually from 1 down to 0; perhaps none."""
+
+    socket_type: ClassVar[str] = "SIGMAS"
+    promises: ClassVar[Mapping[str, Promise]] = {"levels": Promise(("levels",))}
+
+    levels: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, levels: npt.ArrayLike) -> Sigmas:
+        """These levels, rounded to float32."""
+        import numpy as np
+
+        return cls(np.array(levels, np.float32))
+
+    @property
+    def nbytes(self) -> int:
+        return self.levels.nbytes
+
+    def seal(self) -> None:
+        if self.levels.size:
+            super().seal()
+        else:  # other arrays must not be empty
+            self.levels.flags.writeable = False
+
+    def to_list(self) -> list[float]:
+        """The levels as Python numbers."""
+        return [float(level) for level in self.levels]
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseChoice(ArrayValue):
+    """Where the noise of a sampling comes from.
+
+    Attributes
+    ----------
+    seed : int
+        0 to 2**64 - 1; of the noise that samplers add, too.
+    is_added : bool
+        Whether the latents begin with noise.
+    """
+
+    socket_type: ClassVar[str] = "NOISE"
+
+    seed: int
+    is_added: bool = True
 
 
 def eight_bit(pixels: npt.NDArray[Any], truncate: bool = False) -> npt.NDArray[np.uint8]:

@@ -8,20 +8,30 @@ from run_graph.nodes.comfyui import (
     conditioning,
     filters,
     masks,
+    model_sampling,
+    noise,
     picture_files,
     pictures,
     prompts,
+    samplers,
     scaling,
+    schedulers,
+    sigmas,
     values,
 )
 from run_graph.nodes.comfyui.composites import *  # noqa: F403
 from run_graph.nodes.comfyui.conditioning import *  # noqa: F403
 from run_graph.nodes.comfyui.filters import *  # noqa: F403
 from run_graph.nodes.comfyui.masks import *  # noqa: F403
+from run_graph.nodes.comfyui.model_sampling import *  # noqa: F403
+from run_graph.nodes.comfyui.noise import *  # noqa: F403
 from run_graph.nodes.comfyui.picture_files import *  # noqa: F403
 from run_graph.nodes.comfyui.pictures import *  # noqa: F403
 from run_graph.nodes.comfyui.prompts import *  # noqa: F403
+from run_graph.nodes.comfyui.samplers import *  # noqa: F403
 from run_graph.nodes.comfyui.scaling import *  # noqa: F403
+from run_graph.nodes.comfyui.schedulers import *  # noqa: F403
+from run_graph.nodes.comfyui.sigmas import *  # noqa: F403
 from run_graph.nodes.comfyui.values import *  # noqa: F403
 
 COMFYUI_FAMILIES = (
@@ -33,5 +43,10 @@ COMFYUI_FAMILIES = (
     masks,
     prompts,
     conditioning,
+    model_sampling,
+    samplers,
+    schedulers,
+    sigmas,
+    noise,
     values,
 )

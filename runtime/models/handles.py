@@ -48,10 +48,19 @@ class ModelHandle(SocketValue):
 
 @dataclass(frozen=True, repr=False)
 class Flux(ModelHandle):
-    """FLUX's transformer."""
+    """FLUX's transformer.
+
+    Attributes
+    ----------
+    mu : float or None
+        How its noise levels are shifted (:class:`runtime.sampling.schedules.NoiseScale`); None: as the model
+        itself asks for.
+    """
 
     socket_type: ClassVar[str] = "MODEL"
     components: ClassVar[tuple[Component, ...]] = ("transformer",)
+
+    mu: float | None = None
 
 
 @dataclass(frozen=True, repr=False)

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 import mlx.core as mx
 
 from run_graph.runtime.networks.transformer import FluxTransformer, Prepared
+from run_graph.runtime.sampling.flow import State
 from run_graph.runtime.sampling.loop import denoise
 from run_graph.runtime.sampling.noise import added_noise, initial_noise
-from run_graph.runtime.sampling.samplers import State
+from run_graph.runtime.sampling.samplers import SAMPLERS
+from run_graph.runtime.sampling.schedules import PLAIN_SCALE, NoiseScale
 
 # Numbers that a block holds at its peak, per token and channel of the width: the single block's queries,
 # keys and values, its four times wider feed-forward before and after GELU, and both side by side.
@@ -109,11 +111,11 @@ class Progress:
     sampling: Sampling
 
 
-def begin(seed: int, batch_size: int, width: int, height: int, at_once: int) -> Sampling:
-    """The noise of `batch_size` seeds from `seed` on, which wrap around after 2**64 - 1."""
+def begin(seed: int, batch_size: int, width: int, height: int, at_once: int, level: float = 1.0) -> Sampling:
+    """The noise of `batch_size` seeds from `seed` on, which wrap around after 2**64 - 1, at a noise level."""
     seeds = [(seed + index) % 2**64 for index in range(batch_size)]
     noise = mx.concatenate([initial_noise(each, width, height) for each in seeds])
-    return Sampling(noise, seed, at_once)
+    return Sampling(noise if level == 1 else level * noise, seed, at_once)
 
 
 def sample(
@@ -123,18 +125,20 @@ def sample(
     sigmas: Sequence[float],
     sampler: str = "euler",
     step_reuse: float = 0.0,
+    scale: NoiseScale = PLAIN_SCALE,
 ) -> Iterator[Progress]:
     """Sample what is not finished yet: yield after each step.
 
     The caller evaluates the latents yielded, which is where it reports progress, saves or stops.
     Parameters are those of `denoise`.
     """
-    steps = len(sigmas) - 1
+    steps = SAMPLERS[sampler].steps(sigmas)
     total = steps * sampling.passes
     while not sampling.is_finished:
         begun = sampling
         earlier = begun.steps_done(steps) - begun.step
-        for step in denoise(transformer, prepared, begun.state, sigmas, begun.noise, sampler, step_reuse):
+        given = begun.state, sigmas, begun.noise, sampler, step_reuse, scale
+        for step in denoise(transformer, prepared, *given):
             sampling = begun.at(step.resume) if step.number < steps else begun.with_pass(step.latents)
             yield Progress(earlier + step.number, total, step.latents, sampling)
 

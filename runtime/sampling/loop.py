@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import mlx.core as mx
 
 from run_graph.runtime.networks.transformer import FluxTransformer, Prepared
-from run_graph.runtime.sampling.samplers import SAMPLERS, State
+from run_graph.runtime.sampling.flow import Flow, State
+from run_graph.runtime.sampling.samplers import SAMPLERS, Sampler
+from run_graph.runtime.sampling.schedules import PLAIN_SCALE, NoiseScale
 from run_graph.runtime.sampling.step_reuse import StepReuse
 
 Noise = Callable[[int], mx.array]
@@ -47,6 +49,7 @@ def denoise(
     noise: Noise,
     sampler: str = "euler",
     step_reuse: float = 0.0,
+    scale: NoiseScale = PLAIN_SCALE,
 ) -> Iterator[SampleStep]:
     """Sample along the rectified flow: yield after each step.
 
@@ -58,37 +61,42 @@ def denoise(
     transformer, prepared
         The network and what it prepared for this conditioning and size.
     state
-        Where to begin: `State(0, noise)`, or a `SampleStep.resume` of an interrupted loop with the same
-        arguments, from which the loop resumes to the same bits.
+        Where to begin: `State(0, sigmas[0] * noise)`, or a `SampleStep.resume` of an interrupted loop with
+        the same arguments, from which the loop resumes to the same bits.
     sigmas
         Decreasing noise levels of the whole loop, the last 0.
     noise
         Standard normal noise in the shape of the latents by number of the draw, for samplers that add noise.
     sampler
-        A name in `samplers.SAMPLERS`.
+        A name in `samplers.PLAIN_SAMPLERS`.
     step_reuse
         How much the network's input may change before it is run again; 0 runs it at every evaluation. See
         `step_reuse.StepReuse`.
+    scale
+        The model's, which samplers need that cannot begin at a level of 1.
 
     Yields
     ------
     SampleStep
         Its latents have the shape and dtype of `state.latents`.
     """
-    advance = SAMPLERS[sampler].advance
-    flow = _ModelFlow(transformer, prepared, sigmas, noise, step_reuse)
+    row = SAMPLERS[sampler]
+    flow = _ModelFlow(transformer, prepared, row.prepared(sigmas, scale), noise, step_reuse, scale)
+    steps, last = row.steps(flow.sigmas), flow.sigmas[-1]
     resume = state
-    while state.step < len(sigmas) - 1:
-        before, state = state, flow.step(advance, state)
+    while state.step < steps:
+        before, state = state, flow.step(row, state)
         if not step_reuse:
             resume = state
         elif not flow.reused[0]:
             resume = before  # The first evaluation ran the network, and so it will when begun there.
-        yield SampleStep(state.step, state.latents, resume, all(flow.reused))
+        is_closing = state.step == steps and last > 0
+        latents = state.latents / (1 - last) if is_closing else state.latents
+        yield SampleStep(state.step, latents, resume, all(flow.reused))
 
 
-class _ModelFlow:
-    """FLUX as a sampler's `Flow`.
+class _ModelFlow(Flow):
+    """FLUX as a plain sampler's `Flow`.
 
     Attributes
     ----------
@@ -103,24 +111,32 @@ class _ModelFlow:
         sigmas: Sequence[float],
         noise: Noise,
         step_reuse: float,
+        scale: NoiseScale,
     ) -> None:
         self.sigmas = sigmas
-        self.noise = noise
+        self.scale = scale
         self.reused: list[bool] = []
+        self._noise = noise
+        self._is_last_step = False
         self._transformer = transformer
         self._prepared = prepared
         self._modulations = transformer.modulations(prepared, sigmas[:-1])
         self._reuse = StepReuse(transformer, prepared, step_reuse) if step_reuse else None
 
-    def step(self, advance: Callable[["_ModelFlow", State], State], state: State) -> State:
+    def step(self, sampler: Sampler, state: State) -> State:
         self.reused = []
-        return advance(self, state)
+        self._is_last_step = state.step + 1 == sampler.steps(self.sigmas)
+        return sampler.advance(self, state)
+
+    def noise(self, draw: int) -> mx.array:
+        return self._noise(draw)
 
     def velocity(self, latents: mx.array, sigma: float) -> mx.array:
         modulation = self._modulations.at(sigma)
         if self._reuse is None:
             velocity, reused = self._transformer.step(latents, modulation, self._prepared), False
         else:
-            velocity, reused = self._reuse.step(latents, modulation, is_last=sigma <= self.sigmas[-2])
+            is_last = self._is_last_step or sigma <= self.sigmas[-2]
+            velocity, reused = self._reuse.step(latents, modulation, is_last)
         self.reused.append(reused)
         return velocity.astype(latents.dtype)

@@ -1,70 +1,69 @@
-"""Samplers: how one step leads from a noise level to the next.
+"""All samplers, by name: how one step leads from a noise level to the next, and what a run of them needs.
 
-A sampler is one function of a :class:`Flow` and a :class:`State`, and one row of ``SAMPLERS``. Between steps
-it keeps only what the state's history holds, so that a run can resume after any step with the same bits.
-
-FLUX.1 is a rectified flow: at noise level sigma the latents are ``(1 - sigma) * picture + sigma * noise``,
-and the model predicts the velocity ``noise - picture``. In the formulas below x are latents, s is the noise
-level of the step, s' the next one, v the velocity, and D = x - s v the denoised picture that v points to.
+A sampler is one function of a :class:`flow.Flow` and a :class:`flow.State`, in ``solvers/``, and one row of
+``SAMPLERS``. Between steps it keeps only what the state holds, so that a run can resume after any step with
+the same bits.
 
 Nothing here imports MLX, so that the names are known before any model code is loaded.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
-if TYPE_CHECKING:
-    import mlx.core as mx
+from run_graph.runtime.sampling.flow import Flow, State
+from run_graph.runtime.sampling.schedules import NoiseScale
+from run_graph.runtime.sampling.solvers import ancestral, cfg_pp, dpm_solver, multistep, one_step, sde
+from run_graph.runtime.sampling.solvers.deis import deis
+from run_graph.runtime.sampling.solvers.er_sde import er_sde
+from run_graph.runtime.sampling.solvers.sa_solver import sa_solver, sa_solver_pece
+from run_graph.runtime.sampling.solvers.uni_pc import uni_pc, uni_pc_bh2
+
+Advance = Callable[..., State]
+Levels = Callable[[Sequence[float], NoiseScale], Sequence[float]]
+Steps = Callable[[Sequence[float]], int]
+Done = Callable[[Sequence[float], State], int]
 
 
-class Flow(Protocol):
-    """What a sampler may ask: the noise levels, the model, and seeded noise.
+def as_given(sigmas: Sequence[float], scale: NoiseScale) -> Sequence[float]:
+    """The levels that were asked for."""
+    return sigmas
 
-    Attributes
-    ----------
-    sigmas : sequence of float
-        Noise levels, decreasing; step i leads from ``sigmas[i]`` to ``sigmas[i + 1]``. The last is 0.
+
+def below_one(sigmas: Sequence[float], scale: NoiseScale) -> Sequence[float]:
+    """With the level of time 0.9999 in the place of a first level of 1, where ln((1 - s) / s) has no value.
+
+    It is rounded to float32, as ComfyUI's is: the logarithm feels it.
+
+    Raises ValueError if another level is not below 1.
     """
-
-    sigmas: Sequence[float]
-
-    def velocity(self, latents: mx.array, sigma: float) -> mx.array:
-        """One evaluation of the model: the velocity at ``sigma``, shape and dtype of ``latents``."""
-        ...
-
-    def noise(self, draw: int) -> mx.array:
-        """Standard normal noise in the shape of the latents: the same for a draw's number, always."""
-        ...
-
-
-@dataclass(frozen=True)
-class State:
-    """A place in the loop: all that is needed to go on from there to the same bits.
-
-    Attributes
-    ----------
-    step : int
-        Number of finished steps.
-    latents : mx.array
-        Packed latents after them, (B, tokens, 64) float32.
-    history : tuple of mx.array
-        What the sampler remembers of earlier steps, each in the shape of the latents.
-    """
-
-    step: int
-    latents: mx.array
-    history: tuple[mx.array, ...] = ()
-
-    def then(self, latents: mx.array, *history: mx.array) -> State:
-        """The state after one more step."""
-        return State(self.step + 1, latents, history)
+    first, *others = sigmas
+    if first >= 1:
+        [first] = struct.unpack("f", struct.pack("f", scale.at(1 - 1e-4)))
+    if max(first, *others) >= 1:
+        raise ValueError(
+            f"the noise levels go up to {max(first, *others):g}, and this sampler needs levels below 1; "
+            "take them from the model's own schedules"
+        )
+    return [first, *others]
 
 
-Advance = Callable[[Flow, State], State]
+def above_zero(sigmas: Sequence[float], scale: NoiseScale) -> Sequence[float]:
+    """With 0.001 in the place of a last level of 0."""
+    return [*sigmas[:-1], sigmas[-1] or 0.001]
+
+
+def one_a_level(sigmas: Sequence[float]) -> int:
+    """A step for each pair of levels."""
+    return len(sigmas) - 1
+
+
+def finished_steps(sigmas: Sequence[float], state: State) -> int:
+    return state.step
 
 
 @dataclass(frozen=True)
@@ -74,94 +73,154 @@ class Sampler:
     Attributes
     ----------
     advance : callable
-        Takes one step.
+        Takes one step: ``(flow, state, **options) -> state``.
     evaluations : int
-        Evaluations of the model in a step; the last step, which leads to 0, may take fewer.
-    is_deterministic : bool
-        Whether the initial noise alone decides the picture: False for samplers that add noise.
+        Evaluations of the model in a step; some steps may take fewer.
+    noise : str
+        Which noise it asks for besides the initial one: "none"; "fresh" (`Flow.noise`); "brownian"
+        (`Flow.brownian`). With options that add none, such as an eta of 0, it does not ask.
+    uses_negative : bool
+        Whether it asks for `Flow.uncond_denoised`.
+    levels : callable
+        The noise levels that the steps visit, where they differ from those asked for. See `prepared`.
+    steps : callable
+        The number of steps for these levels.
+    done : callable
+        How many of them are finished in a state; all of them at the end.
+    is_adaptive : bool
+        Whether it decides after each step how far the next one goes: a picture then depends on what else is
+        in its batch, and `State.step` counts attempts, not `steps`.
+    drops_penultimate : bool
+        Whether ComfyUI's KSampler leaves out the last level above 0 of a schedule with a step more.
+    renews_inpainting_noise : bool
+        Whether the noise under a mask is another than the initial one: the first of `Flow.noise`.
     """
 
     advance: Advance
     evaluations: int = 1
-    is_deterministic: bool = True
+    noise: Literal["none", "fresh", "brownian"] = "none"
+    uses_negative: bool = False
+    levels: Levels = as_given
+    steps: Steps = one_a_level
+    done: Done = finished_steps
+    is_adaptive: bool = False
+    drops_penultimate: bool = False
+    renews_inpainting_noise: bool = False
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether the initial noise alone decides the picture."""
+        return self.noise == "none"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a model and numbered noise are all it needs, and each picture of a batch is its own."""
+        return not (self.uses_negative or self.is_adaptive or self.noise == "brownian")
 
     def summary(self) -> str:
         """What a user should know before choosing it."""
         cost = "1 evaluation" if self.evaluations == 1 else f"{self.evaluations} evaluations"
         return f"{cost} a step" if self.is_deterministic else f"{cost} a step, adds noise"
 
+    def prepared(self, sigmas: Sequence[float], scale: NoiseScale) -> Sequence[float]:
+        """The noise levels for `Flow.sigmas`.
 
-def euler(flow: Flow, state: State) -> State:
-    """Euler's method: x + (s' - s) v."""
-    sigma, following = _levels(flow, state)
-    return state.then(state.latents + (following - sigma) * flow.velocity(state.latents, sigma))
+        The initial latents are mixed at the first level that was asked for; what the run ends with is divided
+        by 1 - the last level returned here.
 
+        Raises
+        ------
+        ValueError
+            If there are fewer than two levels, or one before the last is not above 0.
+        """
+        if len(sigmas) < 2:
+            raise ValueError("a step needs two noise levels")
+        if min(sigmas[:-1]) <= 0 or sigmas[-1] < 0:
+            raise ValueError("noise levels must be above 0; only the last may be 0")
+        return self.levels(sigmas, scale)
 
-def heun(flow: Flow, state: State) -> State:
-    """Heun's method: an Euler step with the mean of the velocities at its start and its end.
+    def run(self, flow: Flow, state: State, options: dict[str, Any] | None = None) -> Iterator[State]:
+        """The states after each step to come, up to the last.
 
-    The step to s' = 0 is Euler's. Algorithm 1 of Karras et al., arXiv 2206.00364, without churn.
-    """
-    sigma, following = _levels(flow, state)
-    velocity = flow.velocity(state.latents, sigma)
-    reached = state.latents + (following - sigma) * velocity
-    if following == 0:
-        return state.then(reached)
-    mean = (velocity + flow.velocity(reached, following)) / 2
-    return state.then(state.latents + (following - sigma) * mean)
-
-
-def dpmpp_2m(flow: Flow, state: State) -> State:
-    """DPM-Solver++(2M), a multistep method: x (s' / s) + (1 - s' / s) D*.
-
-    D* = (1 + 1 / 2r) D - (1 / 2r) D_before with r = ln(s_before / s) / ln(s / s'); in the first step and in
-    the one to s' = 0, D* = D. Lu et al., arXiv 2211.01095, in the form of k-diffusion's ``sample_dpmpp_2m``.
-    """
-    sigma, following = _levels(flow, state)
-    denoised = _denoised(flow, state, sigma)
-    estimate = denoised
-    if state.history and following > 0:
-        [before] = state.history
-        ratio = math.log(flow.sigmas[state.step - 1] / sigma) / math.log(sigma / following)
-        estimate = (1 + 1 / (2 * ratio)) * denoised - (1 / (2 * ratio)) * before
-    kept = following / sigma
-    return state.then(kept * state.latents + (1 - kept) * estimate, denoised)
+        Parameters
+        ----------
+        flow
+            Its levels are `prepared`.
+        state
+            `State(0, latents)`, or one that this has yielded, from which it goes on to the same bits.
+        options
+            Keyword parameters of the solver in ``solvers/``.
+        """
+        while self.done(flow.sigmas, state) < self.steps(flow.sigmas):
+            state = self.advance(flow, state, **(options or {}))
+            yield state
 
 
-def euler_ancestral(flow: Flow, state: State) -> State:
-    """Ancestral Euler for rectified flows: a step to below s', and noise back up to s'.
-
-    With t = s'^2 / s: y = (t / s) x + (1 - t / s) D, then ((1 - s') / (1 - t)) y + noise * sqrt(s'^2 -
-    t^2 (1 - s')^2 / (1 - t)^2). The flow form of ComfyUI's ``euler_ancestral`` at eta 1.
-    """
-    sigma, following = _levels(flow, state)
-    denoised = _denoised(flow, state, sigma)
-    if following == 0:
-        return state.then(denoised)
-    target = following**2 / sigma
-    reached = (target / sigma) * state.latents + (1 - target / sigma) * denoised
-    kept = (1 - following) / (1 - target)
-    added = math.sqrt(max(following**2 - (target * kept) ** 2, 0.0))
-    return state.then(kept * reached + added * flow.noise(state.step))
-
+_SDE = Sampler(sde.dpmpp_sde, 2, "brownian", levels=below_one)
+_2M_SDE = Sampler(sde.dpmpp_2m_sde, 1, "brownian", levels=below_one)
+_2M_SDE_HEUN = Sampler(partial(sde.dpmpp_2m_sde, solver_type="heun"), 1, "brownian", levels=below_one)
+_3M_SDE = Sampler(sde.dpmpp_3m_sde, 1, "brownian", levels=below_one)
 
 SAMPLERS: dict[str, Sampler] = {
-    "euler": Sampler(euler),
-    "heun": Sampler(heun, evaluations=2),
-    "dpmpp_2m": Sampler(dpmpp_2m),
-    "euler_ancestral": Sampler(euler_ancestral, is_deterministic=False),
+    "euler": Sampler(one_step.euler),
+    "euler_cfg_pp": Sampler(cfg_pp.euler_cfg_pp, uses_negative=True),
+    "euler_ancestral": Sampler(ancestral.euler_ancestral, noise="fresh"),
+    "euler_ancestral_cfg_pp": Sampler(cfg_pp.euler_ancestral_cfg_pp, noise="fresh", uses_negative=True),
+    "heun": Sampler(one_step.heun, 2),
+    "heunpp2": Sampler(one_step.heunpp2, 3),
+    "exp_heun_2_x0": Sampler(partial(sde.seeds_2, r=1.0, solver_type="phi_2", eta=0.0), 2, levels=below_one),
+    "exp_heun_2_x0_sde": Sampler(
+        partial(sde.seeds_2, r=1.0, solver_type="phi_2"), 2, "fresh", levels=below_one
+    ),
+    "dpm_2": Sampler(one_step.dpm_2, 2, drops_penultimate=True),
+    "dpm_2_ancestral": Sampler(ancestral.dpm_2_ancestral, 2, "fresh", drops_penultimate=True),
+    "lms": Sampler(multistep.lms),
+    "dpm_fast": Sampler(dpm_solver.dpm_fast, 3, steps=dpm_solver.fast_steps),
+    "dpm_adaptive": Sampler(dpm_solver.dpm_adaptive, 3, done=dpm_solver.levels_passed, is_adaptive=True),
+    "dpmpp_2s_ancestral": Sampler(ancestral.dpmpp_2s_ancestral, 2, "fresh"),
+    "dpmpp_2s_ancestral_cfg_pp": Sampler(cfg_pp.dpmpp_2s_ancestral_cfg_pp, 2, "fresh", uses_negative=True),
+    "dpmpp_sde": _SDE,
+    "dpmpp_sde_gpu": _SDE,
+    "dpmpp_2m": Sampler(multistep.dpmpp_2m),
+    "dpmpp_2m_cfg_pp": Sampler(cfg_pp.dpmpp_2m_cfg_pp, uses_negative=True),
+    "dpmpp_2m_sde": _2M_SDE,
+    "dpmpp_2m_sde_gpu": _2M_SDE,
+    "dpmpp_2m_sde_heun": _2M_SDE_HEUN,
+    "dpmpp_2m_sde_heun_gpu": _2M_SDE_HEUN,
+    "dpmpp_3m_sde": _3M_SDE,
+    "dpmpp_3m_sde_gpu": _3M_SDE,
+    "ddpm": Sampler(ancestral.ddpm, noise="fresh"),
+    "lcm": Sampler(ancestral.lcm, noise="fresh"),
+    "ipndm": Sampler(multistep.ipndm),
+    "ipndm_v": Sampler(multistep.ipndm_v),
+    "deis": Sampler(deis),
+    "res_multistep": Sampler(multistep.res_multistep),
+    "res_multistep_cfg_pp": Sampler(cfg_pp.res_multistep_cfg_pp, uses_negative=True),
+    "res_multistep_ancestral": Sampler(partial(multistep.res_multistep, eta=1.0), noise="fresh"),
+    "res_multistep_ancestral_cfg_pp": Sampler(
+        partial(cfg_pp.res_multistep_cfg_pp, eta=1.0), noise="fresh", uses_negative=True
+    ),
+    "gradient_estimation": Sampler(multistep.gradient_estimation),
+    "gradient_estimation_cfg_pp": Sampler(cfg_pp.gradient_estimation_cfg_pp, uses_negative=True),
+    "er_sde": Sampler(er_sde, noise="fresh", levels=below_one),
+    "seeds_2": Sampler(sde.seeds_2, 2, "fresh", levels=below_one),
+    "seeds_3": Sampler(sde.seeds_3, 3, "fresh", levels=below_one),
+    "sa_solver": Sampler(sa_solver, noise="fresh", levels=below_one),
+    "sa_solver_pece": Sampler(sa_solver_pece, 2, "fresh", levels=below_one),
+    "ddim": Sampler(one_step.euler, renews_inpainting_noise=True),
+    "uni_pc": Sampler(uni_pc, levels=above_zero, drops_penultimate=True),
+    "uni_pc_bh2": Sampler(uni_pc_bh2, levels=above_zero, drops_penultimate=True),
 }
-"""All samplers by the names that ComfyUI and k-diffusion give them."""
+"""All samplers by the names that ComfyUI and k-diffusion give them, in ComfyUI's order.
+
+For those that end in ``_gpu`` ComfyUI draws noise on the GPU; here they are the same as the others.
+"""
+
+PLAIN_SAMPLERS = tuple(name for name, sampler in SAMPLERS.items() if sampler.is_plain)
 
 if TYPE_CHECKING:
     SamplerName = str
+    PlainSamplerName = str
 else:
     SamplerName = Literal[tuple(SAMPLERS)]
-
-
-def _levels(flow: Flow, state: State) -> tuple[float, float]:
-    return flow.sigmas[state.step], flow.sigmas[state.step + 1]
-
-
-def _denoised(flow: Flow, state: State, sigma: float) -> mx.array:
-    return state.latents - sigma * flow.velocity(state.latents, sigma)
+    PlainSamplerName = Literal[PLAIN_SAMPLERS]

@@ -29,7 +29,7 @@ from run_graph.runtime.cache import NoCache
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.events import Event
-from run_graph.runtime.values import Image, Mask
+from run_graph.runtime.values import Image, Mask, Sigmas
 
 Arrays = Mapping[str, Any]
 
@@ -135,12 +135,17 @@ def _number(value: float) -> Arrays:
     return {"": np.float32(value)}
 
 
+def _levels(value: Sigmas) -> Arrays:
+    return {"": value.levels}
+
+
 KINDS: dict[str, Callable[[Any], Arrays]] = {
     "image": _eight_bit_picture,
     "imgs": _picture,
     "imgf": _picture,
     "mask": _mask,
     "float": _number,
+    "sigmas": _levels,
 }
 """From a value of each kind to its arrays, in ComfyUI's layout, by what follows the capture's name."""
 

@@ -49,7 +49,13 @@ def clear_and_of_the_pictures_size(mask: Any) -> Any:
     return clear(mask[:, :20, :24])
 
 
+# One step of kl_optimal is not a number in ComfyUI, and 1 in ours.
+ONE_STEP: dict[str, Reading] = {"kl_optimal_1_10": None, "kl_optimal_1_06": None}
+
 LISTED: dict[str, dict[str, Reading]] = {
+    "schedulers_dev": ONE_STEP,
+    "schedulers_msf_1024x1024": ONE_STEP,
+    "schedulers_schnell": ONE_STEP,
     "load_grey_png": {"image": dark},
     "load_grey_alpha_png": {"image": dark, "mask": clear},
     "load_turned_jpg": {"image": None},  # FFmpeg repeats chroma samples, Pillow interpolates them

@@ -1,11 +1,14 @@
 """One session's models for all tests of nodes, and contexts to run single nodes in."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from small import SMALL
 
 from run_graph.runtime.models.store import ModelStore
 from run_graph.runtime.testing import NodeBench
+from training.layout.make import make_checkpoint
 
 PROVENANCE = {
     "prompt": {
@@ -27,3 +30,11 @@ def store() -> ModelStore:
 @pytest.fixture
 def bench(store: ModelStore, tmp_path: Path) -> NodeBench:
     return NodeBench(tmp_path, store, provenance=PROVENANCE)
+
+
+@pytest.fixture(scope="session")
+def schnell_like(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The small model without guidance and without shift, as schnell is."""
+    folder = tmp_path_factory.mktemp("models") / "schnell"
+    make_checkpoint(folder, replace(SMALL, guidance=False, dynamic_shift=False))
+    return str(folder)

@@ -16,7 +16,19 @@ from run_graph.graph import Context, Field, Node, Outputs, Registry
 from run_graph.runtime.cache.serialization import deserialize, serialize
 from run_graph.runtime.errors import NodeFailed
 from run_graph.runtime.generation import Reference
-from run_graph.runtime.values import ArrayValue, Conditioning, Entry, Image, Latent, Mask, ReduxTokens, Vision
+from run_graph.runtime.values import (
+    ArrayValue,
+    Conditioning,
+    Entry,
+    Image,
+    Latent,
+    Mask,
+    NoiseChoice,
+    ReduxTokens,
+    SamplerChoice,
+    Sigmas,
+    Vision,
+)
 
 GOOD: dict[str, ArrayValue] = {
     "image": Image(np.full((1, 2, 2, 3), 0.5, np.float32)),
@@ -25,6 +37,9 @@ GOOD: dict[str, ArrayValue] = {
     "tokens": ReduxTokens(mx.zeros((1, 4, 8)), Reference()),
     "conditioning": Conditioning.of(mx.zeros((1, 4, 8)), mx.zeros((1, 8)), ""),
     "latent": Latent(mx.zeros((1, 2, 2, 16))),
+    "sampler": SamplerChoice("lms", (("order", 2),)),
+    "sigmas": Sigmas.of([1.0, 0.5, 0.0]),
+    "noise": NoiseChoice(5),
 }
 
 

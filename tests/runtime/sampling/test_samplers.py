@@ -1,154 +1,292 @@
-"""Samplers: equal to ComfyUI's, as declared in their table, and resumable after every step."""
+"""The table of samplers: what rows declare, resuming to the same bits after every step, and options."""
 
+import inspect
 import re
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import pytest
-from flow_samples import Curved, Straight, any_transformer
 
-from run_graph.runtime.sampling.batch import begin, sample
-from run_graph.runtime.sampling.latents import pack, unpack
-from run_graph.runtime.sampling.loop import denoise, no_noise
-from run_graph.runtime.sampling.noise import added_noise, initial_noise
-from run_graph.runtime.sampling.samplers import SAMPLERS, State
+from run_graph.runtime.cache.serialization import deserialize_items, serialize_items
+from run_graph.runtime.sampling.brownian import path_over
+from run_graph.runtime.sampling.flow import Flow, State
+from run_graph.runtime.sampling.samplers import PLAIN_SAMPLERS, SAMPLERS, Sampler
+from run_graph.runtime.sampling.schedules import NoiseScale
+from run_graph.runtime.sampling.torch_noise import NumberedDraws
 
-LEVELS = [1.0, 0.8, 0.55, 0.3, 0.0]
-GOLDEN = Path(__file__).parent / "golden" / "comfyui_samplers.npz"
-"""Latents that ComfyUI 0.33 sampled with the weights of tiny, its initial noise and the noise it added.
-
-Prompt "a car, flat style, on a blue background", seed 42, 96 x 96 pixels, guidance 3.5, schedule simple with
-6 steps. The latents are float32 with 14 bits of mantissa, scaled as the transformer makes them.
-"""
+SHAPE = (1, 4, 6, 4)
+LEVELS = [1.0, 0.93, 0.8, 0.55, 0.3, 0.1, 0.0]
+SCALE = NoiseScale(1.15, 10_000)
+START = mx.random.normal(SHAPE, key=mx.random.key(1))
 
 
-def noise(draw: int) -> mx.array:
-    return added_noise(1, draw, 4)
+@dataclass
+class Curved(Flow):
+    """A curved flow with a negative. Notes what it is asked for: "D", "U", "noise" and "brownian"."""
+
+    sampler: Sampler
+    asked_levels: list[float] = field(default_factory=lambda: LEVELS)
+    seed: int = 3
+    asked: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.sigmas = self.sampler.prepared(self.asked_levels, SCALE)
+        self.scale = SCALE
+        self._draws = NumberedDraws(self.seed + 1, SHAPE)
+        self._path = path_over(self.seed, SHAPE, self.asked_levels)
+
+    def denoised(self, latents: mx.array, sigma: float) -> mx.array:
+        self.asked.append("D")
+        self._negative = mx.cos(latents) * sigma
+        return mx.sin(latents + 3 * sigma) * (1 - 0.5 * sigma)
+
+    @property
+    def uncond_denoised(self) -> mx.array:
+        self.asked.append("U")
+        return self._negative
+
+    def noise(self, draw: int) -> mx.array:
+        self.asked.append("noise")
+        return mx.array(self._draws(draw))
+
+    def brownian(self, sigma: float, following: float) -> mx.array:
+        self.asked.append("brownian")
+        return mx.array(self._path.noise(sigma, following))
 
 
-def run(name: str, state: State | None = None) -> list[mx.array]:
-    state = state or State(0, initial_noise(3, 32, 32))
-    return list(denoise(any_transformer(Curved()), None, state, LEVELS, noise, name))
+def states(name: str, state: State | None = None, **options: Any) -> list[State]:
+    row = SAMPLERS[name]
+    return list(row.run(Curved(row), state or State(0, START), options))
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_a_sampler_is_comfyuis_of_the_same_name(name):
-    from run_graph.runtime.models.checkpoints import resolve_flux
-    from run_graph.runtime.models.store import ModelStore
-    from run_graph.runtime.models.text import encode_prompt
-
-    golden = np.load(GOLDEN)
-    assert name in golden, f"{name} has no golden: add what ComfyUI samples"
-    store, checkpoint = ModelStore(), resolve_flux("tiny")
-    tokens, pooled = encode_prompt(store, checkpoint, None, "a car, flat style, on a blue background")
-    transformer = store.transformer(checkpoint)
-    prepared = transformer.prepare(tokens, pooled, 3.5, height=96, width=96)
-    start = pack(mx.array(golden["noise"].transpose(0, 2, 3, 1)))
-    draws = [mx.array(each) for each in golden["draws"]]
-    sigmas = [float(sigma) for sigma in golden["sigmas"]]
-
-    *_, last = denoise(transformer, prepared, State(0, start), sigmas, draws.__getitem__, name)
-
-    latents = np.array(unpack(last.latents, 96, 96)).transpose(0, 3, 1, 2)
-    assert np.abs(latents - golden[name]).max() <= 1e-4 * np.abs(golden[name]).max()
+def end(name: str, **options: Any) -> Any:
+    return np.array(states(name, **options)[-1].latents)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_the_table_says_how_many_evaluations_a_step_takes(name):
-    model = Curved()
-    steps = denoise(any_transformer(model), None, State(0, initial_noise(3, 32, 32)), LEVELS, noise, name)
-    counts = []
-    for _ in steps:
-        counts.append(len(model.levels) - sum(counts))
-    assert counts[:-1] == [SAMPLERS[name].evaluations] * (len(LEVELS) - 2)
-    assert 1 <= counts[-1] <= SAMPLERS[name].evaluations
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_the_table_says_whether_a_sampler_adds_noise(name):
-    def finish(draws):
-        state = State(0, initial_noise(3, 32, 32))
-        return list(denoise(any_transformer(Curved()), None, state, LEVELS, draws, name))
-
-    if SAMPLERS[name].is_deterministic:
-        assert len(finish(no_noise)) == 4
-    else:
-        with pytest.raises(ValueError, match="this sampler adds noise"):
-            finish(no_noise)
-        one, other = finish(noise), finish(lambda draw: noise(draw + 9))
-        assert not mx.allclose(one[-1].latents, other[-1].latents).item()
+def stored(state: State) -> State:
+    """The state as it comes back from the disk."""
+    arrays = {str(place): each for place, each in enumerate((state.latents, *state.history))}
+    items = deserialize_items(serialize_items({**arrays, "step": state.step, "numbers": state.numbers}))
+    latents, *history = (items[name] for name in arrays)
+    return State(items["step"], latents, tuple(history), items["numbers"])
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_a_deterministic_sampler_follows_a_straight_flow_exactly(name):
-    start, picture = mx.random.normal((2, 1, 4, 64), key=mx.random.key(0))
-    flow = any_transformer(Straight(start - picture))
-    *_, last = denoise(flow, None, State(0, start), [1.0, 0.9, 0.35, 0.0], noise, name)
-    if SAMPLERS[name].is_deterministic:
-        np.testing.assert_allclose(np.array(last.latents), np.array(picture), atol=1e-5)
-
-
-def test_samplers_differ_on_a_curved_flow():
-    ends = {name: np.array(run(name)[-1].latents) for name in SAMPLERS}
-    for name, end in ends.items():
-        for other in set(SAMPLERS) - {name}:
-            assert np.abs(end - ends[other]).max() > 1e-3
-
-
-def test_the_loop_evaluates_no_more_than_it_is_asked_for():
-    flow = Straight(mx.ones((1, 4, 64)))
-    state = State(0, mx.zeros((1, 4, 64)))
-    steps = denoise(any_transformer(flow), None, state, [1.0, 0.5, 0.0], no_noise)
-    assert flow.levels == []
-    assert next(steps).latents[0, 0, 0].item() == -0.5
-    assert flow.levels == [1.0]
+def test_a_run_resumed_after_any_step_gives_the_same_bits(name: str) -> None:
+    whole = states(name)
+    for begun in whole:
+        resumed = states(name, stored(begun))
+        assert len(resumed) == len(whole) - begun.step
+        for state in resumed:
+            assert mx.array_equal(state.latents, whole[state.step - 1].latents).item()
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_latents_keep_their_precision_when_the_model_has_less(name):
-    start = initial_noise(0, 32, 32)
-    flow = any_transformer(Straight(mx.ones(start.shape, dtype=mx.bfloat16)))
-    for step in denoise(flow, None, State(0, start), LEVELS, noise, name):
-        assert step.latents.dtype == mx.float32
-
-
-@pytest.mark.parametrize("after", [1, 2, 3])
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_a_loop_resumed_after_any_step_gives_the_same_bits(name, after):
-    whole = run(name)
-    assert [step.number for step in whole] == [1, 2, 3, 4]
-    state = whole[after - 1].resume
-    assert state.step == after
-    resumed = run(name, state)
-    assert [step.number for step in resumed] == [1, 2, 3, 4][after:]
-    for step in resumed:
-        assert mx.array_equal(step.latents, whole[step.number - 1].latents).item()
-
-
-@pytest.mark.parametrize("after", range(1, 8))
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_a_batch_resumed_after_any_step_gives_the_same_bits(name, after):
-    def advance(begun):
-        return list(sample(any_transformer(Curved()), None, begun, LEVELS, name))
-
-    whole = advance(begin(2**64 - 1, 3, 32, 48, 2))
-    resumed = advance(whole[after - 1].sampling)
-    assert [step.done for step in resumed] == list(range(after + 1, 9))
-    assert mx.array_equal(resumed[-1].sampling.latents, whole[-1].sampling.latents).item()
+def test_the_row_says_what_a_sampler_asks_for(name: str) -> None:
+    row = SAMPLERS[name]
+    flow, state, counts = Curved(row), State(0, START), []
+    for _ in row.run(flow, state):
+        counts.append(flow.asked.count("D") - sum(counts))
+    assert max(counts) == row.evaluations
+    assert ("U" in flow.asked) == row.uses_negative
+    wanted = {"none": set(), "fresh": {"noise"}, "brownian": {"brownian"}}[row.noise]
+    assert set(flow.asked) - {"D", "U"} == wanted
+    assert row.is_deterministic == (not wanted)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_each_picture_of_a_batch_is_that_of_its_own_seed(name):
-    def final(begun):
-        *_, last = sample(any_transformer(Curved()), None, begun, LEVELS, name)
-        return np.array(last.sampling.latents)
-
-    together = final(begin(7, 3, 32, 32, 2))
-    for index in range(3):
-        np.testing.assert_allclose(together[index], final(begin(7 + index, 1, 32, 32, 1))[0], atol=1e-6)
+def test_the_row_counts_the_steps(name: str) -> None:
+    row = SAMPLERS[name]
+    flow = Curved(row)
+    steps = row.steps(flow.sigmas)
+    run = list(row.run(flow, State(0, START)))
+    done = [row.done(flow.sigmas, state) for state in run]
+    assert done == sorted(done)
+    assert (row.done(flow.sigmas, State(0, START)), done[-1]) == (0, steps)
+    if not row.is_adaptive:
+        assert done == list(range(1, steps + 1))
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_a_summary_says_what_a_step_costs(name):
+def test_a_run_of_one_step_ends(name: str) -> None:
+    row = SAMPLERS[name]
+    flow = Curved(row, [1.0, 0.0])
+    for state in row.run(flow, State(0, START)):
+        assert np.isfinite(np.array(state.latents)).all()
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_run_may_stop_and_begin_between_noise_and_picture(name: str) -> None:
+    row = SAMPLERS[name]
+    flow = Curved(row, [0.8, 0.6, 0.35, 0.2])
+    *_, last = row.run(flow, State(0, START))
+    assert np.isfinite(np.array(last.latents)).all()
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_latents_stay_float32(name: str) -> None:
+    assert {str(state.latents.dtype) for state in states(name)} == {"mlx.core.float32"}
+
+
+def test_samplers_differ_on_a_curved_flow() -> None:
+    same = {name.removesuffix("_gpu") for name in SAMPLERS} - {"ddim"}  # ddim is euler but under a mask
+    ends = {name: end(name) for name in same}
+    for name, one in ends.items():
+        for other in same - {name}:
+            assert np.abs(one - ends[other]).max() > 1e-4, (name, other)
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name.endswith("_gpu")])
+def test_the_noise_of_the_gpu_is_the_cpus(name: str) -> None:
+    np.testing.assert_array_equal(end(name), end(name.removesuffix("_gpu")))
+
+
+def test_plain_samplers_need_a_model_and_numbered_noise_only() -> None:
+    left_out = set(SAMPLERS) - set(PLAIN_SAMPLERS)
+    assert {name for name in left_out if not re.search(r"cfg_pp|dpmpp_.*sde|dpm_adaptive", name)} == set()
+    assert {"euler", "heun", "dpmpp_2m", "euler_ancestral", "uni_pc", "sa_solver"} < set(PLAIN_SAMPLERS)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_summary_says_what_a_step_costs(name: str) -> None:
     assert re.fullmatch(r"(1 evaluation|\d evaluations) a step(, adds noise)?", SAMPLERS[name].summary())
+
+
+# -- noise levels -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_levels_that_no_sampler_can_take_are_refused(name: str) -> None:
+    row = SAMPLERS[name]
+    with pytest.raises(ValueError, match="two noise levels"):
+        row.prepared([1.0], SCALE)
+    with pytest.raises(ValueError, match="only the last may be 0"):
+        row.prepared([1.0, 0.0, 0.5], SCALE)
+    with pytest.raises(ValueError, match="must be above 0"):
+        row.prepared([1.0, -0.5], SCALE)
+
+
+@pytest.mark.parametrize("name", ["er_sde", "seeds_2", "sa_solver", "dpmpp_2m_sde"])
+def test_samplers_in_the_signal_to_noise_ratio_begin_below_1(name: str) -> None:
+    first, *others = SAMPLERS[name].prepared(LEVELS, SCALE)
+    assert first == np.float32(SCALE.at(0.9999)) < 1
+    assert others == LEVELS[1:]
+    assert SAMPLERS[name].prepared(LEVELS[1:], SCALE) == LEVELS[1:]
+    with pytest.raises(ValueError, match=r"go up to 14\.6, and this sampler needs levels below 1"):
+        SAMPLERS[name].prepared([14.6, 14.6, 1.0, 0.0], SCALE)
+
+
+def test_unipc_ends_above_0() -> None:
+    assert SAMPLERS["uni_pc"].prepared(LEVELS, SCALE) == [*LEVELS[:-1], 0.001]
+    assert SAMPLERS["uni_pc"].prepared([1.0, 0.5], SCALE) == [1.0, 0.5]
+
+
+# -- options ----------------------------------------------------------------------------------------
+
+
+def with_option(option: str) -> list[str]:
+    found = []
+    for name, row in SAMPLERS.items():
+        parameters = inspect.signature(row.advance).parameters
+        if option in parameters:
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("name", with_option("eta"))
+def test_without_eta_nothing_is_added(name: str) -> None:
+    row = SAMPLERS[name]
+    if name == "er_sde":  # where it is the reverse-time SDE's
+        options: dict[str, Any] = {"eta": 0.0, "solver_type": "Reverse-time SDE"}
+    else:
+        options = {"eta": 0.0}
+    flow = Curved(row)
+    list(row.run(flow, State(0, START), options))
+    assert not {"noise", "brownian"} & set(flow.asked)
+
+
+@pytest.mark.parametrize("name", with_option("s_noise"))
+def test_s_noise_scales_what_is_added(name: str) -> None:
+    options = (
+        {"eta": 0.5}
+        if name != "er_sde" and "eta" in inspect.signature(SAMPLERS[name].advance).parameters
+        else {}
+    )
+    one, less = end(name, s_noise=1.0, **options), end(name, s_noise=0.5, **options)
+    assert np.abs(one - less).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["euler_ancestral", "dpm_2_ancestral", "dpmpp_2s_ancestral"])
+def test_an_eta_that_no_noise_fits_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="no noise fits an eta of 60"):
+        states(name, eta=60.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("dpm_adaptive", {"h_init": 0.0}),
+        ("dpm_adaptive", {"rtol": 0.0, "atol": 0.0}),
+        ("dpm_adaptive", {"accept_safety": 2.6}),
+        ("dpmpp_sde", {"r": 0.0}),
+    ],
+)
+def test_options_with_which_a_run_would_not_end_are_refused(name: str, options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"(is|are) usual"):
+        states(name, **options)
+
+
+def test_lms_of_order_1_is_eulers_method() -> None:
+    np.testing.assert_allclose(end("lms", order=1), end("euler"), atol=1e-6)
+
+
+def test_an_adaptive_step_that_fails_is_taken_again() -> None:
+    run = states("dpm_adaptive", rtol=1e-4, atol=1e-4, h_init=1.5)
+    accepted = [state.numbers[-1] for state in run]
+    assert accepted[-1] < len(run)
+    for before, after in zip([State(0, START), *run], run, strict=False):
+        if after.numbers[-1] == (before.numbers or (0,))[-1]:
+            assert mx.array_equal(before.latents, after.latents).item()
+
+
+def test_an_adaptive_run_is_exact_to_its_tolerance() -> None:
+    exact = end("dpm_adaptive", rtol=1e-6, atol=1e-6)
+    errors = [np.abs(end("dpm_adaptive", rtol=rtol, atol=rtol) - exact).max() for rtol in (1e-1, 1e-2, 1e-3)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 1e-2
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_an_adaptive_run_may_add_noise(order: int) -> None:
+    row = SAMPLERS["dpm_adaptive"]
+    flow = Curved(row)
+    run = list(row.run(flow, State(0, START), {"order": order, "eta": 0.6}))
+    assert flow.asked.count("noise") == run[-1].numbers[-1] - 1  # the last step ends where none is left
+    resumed = list(row.run(Curved(row), stored(run[2]), {"order": order, "eta": 0.6}))
+    assert mx.array_equal(resumed[-1].latents, run[-1].latents).item()
+
+
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [
+        ("euler", 1),
+        ("heun", 2),
+        ("dpm_2", 2),
+        ("dpmpp_2m", 2),
+        ("ipndm", 2),
+        ("res_multistep", 2),
+        ("lms", 2),
+    ],
+)
+def test_more_steps_come_nearer_as_fast_as_the_order_says(name: str, order: int) -> None:
+    def ended(steps: int) -> Any:
+        row = SAMPLERS[name]
+        levels = [0.8 - 0.6 * step / steps for step in range(steps + 1)]
+        *_, last = row.run(Curved(row, levels), State(0, START))
+        return np.array(last.latents)
+
+    exact = ended(2048)
+    ratio = np.abs(ended(16) - exact).max() / np.abs(ended(64) - exact).max()
+    assert ratio > 0.6 * 4**order

@@ -29,10 +29,10 @@ from run_graph.runtime.networks import clip, redux, siglip, t5, vae  # noqa: E40
 from run_graph.runtime.networks.token_counts import grid_for_mode  # noqa: E402
 from run_graph.runtime.networks.token_grid import resize_grid  # noqa: E402
 from run_graph.runtime.networks.transformer import FluxTransformer  # noqa: E402
+from run_graph.runtime.sampling.flow import State  # noqa: E402
 from run_graph.runtime.sampling.latents import unpack  # noqa: E402
 from run_graph.runtime.sampling.loop import denoise, no_noise  # noqa: E402
 from run_graph.runtime.sampling.noise import initial_noise  # noqa: E402
-from run_graph.runtime.sampling.samplers import State  # noqa: E402
 from run_graph.runtime.sampling.schedules import sigmas  # noqa: E402
 
 WIDTH, HEIGHT, STEPS, GUIDANCE, SEED = 64, 48, 4, 3.5, 11
