@@ -14,6 +14,7 @@ from run_graph.graph.node import Node
 from run_graph.graph.registry import Registry, installed_nodes
 
 _WIDTH = 100
+_LONG_CHOICES = 44  # columns
 _UNSORTED = "other"
 
 
@@ -30,10 +31,7 @@ def list_nodes(registry: Registry) -> str:
 def describe(node_class: type[Node]) -> str:
     """The whole description of one class, for a terminal at least 100 columns wide."""
     head = f"{node_class.class_type}  ({node_class.category or _UNSORTED})"
-    inputs = [
-        (spec.name, _kind(spec), _default(spec), _range(spec), spec.description)
-        for spec in inputs_of(node_class).values()
-    ]
+    inputs = [_input_row(spec) for spec in inputs_of(node_class).values()]
     outputs = [(f"{out.slot}  {out.name}", out.socket, out.description) for out in outputs_of(node_class)]
     blocks = [
         head + ("\nAn output node: it is run for its side effects." if node_class.is_output else ""),
@@ -81,6 +79,14 @@ def _default(spec: InputSpec) -> str:
     if spec.default is None:
         return "optional"
     return json.dumps(spec.default, ensure_ascii=False, default=repr)
+
+
+def _input_row(spec: InputSpec) -> tuple[str, ...]:
+    """The cells of an input; a long list of choices goes below the row, with the description."""
+    choices, description = _range(spec), spec.description
+    if spec.options and len(choices) > _LONG_CHOICES:
+        choices, description = "", f"{description} Choices: {choices}."
+    return spec.name, _kind(spec), _default(spec), choices, description
 
 
 def _range(spec: InputSpec) -> str:

@@ -7,13 +7,16 @@ from run_graph.nodes.comfyui import (
     composites,
     conditioning,
     filters,
+    guiders,
     masks,
+    model_patches,
     model_sampling,
     noise,
     picture_files,
     pictures,
     prompts,
     samplers,
+    sampling,
     scaling,
     schedulers,
     sigmas,
@@ -22,13 +25,16 @@ from run_graph.nodes.comfyui import (
 from run_graph.nodes.comfyui.composites import *  # noqa: F403
 from run_graph.nodes.comfyui.conditioning import *  # noqa: F403
 from run_graph.nodes.comfyui.filters import *  # noqa: F403
+from run_graph.nodes.comfyui.guiders import *  # noqa: F403
 from run_graph.nodes.comfyui.masks import *  # noqa: F403
+from run_graph.nodes.comfyui.model_patches import *  # noqa: F403
 from run_graph.nodes.comfyui.model_sampling import *  # noqa: F403
 from run_graph.nodes.comfyui.noise import *  # noqa: F403
 from run_graph.nodes.comfyui.picture_files import *  # noqa: F403
 from run_graph.nodes.comfyui.pictures import *  # noqa: F403
 from run_graph.nodes.comfyui.prompts import *  # noqa: F403
 from run_graph.nodes.comfyui.samplers import *  # noqa: F403
+from run_graph.nodes.comfyui.sampling import *  # noqa: F403
 from run_graph.nodes.comfyui.scaling import *  # noqa: F403
 from run_graph.nodes.comfyui.schedulers import *  # noqa: F403
 from run_graph.nodes.comfyui.sigmas import *  # noqa: F403
@@ -44,9 +50,12 @@ COMFYUI_FAMILIES = (
     prompts,
     conditioning,
     model_sampling,
+    model_patches,
     samplers,
     schedulers,
     sigmas,
     noise,
+    guiders,
+    sampling,
     values,
 )

@@ -55,12 +55,18 @@ class Flux(ModelHandle):
     mu : float or None
         How its noise levels are shifted (:class:`runtime.sampling.schedules.NoiseScale`); None: as the model
         itself asks for.
+    rescale : float
+        How far the spread of guided predictions is set back (:func:`runtime.sampling.conditioned.rescaled`).
+    differential : float or None
+        How a latent's mask counts in time (:class:`runtime.sampling.guided.Masked`); None: not at all.
     """
 
     socket_type: ClassVar[str] = "MODEL"
     components: ClassVar[tuple[Component, ...]] = ("transformer",)
 
     mu: float | None = None
+    rescale: float = 0.0
+    differential: float | None = None
 
 
 @dataclass(frozen=True, repr=False)

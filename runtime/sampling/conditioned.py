@@ -6,9 +6,8 @@ picture, D the picture without noise that the model predicts from it: D = x - si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import mlx.core as mx
 import numpy as np
@@ -24,10 +23,8 @@ DEFAULT_GUIDANCE = 3.5
 _TINY = 1e-37  # where no entry holds, the average is 0 rather than 0 / 0
 
 
-class Levels(Protocol):
-    """The noise level that a part of the sampling (0 to 1) begins at."""
-
-    def __call__(self, percent: float) -> float: ...
+Levels = Callable[[float], float]
+"""The noise level that a part of the sampling (0 to 1) begins at."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,7 @@ class ConditionedModel:
             return dual(positive, middle, negative, guidance.scale, guidance.middle_scale, guidance.nested)
         if not guidance.rescale:
             return negative + guidance.scale * (positive - negative)
-        return rescaled(x, sigma, positive, negative, guidance.scale, guidance.rescale)
+        return rescaled(positive, negative, guidance.scale, guidance.rescale)
 
 
 def dual(
@@ -141,20 +138,14 @@ def dual(
     return negative + middle_scale * (middle - negative) + scale * (positive - middle)
 
 
-def rescaled(
-    x: mx.array, sigma: float, positive: mx.array, negative: mx.array, scale: float, share: float
-) -> mx.array:
-    """Guidance whose spread is in part set back to the positive prediction's: ComfyUI's RescaleCFG.
+def rescaled(positive: mx.array, negative: mx.array, scale: float, share: float) -> mx.array:
+    """Guidance whose spread is set back, in part, to the positive prediction's (arXiv 2305.08891, 3.4).
 
-    The spread is taken of v = (x / (s^2 + 1) - D) * sqrt(s^2 + 1) / s, as ComfyUI does for every model.
+    Of D itself, as ComfyUI's RescaleCFG does it for flows.
     """
-    root = float(np.sqrt(sigma * sigma + 1))
-    shrunk = x / (sigma * sigma + 1)
-    of_positive, of_negative = ((shrunk - each) * (root / sigma) for each in (positive, negative))
-    guided = of_negative + scale * (of_positive - of_negative)
-    matched = guided * (_spread(of_positive) / _spread(guided))
-    mixed = share * matched + (1 - share) * guided
-    return shrunk - mixed * (sigma / root)
+    guided = negative + scale * (positive - negative)
+    matched = guided * (_spread(positive) / _spread(guided))
+    return share * matched + (1 - share) * guided
 
 
 def _spread(x: mx.array) -> mx.array:
@@ -201,8 +192,9 @@ class _Part:
         self._box = placed.box or Box(*size, 0, 0)
         weights = placed.weights(*size)
         self._weights = weights if isinstance(weights, float | int) else mx.array(weights)
-        self._from = level_at(entry.start) if entry.start > 0 else None
-        self._until = level_at(entry.end) if entry.end < 1 else None
+        # In float32, as the levels that are visited: an end that is one of them belongs to the part.
+        self._from = float(np.float32(level_at(entry.start))) if entry.start > 0 else None
+        self._until = float(np.float32(level_at(entry.end))) if entry.end < 1 else None
         self.is_plain = (
             (placed.box is None and self._weights == 1.0 if isinstance(self._weights, float | int) else False)
             and self._from is None

@@ -244,6 +244,31 @@ def last_levels(schedule: str, steps: int, scale: NoiseScale, denoise: float = 1
     return SCHEDULES[schedule](total, scale)[-(steps + 1) :]
 
 
+def ksampler_levels(
+    schedule: str, steps: int, scale: NoiseScale, denoise: float, drops_penultimate: bool
+) -> list[float]:
+    """The levels that ComfyUI's KSampler visits.
+
+    Parameters
+    ----------
+    schedule, steps, scale
+        As for `last_levels`.
+    denoise
+        Below 1: the last steps of a schedule with steps / denoise of them. 0 gives none.
+    drops_penultimate
+        Whether a schedule with a step more is taken, and its last level above 0 left out.
+    """
+    if denoise <= 0:
+        return []
+    total = steps if denoise > 0.9999 else int(steps / denoise)
+    if drops_penultimate:
+        levels = SCHEDULES[schedule](total + 1, scale)
+        levels = [*levels[:-2], levels[-1]]
+    else:
+        levels = SCHEDULES[schedule](total, scale)
+    return levels if total == steps else levels[-(steps + 1) :]
+
+
 def sigmas(steps: int, width: int, height: int, shift: bool, schedule: str = "linear") -> list[float]:
     """`levels` for a picture of this size in pixels; `shift` is that of `noise_scale`."""
     return levels(steps, noise_scale(width, height, shift=shift), schedule)
