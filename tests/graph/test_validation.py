@@ -192,8 +192,23 @@ def test_an_unknown_class_suggests_the_nearest_name(class_type: str, fix: str) -
     assert fault.fix == fix
 
 
-def test_an_unknown_class_is_reported_even_where_no_target_needs_it() -> None:
-    assert only_fault(stray=("Nonsense", {})).node_id == "stray"
+def test_nodes_of_unknown_classes_that_no_target_needs_are_left_out() -> None:
+    graph = workflow(**GOOD, stray=("Nonsense", {}), after=("Show", {"image": "@stray"}))
+    checked = check(graph, REGISTRY)
+    assert checked.faults == ()
+    assert [fault.node_id for fault in checked.left_out] == ["stray", "after"]
+    assert {"stray", "after"}.isdisjoint(checked.nodes)
+
+
+def test_an_unknown_class_is_a_fault_where_a_target_needs_it() -> None:
+    checked = check(workflow(**GOOD, stray=("Nonsense", {})), REGISTRY, targets=["stray"])
+    assert [fault.node_id for fault in checked.faults] == ["stray"]
+    assert checked.left_out == ()
+
+
+def test_an_unknown_class_is_a_fault_where_nothing_else_would_run() -> None:
+    checked = check(workflow(stray=("Nonsense", {})), REGISTRY)
+    assert [fault.code for fault in checked.faults] == ["missing_node_type"]
 
 
 def test_a_node_without_class_type_is_a_fault() -> None:
