@@ -111,8 +111,7 @@ def _smaller(workflow: Workflow, registry: Registry, most: int, notes: list[str]
             linked.append(node_id)
         if not (_is_number(width) and _is_number(height) and width * height > most):
             continue
-        scale = math.sqrt(most / (width * height))
-        smaller = {name: _rounded(side * scale) for name, side in zip(_SIDES, sides, strict=True)}
+        smaller = dict(zip(_SIDES, _fitting(width, height, most), strict=True))
         nodes[node_id] = replace(spec, inputs={**spec.inputs, **smaller})
         changes.append(f"{node_id} {width} x {height} is now {smaller['width']} x {smaller['height']}")
     if changes:
@@ -135,6 +134,14 @@ def _given(spec: NodeSpec, node_class: type[Node], name: str) -> Any:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+
+
+def _fitting(width: float, height: float, most: int) -> tuple[int, int]:
+    """The largest size of about the same proportion with no more than ``most`` pixels."""
+    scale = math.sqrt(most / (width * height))
+    rounded = (_rounded(width * scale), _rounded(height * scale))
+    limit = _rounded(most / min(rounded))  # less than a side where the other had to be one cell
+    return min(rounded[0], limit), min(rounded[1], limit)
 
 
 def _rounded(side: float) -> int:

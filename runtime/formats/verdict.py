@@ -43,8 +43,12 @@ class MissingClass:
     def text(self) -> str:
         """``missing class 'ImageResize+' (3 nodes), from cubiq/ComfyUI_essentials``."""
         name = f"class {self.class_type!r}" if self.class_type else "class_type"
-        where = f"from {pack_name(self.pack)}" if self.pack else self.fix
-        return f"missing {name} ({counted(self.nodes, 'node')}), {where}"
+        return f"missing {name} ({counted(self.nodes, 'node')}), {self._where()}"
+
+    def _where(self) -> str:
+        if self.pack:
+            return f"from {pack_name(self.pack)}"
+        return self.fix if self.fix.startswith("Did you mean") else "from a package that is not known here"
 
 
 @dataclass(frozen=True)
