@@ -53,10 +53,11 @@ class MissingClass:
 
 @dataclass(frozen=True)
 class Reason:
-    """Something else that prevents a file from running."""
+    """Something else that prevents a file from running; ``name`` is that of a missing model or picture."""
 
     kind: ReasonKind
     fault: Fault
+    name: str | None = None
 
     def text(self) -> str:
         """What is wrong, where, and what to do."""
@@ -103,7 +104,9 @@ class Verdict:
         return {
             "verdict": self.outcome,
             "missing_classes": [asdict(each) for each in self.missing],
-            "reasons": [{"kind": each.kind, **asdict(each.fault)} for each in self.reasons],
+            "reasons": [
+                {"kind": each.kind, "name": each.name, **asdict(each.fault)} for each in self.reasons
+            ],
             "warnings": list(self.warnings),
         }
 
@@ -114,7 +117,7 @@ def verdict_of(source: Source, registry: Registry, environment: RunEnvironment) 
     absent = [fault for fault in checked.faults if fault.code == "missing_node_type"]
     others = [fault for fault in checked.faults if fault.code != "missing_node_type"]
     left_out = list(_left_out(checked))
-    reasons = [Reason(_kind(fault, registry), fault) for fault in others]
+    reasons = [_reason(fault, source.workflow, registry) for fault in others]
     downloads = list(_downloads(checked, environment))
     if is_offline():
         reasons += [Reason("model", _not_here(text)) for text in downloads]
@@ -160,6 +163,13 @@ def _left_out(checked: Checked) -> Iterator[str]:
     if counts:
         classes = listed(f"{name} ({count})" for name, count in counts.most_common())
         yield f"left out, because no output needs them and their classes do not exist: {classes}"
+
+
+def _reason(fault: Fault, workflow: Workflow, registry: Registry) -> Reason:
+    kind = _kind(fault, registry)
+    spec = workflow.nodes.get(fault.node_id or "") if kind in ("model", "picture") else None
+    name = spec.inputs.get(fault.input or "") if spec is not None else None
+    return Reason(kind, fault, name if isinstance(name, str) else None)
 
 
 def _kind(fault: Fault, registry: Registry) -> ReasonKind:

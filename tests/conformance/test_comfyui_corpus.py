@@ -1,4 +1,4 @@
-"""Workflows of users: those that need no other packages run to a picture on ``tiny``; of the others, what they lack.
+"""Workflows of users: those that lack no class run on ``tiny``; of the others, what they lack.
 
 Sources and licences are in the README of each folder.
 """
@@ -89,9 +89,10 @@ def with_pictures(name: str, capsys: pytest.CaptureFixture[str]) -> dict[str, An
     shutil.copy(FILES[name], "workflow.json")
     for reason in checked("workflow.json", capsys)["reasons"]:
         if reason["kind"] == "picture":
-            picture = Path(reason["found"])
+            picture = Path(reason["name"])
             assert not picture.is_absolute()
-            Image.new("RGB", (48, 64), "orange").save(picture)
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (48, 64), "orange").save(picture, "PNG")
     return checked("workflow.json", capsys)
 
 
