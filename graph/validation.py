@@ -19,6 +19,7 @@ from run_graph.graph.link_faults import check_link
 from run_graph.graph.links import Link
 from run_graph.graph.literal_faults import literal_faults
 from run_graph.graph.node import Node, validated
+from run_graph.graph.packs import COMFYUI_ITSELF, pack_of
 from run_graph.graph.registry import Registry
 from run_graph.graph.third_party import described, raise_if_interrupt
 from run_graph.graph.workflow import NodeSpec, Workflow, own_copy, unwrapped
@@ -148,10 +149,19 @@ def _unknown_class(node_id: str, spec: NodeSpec, registry: Registry) -> Fault:
     return Fault(
         "missing_node_type",
         f"there is no node class {spec.class_type!r}",
-        suggestion(spec.class_type, registry, _NO_SUCH_CLASS),
+        _class_fix(spec, registry),
         node_id,
         spec.class_type,
     )
+
+
+def _class_fix(spec: NodeSpec, registry: Registry) -> str:
+    pack = pack_of(spec.class_type, spec.pack)
+    if pack == COMFYUI_ITSELF:
+        return "It is one of ComfyUI's own that does not exist here. Replace or remove the node."
+    if pack is not None:
+        return f"It is in {pack}, a package for ComfyUI. Replace or remove the node."
+    return suggestion(spec.class_type, registry, _NO_SUCH_CLASS)
 
 
 def _left_out(faults: Sequence[Fault]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from run_graph.graph.effect_list import effects_of_nodes
 from run_graph.graph.faults import Fault, WorkflowError, listed
-from run_graph.graph.formats.packs import COMFYUI_ITSELF, pack_of
+from run_graph.graph.packs import COMFYUI_ITSELF, pack_of
 from run_graph.graph.registry import Registry
 from run_graph.graph.third_party import described
 from run_graph.graph.validation import Checked, check

@@ -192,6 +192,22 @@ def test_an_unknown_class_suggests_the_nearest_name(class_type: str, fix: str) -
     assert fault.fix == fix
 
 
+@pytest.mark.parametrize(
+    ("class_type", "written", "part"),
+    [
+        ("ImageResize+", None, "It is in cubiq/ComfyUI_essentials, a package"),
+        ("Image Comparer (rgthree)", None, "It is in rgthree/rgthree-comfy, a package"),
+        ("NunchakuAnything", None, "It is in nunchaku-tech/ComfyUI-nunchaku, a package"),
+        ("PulidFluxModelLoader", None, "It is in balazik/ComfyUI-PuLID-Flux, a package"),
+        ("ImageResize+", "a-fork", "It is in a-fork, a package"),
+        ("ControlNetLoader", None, "It is one of ComfyUI's own"),
+    ],
+)
+def test_an_unknown_class_is_told_with_its_package(class_type: str, written: str | None, part: str) -> None:
+    (fault,) = validate(Workflow({"a": NodeSpec(class_type, pack=written)}), REGISTRY)
+    assert fault.fix.startswith(part)
+
+
 def test_nodes_of_unknown_classes_that_no_target_needs_are_left_out() -> None:
     graph = workflow(**GOOD, stray=("Nonsense", {}), after=("Show", {"image": "@stray"}))
     checked = check(graph, REGISTRY)
