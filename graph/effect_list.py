@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from run_graph.graph.context import Environment
@@ -24,7 +24,11 @@ def effects_of(
 
     What a link delivers, such as a path that another node makes up, is not known before the run.
     """
-    nodes = check(workflow, registry, targets, env).nodes
+    return effects_of_nodes(check(workflow, registry, targets, env).nodes, env)
+
+
+def effects_of_nodes(nodes: Mapping[str, Node], env: Environment) -> list[Effect]:
+    """What running checked nodes would do (:attr:`graph.validation.Checked.nodes`)."""
     return [effect for node_id, node in nodes.items() for effect in _of_node(node_id, node, env)]
 
 

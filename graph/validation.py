@@ -7,7 +7,7 @@ there are none, the checked :class:`graph.Node` instances that a run needs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,6 +19,7 @@ from run_graph.graph.link_faults import Known, check_link
 from run_graph.graph.links import Link
 from run_graph.graph.literal_faults import literal_faults
 from run_graph.graph.node import Node, validated
+from run_graph.graph.packs import COMFYUI_ITSELF, pack_of
 from run_graph.graph.registry import Registry
 from run_graph.graph.third_party import described, raise_if_interrupt
 from run_graph.graph.workflow import NodeSpec, Workflow, own_copy, unwrapped
@@ -48,12 +49,27 @@ class Checked:
         The checked instance of each node that the targets need, in topological order, with integer slots
         in its links; empty if there are faults.
     faults : tuple of Fault
+    left_out : tuple of Fault
+        The nodes whose class does not exist and that no target needs: they prevent nothing, but the user
+        should know.
     """
 
     workflow: Workflow
     targets: tuple[str, ...]
     nodes: Mapping[str, Node] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+    left_out: tuple[Fault, ...] = ()
+
+    def refusing_left_out(self) -> Checked:
+        """The same with the nodes that would be left out as faults."""
+        return replace(self, faults=(*self.faults, *self.left_out), left_out=())
+
+    def notes(self) -> list[tuple[str, str]]:
+        """What to say of the nodes that are left out: for each class, the id of its first node and a text."""
+        by_class: dict[str, list[Fault]] = {}
+        for fault in self.left_out:
+            by_class.setdefault(fault.class_type or "", []).append(fault)
+        return [(str(faults[0].node_id), _left_out(faults)) for faults in by_class.values()]
 
 
 def validate(
@@ -82,24 +98,25 @@ def check(
 ) -> Checked:
     """Validate and return the checked nodes too; the parameters are those of :func:`validate`.
 
-    Nodes that no target needs are not validated, as in ComfyUI, but their classes must exist.
+    Nodes that no target needs are not validated, as in ComfyUI. If classes of theirs do not exist, they are
+    ``left_out``; where nothing else would run, that is a fault, because one of them may be the output.
     """
     used = dict.fromkeys(spec.class_type for spec in workflow.nodes.values())
     classes = {class_type: registry[class_type] for class_type in used if class_type in registry}
     known = Known(workflow, classes, registry)
+    wanted = _wanted(workflow, classes, targets)
+    part = workflow.only(workflow.ancestors(wanted))
     faults: list[Fault] = []
+    left_out: list[Fault] = []
     if len(classes) < len(used):
         class_names = Names(registry)
-        faults += [
-            _unknown_class(node_id, spec, class_names)
-            for node_id, spec in workflow.nodes.items()
-            if spec.class_type not in classes
-        ]
-    wanted = _wanted(workflow, classes, targets)
+        for node_id, spec in workflow.nodes.items():
+            if spec.class_type not in classes:
+                needed = not wanted or node_id in part.nodes
+                (faults if needed else left_out).append(_unknown_class(node_id, spec, class_names))
     faults += _target_faults(known, wanted)
     if not wanted and not faults:
         faults.append(_no_outputs(registry))
-    part = workflow.only(workflow.ancestors(wanted))
     order = part.order()
     if order is None:
         faults += _cycle_faults(part)
@@ -112,10 +129,10 @@ def check(
             if node is not None:
                 nodes[node_id] = node
     if faults or order is None:
-        return Checked(part, wanted, faults=tuple(faults))
+        return Checked(part, wanted, faults=tuple(faults), left_out=tuple(left_out))
     if order != list(nodes):
         nodes = {node_id: nodes[node_id] for node_id in order}
-    return Checked(part, wanted, nodes)
+    return Checked(part, wanted, nodes, left_out=tuple(left_out))
 
 
 def node_faults(
@@ -153,10 +170,26 @@ def _unknown_class(node_id: str, spec: NodeSpec, class_names: Names) -> Fault:
     return Fault(
         "missing_node_type",
         f"there is no node class {spec.class_type!r}",
-        class_names.suggestion(spec.class_type, _NO_SUCH_CLASS),
+        _class_fix(spec, class_names),
         node_id,
         spec.class_type,
     )
+
+
+def _class_fix(spec: NodeSpec, class_names: Names) -> str:
+    pack = pack_of(spec.class_type, spec.pack)
+    if pack == COMFYUI_ITSELF:
+        return "It is one of ComfyUI's own that does not exist here. Replace or remove the node."
+    if pack is not None:
+        return f"It is in {pack}, a package for ComfyUI. Replace or remove the node."
+    return class_names.suggestion(spec.class_type, _NO_SUCH_CLASS)
+
+
+def _left_out(faults: Sequence[Fault]) -> str:
+    ids = [repr(fault.node_id) for fault in faults]
+    one = len(ids) == 1
+    nodes, them = (f"node {ids[0]} is", "it") if one else (f"nodes {listed(ids)} are", "them")
+    return f"{faults[0].message}; {nodes} left out because no output needs {them}. {faults[0].fix}"
 
 
 def _no_outputs(registry: Registry) -> Fault:

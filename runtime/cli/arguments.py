@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 DRAWING_SUFFIXES = (".svg", ".png", ".mmd", ".txt")
 PRINTED_DRAWINGS = ("txt", "svg", "mmd")
 STANDARD_OUTPUT = Path("-")
+_SMALLEST = 16 * 16  # pixels
 
 _EXAMPLES = """\
 examples:
@@ -28,6 +30,7 @@ examples:
   run-graph workflows/redux.json --set prompt="a red car" --set seed=random
   run-graph workflows/redux.json --inputs
   run-graph workflows/redux.json --validate
+  run-graph my-workflows picture.png --check
   run-graph workflows/redux.json --draw redux.svg
   run-graph output/redux_00001_.png --set sample.seed=2
   run-graph workflows/redux.json workflows/two_references.json
@@ -62,6 +65,8 @@ def _check(options: Options, parser: CommandParser) -> None:
         )
     if nodes.zipped and len(nodes.sweeps) < 2:
         parser.error("--zip pairs the values of several sweeps; give at least two --sweep options")
+    if actions.check and (nodes.settings or nodes.sweeps or nodes.targets):
+        parser.error("--check is about files as they are; leave out --set, --sweep and --target")
     if nodes.sweeps and actions.inputs:
         parser.error("--inputs lists the inputs of the workflow as it is; leave out --sweep")
     if sheet and not sheet.name.lower().endswith(".png"):
@@ -140,12 +145,34 @@ def build_parser() -> CommandParser:
         help="do not use the network: a model that is neither local nor cached is an error",
     )
     add_permission_arguments(parser)
+    _add_trial(parser)
     _add_many(parser)
     _add_memory(parser)
     add_cache_arguments(parser)
     _add_reporting(parser)
     _add_actions(parser)
     return parser
+
+
+def _add_trial(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("trying a workflow quickly")
+    group.add_argument(
+        "--model",
+        choices=["tiny"],
+        help="run every workflow on the built-in model in place of its own; LoRAs are left out",
+    )
+    group.add_argument(
+        "--max-pixels",
+        type=_pixels,
+        metavar="N",
+        help="make pictures smaller that would have more pixels, such as 65536 for 256 x 256",
+    )
+
+
+def _pixels(text: str) -> int:
+    if not re.fullmatch("[0-9]{3,12}", text) or int(text) < _SMALLEST:
+        raise ArgumentTypeError(f"{text!r} is not a whole number of pixels, {_SMALLEST} or more")
+    return int(text)
 
 
 def _add_many(parser: ArgumentParser) -> None:
@@ -227,6 +254,11 @@ def _add_actions(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("instead of running")
     group.add_argument(
         "--validate", action="store_true", help="report all faults of the workflow; loads no model code"
+    )
+    group.add_argument(
+        "--check",
+        action="store_true",
+        help="say of each file, and of all in a folder, whether it can run, and what it lacks",
     )
     group.add_argument(
         "--inputs",

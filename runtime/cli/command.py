@@ -16,6 +16,7 @@ from run_graph.graph.faults import WorkflowError, WorkflowErrors, raise_all
 from run_graph.graph.registry import Registry
 from run_graph.graph.validation import check
 from run_graph.runtime.cli.arguments import STANDARD_OUTPUT
+from run_graph.runtime.cli.check_option import check_files
 from run_graph.runtime.cli.consent import differs, permitted, summary
 from run_graph.runtime.cli.contact_sheet_option import make_contact_sheet, save_contact_sheet
 from run_graph.runtime.cli.convert_option import write_api_file
@@ -57,8 +58,7 @@ def execute(options: Options) -> int:
         log_details()
     try:
         with offline(options.offline):
-            _dispatch(options)
-        return DONE
+            return _dispatch(options)
     except WorkflowError as error:
         _report_faults(error, reporting)
         return BAD_INPUT
@@ -79,18 +79,21 @@ def execute(options: Options) -> int:
         return SIGNALS.exit_code()
 
 
-def _dispatch(options: Options) -> None:
+def _dispatch(options: Options) -> int:
     actions, reporting = options.actions, options.reporting
     if actions.concerns_cache:
         _report_cache(options.cache, reporting, clear=actions.cache_clear)
-        return
+        return DONE
     registry = registry_of(options)
+    if actions.check:
+        return check_files(options, registry)
     if actions.concerns_nodes:
         print_result(node_reference(actions, registry, as_json=reporting.json))
     elif actions.example is not None:
         _example(actions.example, registry, reporting)
     else:
         _act_on_workflows(options, registry)
+    return DONE
 
 
 def _act_on_workflows(options: Options, registry: Registry) -> None:
@@ -98,7 +101,7 @@ def _act_on_workflows(options: Options, registry: Registry) -> None:
     # A draft with faults can be drawn and converted, and its inputs can be listed.
     only_read = bool(actions.draw or actions.convert or actions.inputs)
     check_values = actions.validate or not only_read
-    jobs = read_files(options.files, options.nodes, options.output, registry, check_values=check_values)
+    jobs = read_files(options, registry, check_values=check_values)
     if not reporting.quiet:
         _print_notes(jobs)
     if actions.validate:
@@ -169,6 +172,8 @@ def _validate(jobs: Sequence[FileJob], registry: Registry, reporting: ReportingO
     found = [
         (each, check(each.job.workflow, registry, each.job.targets, each.job.environment)) for each in jobs
     ]
+    if reporting.strict:
+        found = [(each, checked.refusing_left_out()) for each, checked in found]
     raise_all([WorkflowError(checked.faults, each.file) for each, checked in found if checked.faults])
     for each, checked in found:
         file, count, targets = each.file, len(checked.nodes), checked.targets
@@ -176,7 +181,9 @@ def _validate(jobs: Sequence[FileJob], registry: Registry, reporting: ReportingO
         effects = effects_of(each.job.workflow, registry, each.job.environment, each.job.targets)
         event = {"event": "valid", **named, "nodes": count, "targets": targets}
         event["effects"] = [asdict(effect) for effect in effects]
+        event["left_out"] = [asdict(fault) for fault in checked.left_out]
         lines = [f"{file}: valid, {count} nodes lead to {', '.join(targets)}", *summary(effects)]
+        lines += [note for _, note in checked.notes()]
         _print_result(event, "\n  ".join(lines), reporting)
 
 

@@ -13,13 +13,14 @@ from pathlib import Path
 from run_graph.graph.faults import Fault, WorkflowError, listed, raise_all, suggestion
 from run_graph.graph.registry import Registry
 from run_graph.graph.workflow import Workflow
-from run_graph.runtime.cli.options import NodeOptions
+from run_graph.runtime.cli.options import NodeOptions, Options, TrialOptions
 from run_graph.runtime.cli.place import has_place
 from run_graph.runtime.cli.set_option import apply_settings
 from run_graph.runtime.cli.sweep_option import read_sweep
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.job import Job
 from run_graph.runtime.formats.source import STANDARD_INPUT, Source, read_source, read_standard_input
+from run_graph.runtime.formats.trial import Trial, tried
 from run_graph.runtime.sweep.expansion import Sweep
 from run_graph.runtime.sweep.labels import slugs
 
@@ -59,18 +60,13 @@ class FileJob:
         return f"{self.job.name}:{node_id}" if self.job.name else node_id
 
 
-def read_files(
-    files: Sequence[str], options: NodeOptions, output: Path, registry: Registry, *, check_values: bool
-) -> list[FileJob]:
+def read_files(command: Options, registry: Registry, *, check_values: bool) -> list[FileJob]:
     """Read all files and apply the options to them.
 
     Parameters
     ----------
-    files : sequence of str
-        Their paths; ``-`` is standard input.
-    options : NodeOptions
-    output : Path
-        The output folder.
+    command : Options
+        The files, ``-`` for standard input, the output folder, and what is changed in the files.
     registry : Registry
     check_values : bool
         Whether to validate every value of a sweep.
@@ -85,8 +81,9 @@ def read_files(
     WorkflowError, WorkflowErrors
         If a file cannot be read, or an option does not fit; each error names its file.
     """
-    sources_read = _read_all(files, registry)
-    files = [STANDARD_INPUT if file == "-" else file for file in files]
+    options, output = command.nodes, command.output
+    sources_read = _read_all(command.files, registry, command.trial)
+    files = [STANDARD_INPUT if file == "-" else file for file in command.files]
     names = [""] if len(files) == 1 else slugs(Path(file).stem for file in files)
     sources = dict(zip(names, sources_read, strict=True))
     workflows = {name: source.workflow for name, source in sources.items()}
@@ -125,14 +122,25 @@ def _check_targets(targets: Iterable[str], workflow: Workflow) -> None:
         raise WorkflowError(faults)
 
 
-def _read_all(files: Iterable[str], registry: Registry) -> list[Source]:
+def read_file(file: str, registry: Registry, trial: TrialOptions) -> Source:
+    """Read one file, ``-`` for standard input, and change it as ``--model`` and ``--max-pixels`` say.
+
+    Raises
+    ------
+    WorkflowError
+        If there is no workflow in it.
+    """
+    source = read_standard_input(registry) if file == "-" else read_source(Path(file), registry)
+    workflow, notes = tried(source.workflow, registry, Trial(trial.model, trial.max_pixels))
+    return replace(source, workflow=workflow, notes=(*source.notes, *notes))
+
+
+def _read_all(files: Iterable[str], registry: Registry, trial: TrialOptions) -> list[Source]:
     sources: list[Source] = []
     errors: list[WorkflowError] = []
     for file in files:
         try:
-            sources.append(
-                read_standard_input(registry) if file == "-" else read_source(Path(file), registry)
-            )
+            sources.append(read_file(file, registry, trial))
         except WorkflowError as error:
             errors.append(error)
     raise_all(errors)

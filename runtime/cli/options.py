@@ -29,6 +29,14 @@ class NodeOptions:
 
 
 @dataclass(frozen=True)
+class TrialOptions:
+    """How a workflow is made quick to try, as :class:`runtime.formats.trial.Trial` takes it."""
+
+    model: str | None
+    max_pixels: int | None
+
+
+@dataclass(frozen=True)
 class MemoryOptions:
     """How much memory models may use; ``memory_limit`` is in bytes, None for what the machine can spare."""
 
@@ -86,6 +94,8 @@ class ActionOptions:
     Attributes
     ----------
     validate : bool
+    check : bool
+        Give a verdict on each file.
     inputs : bool
         List what can be set.
     draw : Path, optional
@@ -103,6 +113,7 @@ class ActionOptions:
     """
 
     validate: bool
+    check: bool
     inputs: bool
     draw: Path | None
     draw_format: str | None
@@ -141,6 +152,7 @@ class Options:
     node_files : tuple of str
         The Python file of each ``--nodes``.
     nodes : NodeOptions
+    trial : TrialOptions
     output : Path
         The output folder.
     contact_sheet : Path, optional
@@ -156,6 +168,7 @@ class Options:
     files: tuple[str, ...]
     node_files: tuple[str, ...]
     nodes: NodeOptions
+    trial: TrialOptions
     output: Path
     contact_sheet: Path | None
     offline: bool

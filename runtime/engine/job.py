@@ -6,7 +6,7 @@ that run together: :class:`CheckedJobs`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -125,13 +125,23 @@ def as_run(jobs: Mapping[str, CheckedJob]) -> Workflow:
     return Workflow(nodes)
 
 
-def check_jobs(jobs: Sequence[Job], registry: Registry) -> CheckedJobs:
+def left_out_notes(jobs: Mapping[str, CheckedJob]) -> Iterator[tuple[str, str]]:
+    """The places of the nodes that are left out (``Checked.left_out``), and what to say of each."""
+    for name, each in jobs.items():
+        for node_id, note in each.checked.notes():
+            yield f"{name}:{node_id}" if name else node_id, note
+
+
+def check_jobs(jobs: Sequence[Job], registry: Registry, *, strict: bool = False) -> CheckedJobs:
     """Validate all jobs and make one plan for them.
 
     Parameters
     ----------
     jobs : sequence of Job
         One without a name, or any number with distinct names.
+    registry : Registry
+    strict : bool
+        Whether a node of a missing class is a fault even where no target needs it.
 
     Raises
     ------
@@ -145,6 +155,8 @@ def check_jobs(jobs: Sequence[Job], registry: Registry) -> CheckedJobs:
     errors: list[WorkflowError] = []
     for job in jobs:
         checked = check(job.workflow, registry, job.targets, job.environment)
+        if strict:
+            checked = checked.refusing_left_out()
         try:
             plans[job.name] = make_plan(checked, job.environment)
         except WorkflowError as error:

@@ -24,11 +24,11 @@ from run_graph.runtime.engine.context import CancelToken, RunContext, RunEnviron
 from run_graph.runtime.engine.executor import Executor
 from run_graph.runtime.engine.fork_guard import check_not_forked, note_run
 from run_graph.runtime.engine.gc_tuning import relaxed_gc
-from run_graph.runtime.engine.job import Job, as_run, check_jobs
+from run_graph.runtime.engine.job import Job, as_run, check_jobs, left_out_notes
 from run_graph.runtime.engine.protocol import ExecutorFactory
 from run_graph.runtime.engine.services import Services
 from run_graph.runtime.errors import Cancelled
-from run_graph.runtime.events import Event, Listener, RunFinished, RunStarted, ignore
+from run_graph.runtime.events import Event, Listener, NodeWarned, RunFinished, RunStarted, ignore
 from run_graph.runtime.handing_out import OwnOutputs
 
 Value = TypeVar("Value")
@@ -195,7 +195,7 @@ class Session:
         self, jobs: Sequence[Job], on_event: Listener, token: CancelToken | None, registry: Registry | None
     ) -> RunResult:
         check_not_forked()
-        checked = check_jobs(jobs, registry or self.registry)
+        checked = check_jobs(jobs, registry or self.registry, strict=self.strict)
         plan, token = checked.plan, token or CancelToken()
         observers = self.services.observers  # may grow during the run
 
@@ -219,6 +219,8 @@ class Session:
         with serving(_View(emit, executor.pending_values)):
             try:
                 emit(RunStarted(len(plan.steps), plan.targets))
+                for node_id, note in left_out_notes(checked.by_name):
+                    emit(NodeWarned(node_id, note))
                 outputs = executor.run()
                 status = "done"
             except (Cancelled, KeyboardInterrupt):

@@ -48,9 +48,12 @@ def broken(long: str) -> dict[str, dict[str, Any]]:
     def changed(node: str, **inputs: Any) -> dict[str, Any]:
         return {**given, node: {**given[node], "inputs": {**given[node]["inputs"], **inputs}}}
 
+    def saving(node: str) -> dict[str, Any]:
+        return {"class_type": "SaveImage", "inputs": {"images": [node, 0]}}
+
     return {
-        "id": {**given, long: {"class_type": "Nope", "inputs": {}}},
-        "class": {**given, "q": {"class_type": long, "inputs": {}}},
+        "id": {**given, long: {"class_type": "Nope", "inputs": {}}, "also": saving(long)},
+        "class": {**given, "q": {"class_type": long, "inputs": {}}, "also": saving("q")},
         "input": changed("sample", **{long: 1}),
         "value": changed("sample", steps=long),
         "choice": changed("smaller", mode=long),

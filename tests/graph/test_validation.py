@@ -193,8 +193,39 @@ def test_an_unknown_class_suggests_the_nearest_name(class_type: str, fix: str) -
     assert fault.fix == fix
 
 
-def test_an_unknown_class_is_reported_even_where_no_target_needs_it() -> None:
-    assert only_fault(stray=("Nonsense", {})).node_id == "stray"
+@pytest.mark.parametrize(
+    ("class_type", "written", "part"),
+    [
+        ("ImageResize+", None, "It is in cubiq/ComfyUI_essentials, a package"),
+        ("Image Comparer (rgthree)", None, "It is in rgthree/rgthree-comfy, a package"),
+        ("NunchakuAnything", None, "It is in nunchaku-tech/ComfyUI-nunchaku, a package"),
+        ("PulidFluxModelLoader", None, "It is in balazik/ComfyUI-PuLID-Flux, a package"),
+        ("ImageResize+", "a-fork", "It is in a-fork, a package"),
+        ("ControlNetLoader", None, "It is one of ComfyUI's own"),
+    ],
+)
+def test_an_unknown_class_is_told_with_its_package(class_type: str, written: str | None, part: str) -> None:
+    (fault,) = validate(Workflow({"a": NodeSpec(class_type, pack=written)}), REGISTRY)
+    assert fault.fix.startswith(part)
+
+
+def test_nodes_of_unknown_classes_that_no_target_needs_are_left_out() -> None:
+    graph = workflow(**GOOD, stray=("Nonsense", {}), after=("Show", {"image": "@stray"}))
+    checked = check(graph, REGISTRY)
+    assert checked.faults == ()
+    assert [fault.node_id for fault in checked.left_out] == ["stray", "after"]
+    assert {"stray", "after"}.isdisjoint(checked.nodes)
+
+
+def test_an_unknown_class_is_a_fault_where_a_target_needs_it() -> None:
+    checked = check(workflow(**GOOD, stray=("Nonsense", {})), REGISTRY, targets=["stray"])
+    assert [fault.node_id for fault in checked.faults] == ["stray"]
+    assert checked.left_out == ()
+
+
+def test_an_unknown_class_is_a_fault_where_nothing_else_would_run() -> None:
+    checked = check(workflow(stray=("Nonsense", {})), REGISTRY)
+    assert [fault.code for fault in checked.faults] == ["missing_node_type"]
 
 
 def test_a_node_without_class_type_is_a_fault() -> None:
@@ -294,7 +325,8 @@ def test_many_misspelt_names_are_reported_in_linear_time(kind: str) -> None:
     if kind == "links":
         nodes |= {f"save{i}": NodeSpec("Keep", {"value": Link(f"nod{i}x")}) for i in range(count)}
     elif kind == "classes":
-        nodes |= {f"save{i}": NodeSpec(f"Scal{i}") for i in range(count)}
+        nodes |= {f"made{i}": NodeSpec(f"Scal{i}") for i in range(count)}
+        nodes |= {f"save{i}": NodeSpec("Keep", {"value": Link(f"made{i}")}) for i in range(count)}
     else:
         targets = [f"nod{i}x" for i in range(count)]
     started = time.process_time()

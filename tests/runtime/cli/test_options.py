@@ -9,6 +9,7 @@ from run_graph.runtime.cli.arguments import build_parser, parse
 
 _EVERY_OPTION = """
     --allow-read d --allow-download
+    --model tiny --max-pixels 65536
     a.json --set a.b=1 --target a --sweep a.b=1,2 --sweep a.c=3,4 --zip -o o --contact-sheet s.png
     --nodes n.py
     --offline --memory-limit 8GB --low-ram --memory-report --no-cache --cache-dir c
@@ -30,7 +31,7 @@ def test_every_value_has_the_type_of_its_field_and_cannot_be_changed(argv: list[
 
 def test_the_sample_command_line_gives_every_option() -> None:
     default, given = leaf_values(parse(["--schema"])), leaf_values(parse(EVERY_OPTION))
-    assert [name for name in given if given[name] == default[name]] == ["quiet", "inputs", "schema"]
+    assert [name for name in given if given[name] == default[name]] == ["quiet", "check", "inputs", "schema"]
 
 
 def test_options_may_come_between_the_files() -> None:
