@@ -21,6 +21,7 @@ from run_graph.graph.literal_faults import literal_faults
 from run_graph.graph.node import Node, validated
 from run_graph.graph.packs import COMFYUI_ITSELF, pack_of
 from run_graph.graph.registry import Registry
+from run_graph.graph.short_text import shortened
 from run_graph.graph.third_party import described, raise_if_interrupt
 from run_graph.graph.workflow import NodeSpec, Workflow, own_copy, unwrapped
 
@@ -189,7 +190,7 @@ def _left_out(faults: Sequence[Fault]) -> str:
     ids = [repr(fault.node_id) for fault in faults]
     one = len(ids) == 1
     nodes, them = (f"node {ids[0]} is", "it") if one else (f"nodes {listed(ids)} are", "them")
-    return f"{faults[0].message}; {nodes} left out because no output needs {them}. {faults[0].fix}"
+    return shortened(f"{faults[0].message}; {nodes} left out because no output needs {them}. {faults[0].fix}")
 
 
 def _no_outputs(registry: Registry) -> Fault:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from run_graph.graph.registry import Registry
+from run_graph.graph.short_text import shortened
 from run_graph.runtime.cli.files import read_file
 from run_graph.runtime.cli.options import Options
 from run_graph.runtime.cli.terminal import BAD_INPUT, DONE, print_result
@@ -139,4 +140,4 @@ def _print(event: Mapping[str, Any], lines: Iterable[str], options: Options) -> 
     if options.reporting.json:
         print_result(json.dumps(event, ensure_ascii=False))
     elif not options.reporting.quiet:
-        print_result("\n".join(lines))
+        print_result("\n".join(map(shortened, lines)))

@@ -79,3 +79,18 @@ def test_no_fault_is_long(tmp_path: Path, capsys: pytest.CaptureFixture[str], ki
     assert all(len(line) <= 2000 for fault in faults for line in str(fault).splitlines())
     assert main([str(path), "--validate"]) == 2
     assert len(capsys.readouterr().err) < 4500
+    assert main([str(path), "--check"]) == 2
+    assert all(len(line) <= 2000 for line in capsys.readouterr().out.splitlines())
+
+
+@pytest.mark.parametrize("long", LONG)
+def test_no_note_about_a_node_that_is_left_out_is_long(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], long: str
+) -> None:
+    nodes = json.loads(WORKFLOW.read_text(encoding="utf-8"))
+    stray = {"class_type": LONG[long], "inputs": {}, "_meta": {"cnr_id": LONG[long]}}
+    path = tmp_path / "w.json"
+    path.write_text(json.dumps({**nodes, LONG[long]: stray}), encoding="utf-8")
+    for option in ("--validate", "--check"):
+        main([str(path), option])
+        assert all(len(line) <= 2000 for line in capsys.readouterr().out.splitlines())
