@@ -55,6 +55,14 @@ class SocketValue:
         """The key by which nodes that read this value are grouped; a model handle returns its weights'."""
         return None
 
+    @property
+    def digest(self) -> str | None:
+        """A text that differs between different values and is the same in every process; None if unknown.
+
+        With it, nodes that read equal values share results, whichever nodes made them.
+        """
+        return None
+
     def seal(self) -> None:
         """Make the value final: computed, read-only, and as its socket promises.
 

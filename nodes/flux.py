@@ -192,26 +192,15 @@ class DecodeLatent(Node):
             )
 
     def run(self, ctx: Context) -> Decoded:
-        import mlx.core as mx
-        import numpy as np
-
         from run_graph.runtime.models.store import ModelStore
-        from run_graph.runtime.networks.vae import decode
-        from run_graph.runtime.networks.vae_tiling import decode_tiled
-        from run_graph.runtime.sampling.latents import to_model_scale
+        from run_graph.runtime.sampling.autoencoding import decoded, decoded_in_tiles
 
         generation = self.latent.generation
         if generation is not None:
             generation = generation.with_parameters(parameter_values(self))
         vae = ctx.service(ModelStore).get(self.vae.checkpoint, "vae", self.vae.quantize)
-        samples = to_model_scale(self.latent.samples)
         if self.tile_size:
-            tiled = decode_tiled(vae.module, vae.config, samples, self.tile_size, ctx.progress)
-            return Decoded(image=Image(tiled, generation=generation))
-        pictures = []
-        for index in range(samples.shape[0]):  # One at a time: a decoder needs much memory.
-            decoded = decode(vae.module, vae.config, samples[index : index + 1])
-            pictures.append(np.array(decoded.astype(mx.float32)))
-            if samples.shape[0] > 1:
-                ctx.progress(index + 1, samples.shape[0])
-        return Decoded(image=Image(np.concatenate(pictures), generation=generation))
+            pixels = decoded_in_tiles(vae, self.latent.samples, self.tile_size, ctx.progress)
+        else:
+            pixels = decoded(vae, self.latent.samples, ctx.progress)
+        return Decoded(image=Image(pixels, generation=generation))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from run_graph.graph import Context, Effect, Environment, Field, Problem
 from run_graph.graph.workflow import Workflow
@@ -37,8 +37,8 @@ class PictureWriter:
     `filename_prefix`, or that of previews.
     """
 
-    is_output = True
-    runs_in_background = True
+    is_output: ClassVar[bool] = True
+    runs_in_background: ClassVar[bool] = True
 
     @property
     def _prefix(self) -> Any:

@@ -33,5 +33,5 @@ class TextEncode(Node):
         warnings = tuple(prompt_notes(store, handle.checkpoint, self.prompt))
         for warning in warnings:
             ctx.warn(warning)
-        tokens, pooled = encode_prompt(store, handle.checkpoint, handle.quantize, self.prompt)
+        tokens, pooled = encode_prompt(store, handle, self.prompt)
         return Encoded(conditioning=Conditioning.of(tokens, pooled, self.prompt, warnings))

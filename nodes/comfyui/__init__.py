@@ -4,11 +4,17 @@ docs/comfyui.md says where they differ from our own.
 """
 
 from run_graph.nodes.comfyui import (
+    autoencoder,
     composites,
     conditioning,
     filters,
     guiders,
+    latent_files,
+    latent_mixing,
+    latents,
+    lora_loaders,
     masks,
+    model_loaders,
     model_patches,
     model_sampling,
     noise,
@@ -22,11 +28,17 @@ from run_graph.nodes.comfyui import (
     sigmas,
     values,
 )
+from run_graph.nodes.comfyui.autoencoder import *  # noqa: F403
 from run_graph.nodes.comfyui.composites import *  # noqa: F403
 from run_graph.nodes.comfyui.conditioning import *  # noqa: F403
 from run_graph.nodes.comfyui.filters import *  # noqa: F403
 from run_graph.nodes.comfyui.guiders import *  # noqa: F403
+from run_graph.nodes.comfyui.latent_files import *  # noqa: F403
+from run_graph.nodes.comfyui.latent_mixing import *  # noqa: F403
+from run_graph.nodes.comfyui.latents import *  # noqa: F403
+from run_graph.nodes.comfyui.lora_loaders import *  # noqa: F403
 from run_graph.nodes.comfyui.masks import *  # noqa: F403
+from run_graph.nodes.comfyui.model_loaders import *  # noqa: F403
 from run_graph.nodes.comfyui.model_patches import *  # noqa: F403
 from run_graph.nodes.comfyui.model_sampling import *  # noqa: F403
 from run_graph.nodes.comfyui.noise import *  # noqa: F403
@@ -58,4 +70,10 @@ COMFYUI_FAMILIES = (
     guiders,
     sampling,
     values,
+    latents,
+    latent_mixing,
+    latent_files,
+    autoencoder,
+    model_loaders,
+    lora_loaders,
 )

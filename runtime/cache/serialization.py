@@ -3,7 +3,7 @@
 A value that travels along links is a plain JSON value, a tuple, or a dataclass of :mod:`runtime.values` (or
 another package's that derives from :class:`runtime.array_value.ArrayValue`), whose fields are numpy or MLX
 arrays, plain values, and tuples of arrays and of such dataclasses. Nothing else, such as a model handle, can
-be serialized: it is not written to disk and has no digest.
+be serialized: it is not written to disk, and has a digest only if it gives one itself.
 
 Two values have the same digest exactly if they are the same to the bit, including dtypes, shapes and the
 record of how pictures were made; the file format does not matter. Importing this module imports neither numpy
@@ -20,6 +20,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from run_graph.graph.sockets import SocketValue
 from run_graph.runtime.array_value import ArrayValue, array_library
 from run_graph.runtime.generation import Generation, PictureFile, Reference
 
@@ -121,11 +122,13 @@ def deserialize_items(serialized: Serialized) -> dict[str, Any]:
 def digest_of(value: Any) -> str | None:
     """A text that differs between different values and is the same in every process, or None.
 
-    For numbers and other short plain values their JSON, else a SHA-256. None if the value cannot be
-    serialized.
+    For numbers and other short plain values their JSON, else a SHA-256. For values that cannot be serialized
+    what they say themselves, which may be None.
     """
     if type(value) is int and -(2**63) <= value < 2**63:
         return repr(value)
+    if isinstance(value, SocketValue) and not isinstance(value, ArrayValue):
+        return value.digest
     try:
         if not isinstance(value, ArrayValue):
             text = json.dumps(_to_json(value), sort_keys=True)

@@ -12,6 +12,9 @@ KERNELS: tuple[Kernel, ...] = get_args(Kernel)
 Method = Literal["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
 """How a picture is resized: by one of four kernels, or with Lanczos, which antialiases."""
 
+LatentMethod = Literal["nearest-exact", "bilinear", "area", "bicubic", "bislerp"]
+"""How a latent picture is resized: by one of four kernels, or by turning vectors into one another."""
+
 Crop = Literal["disabled", "center"]
 """Whether a picture is first cut, about its centre, to the new ratio of its sides."""
 

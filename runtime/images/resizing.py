@@ -59,7 +59,7 @@ def scaled(
         raise ValueError(f"the picture would be {width} x {height} pixels; ask for a larger size")
     require_room((len(samples), height, width, samples.shape[3]))
     if crop == "center":
-        samples = _centre(samples, width / height)
+        samples = centre(samples, width / height)
     if method == "lanczos":
         return lanczos(samples, width, height)
     return resize(unit(samples), height, width, method)
@@ -72,7 +72,7 @@ def lanczos(samples: npt.NDArray[Any], width: int, height: int) -> Array:
     return unit(np.stack([np.asarray(picture) for picture in resized]))
 
 
-def _centre(samples: npt.NDArray[Any], ratio: float) -> npt.NDArray[Any]:
+def centre(samples: npt.NDArray[Any], ratio: float) -> npt.NDArray[Any]:
     """The middle part of pictures whose sides have this ratio, width to height."""
     height, width = samples.shape[1:3]
     own = width / height

@@ -1,24 +1,27 @@
 """From a model's name to its files.
 
-A name is `tiny`, an alias (`schnell`, `dev`, `krea-dev`; for Redux `dev-redux`), a Hugging Face
-repository (`org/name` or `org/name@revision`), or a local folder. Resolving a name does not use the
-network; files are downloaded when a stage first needs them, one part at a time.
+A name is `tiny`, `tiny-schnell` (the same without guidance, as schnell is), an alias (`schnell`, `dev`,
+`krea-dev`; for Redux `dev-redux`), a Hugging Face repository (`org/name` or `org/name@revision`), or a local
+folder. Resolving a name does not use the network; files are downloaded when a stage first needs them, one
+part at a time.
 """
 
 import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from run_graph.runtime.errors import CheckpointError, DownloadError, UnknownModelError
 from run_graph.runtime.events import Listener, ignore
 from run_graph.runtime.files.digests import named_digest
 from run_graph.runtime.models.components import SCHEDULER_FOLDER, TOKENIZER_FOLDERS
-from run_graph.runtime.models.hub import cached, fetch
+from run_graph.runtime.models.hub import cached, commit_of, fetch
 from run_graph.runtime.models.inspection import faults, is_a_file, read_json, tensors
 from run_graph.runtime.models.tiny import TINY_FOLDER, tiny_digest
 
 TINY = "tiny"
+TINY_SCHNELL = "tiny-schnell"
 
 # mflux 0.24 pins the same revisions, so that both programs share one download.
 FLUX_ALIASES = {
@@ -31,6 +34,7 @@ REDUX_ALIASES = {
 }
 
 _REPOSITORY = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_COMMIT = re.compile("[0-9a-f]{40}")
 _PATH_STARTS = ("./", "../", "/", "~", ".\\", "..\\")
 
 _READ = (".json", ".safetensors", ".model", ".txt")  # suffixes of a model's files
@@ -41,12 +45,23 @@ _SHORT_PROMPT = 256  # T5 tokens for schnell
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a model's files come from: a local folder, a Hub repository, or (neither) `tiny`."""
+    """Where a model's files come from: a local folder, a Hub repository, or (neither) `tiny`.
+
+    Attributes
+    ----------
+    name : str
+    folder : Path or None
+    repo, revision : str or None
+    without_guidance : bool
+        Whether the transformer's guidance embedder is left out and noise levels are not shifted, as in
+        schnell.
+    """
 
     name: str
     folder: Path | None = None
     repo: str | None = None
     revision: str | None = None
+    without_guidance: bool = False
 
     @property
     def identity(self) -> str:
@@ -63,7 +78,13 @@ class Checkpoint:
             return f"folder:{_folder_digest(self.folder)}"
         if self.repo is not None:
             return f"hub:{self.repo}@{self.revision or 'main'}"
-        return f"tiny:{tiny_digest()}"
+        return f"tiny:{tiny_digest()}{' without guidance' if self.without_guidance else ''}"
+
+    def fingerprint(self) -> str:
+        """The identity, with the commit that a repository's branch is known to be at."""
+        if self.repo is None or _COMMIT.fullmatch(self.revision or ""):
+            return self.identity
+        return f"{self.identity} {commit_of(self.repo, self.revision)}"
 
     def locate(self, *parts: str, on_event: Listener = ignore) -> Path:
         """The local folder that contains the named parts; downloads them if necessary.
@@ -106,12 +127,17 @@ class Checkpoint:
 
 def resolve_flux(name: str) -> Checkpoint:
     """The checkpoint that `LoadFlux(model=name)` means. Raises UnknownModelError."""
-    return _resolve(name, "FLUX", FLUX_ALIASES, "LoadRedux", REDUX_ALIASES)
+    return _resolve(name, _FLUX, _REDUX)
 
 
 def resolve_redux(name: str) -> Checkpoint:
     """The checkpoint that `LoadRedux(model=name)` means. Raises UnknownModelError."""
-    return _resolve(name, "Redux", REDUX_ALIASES, "LoadFlux", FLUX_ALIASES)
+    return _resolve(name, _REDUX, _FLUX)
+
+
+def is_path(name: str) -> bool:
+    """Whether a name can only be that of a place on this machine."""
+    return name.startswith(_PATH_STARTS) or Path(name).is_absolute()
 
 
 def shifts_sigmas(checkpoint: Checkpoint) -> bool:
@@ -120,6 +146,8 @@ def shifts_sigmas(checkpoint: Checkpoint) -> bool:
     This is read from `scheduler_config.json`. mflux saves models without that file; then it depends on
     whether the transformer has a guidance embedder. Among FLUX.1's models only schnell has none.
     """
+    if checkpoint.without_guidance:
+        return False
     try:
         folder = checkpoint.locate(SCHEDULER_FOLDER)
         config = read_json(folder / SCHEDULER_FOLDER / "scheduler_config.json")
@@ -160,23 +188,38 @@ def max_text_tokens(checkpoint: Checkpoint) -> int:
     return min(limit, stated) if isinstance(stated, int) and stated > 0 else limit
 
 
-Aliases = dict[str, tuple[str, str]]
+class _Family(NamedTuple):
+    """Models that one node loads: those that are built in, and those with an alias."""
+
+    name: str
+    node: str
+    built_in: dict[str, Checkpoint]
+    aliases: dict[str, tuple[str, str]]
+
+    @property
+    def names(self) -> list[str]:
+        return [*self.built_in, *self.aliases]
 
 
-def _resolve(name: str, family: str, aliases: Aliases, other_node: str, others: Aliases) -> Checkpoint:
+_BUILT_IN = {TINY: Checkpoint(TINY), TINY_SCHNELL: Checkpoint(TINY_SCHNELL, without_guidance=True)}
+_FLUX = _Family("FLUX", "LoadFlux", _BUILT_IN, FLUX_ALIASES)
+_REDUX = _Family("Redux", "LoadRedux", {TINY: _BUILT_IN[TINY]}, REDUX_ALIASES)
+
+
+def _resolve(name: str, family: _Family, other: _Family) -> Checkpoint:
     name = name.strip()
-    if name == TINY:
-        return Checkpoint(name)
-    if name in aliases:
-        repo, revision = aliases[name]
+    if name in family.built_in:
+        return family.built_in[name]
+    if name in family.aliases:
+        repo, revision = family.aliases[name]
         return Checkpoint(name, repo=repo, revision=revision)
     path = Path(name).expanduser()
-    if name and (name.startswith(_PATH_STARTS) or path.is_absolute() or path.is_dir()):
+    if name and (is_path(name) or path.is_dir()):
         return Checkpoint(name, folder=_existing_folder(path))
     if match := _REPOSITORY.fullmatch(name):
-        pinned = dict(aliases.values()).get(match["repo"])
+        pinned = dict(family.aliases.values()).get(match["repo"])
         return Checkpoint(name, repo=match["repo"], revision=match["revision"] or pinned)
-    raise UnknownModelError(_unknown(name, family, aliases, other_node, others))
+    raise UnknownModelError(_unknown(name, family, other))
 
 
 def _existing_folder(path: Path) -> Path:
@@ -187,16 +230,15 @@ def _existing_folder(path: Path) -> Path:
     return path.resolve()
 
 
-def _unknown(name: str, family: str, aliases: Aliases, other_node: str, others: Aliases) -> str:
-    known = [TINY, *aliases]
-    if name in others:
-        hint = f"{name} belongs in {other_node}; here use {' or '.join(known)}."
-    elif near := difflib.get_close_matches(name.lower(), known, n=1):
+def _unknown(name: str, family: _Family, other: _Family) -> str:
+    if name in other.names:
+        hint = f"{name} belongs in {other.node}; here use {' or '.join(family.names)}."
+    elif near := difflib.get_close_matches(name.lower(), family.names, n=1):
         hint = f"Did you mean {near[0]!r}?"
     else:
-        hint = f"Known names are {', '.join(known)}."
+        hint = f"Known names are {', '.join(family.names)}."
     also = "A Hugging Face repository (org/name) or a local folder also works."
-    return f"There is no {family} model {name!r}. {hint} {also}"
+    return f"There is no {family.name} model {name!r}. {hint} {also}"
 
 
 def _folder_digest(folder: Path) -> str:

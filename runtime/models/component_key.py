@@ -38,6 +38,7 @@ def needed_by(values: Iterable[Any]) -> dict[ComponentKey, Checkpoint]:
     needed = {}
     for handle in handles:
         for component in handle.components:
-            key = ComponentKey(identities[handle.checkpoint], component, handle.quantize, handle.loras)
+            loras = handle.loras_of(component)
+            key = ComponentKey(identities[handle.checkpoint], component, handle.quantize, loras)
             needed[key] = needed[key.base] = handle.checkpoint
     return needed

@@ -13,11 +13,15 @@ REDUX_COMPONENTS: tuple[ReduxComponent, ...] = get_args(ReduxComponent)
 COMPONENTS: tuple[Component, ...] = (*FLUX_COMPONENTS, *REDUX_COMPONENTS)
 QUANTIZE_BITS: tuple[Bits, ...] = get_args(Bits)
 
+TRANSFORMER_ONLY: tuple[Component, ...] = ("transformer",)
+TEXT_ENCODERS: tuple[Component, ...] = ("text_encoder", "text_encoder_2")
+
 TOKENIZER_FOLDERS: dict[TokenizerKind, str] = {"clip": "tokenizer", "t5": "tokenizer_2"}
 SCHEDULER_FOLDER = "scheduler"
 
 # Every folder that a model handle may need: weights and tokenizers.
 FLUX_PARTS: tuple[str, ...] = (*FLUX_COMPONENTS, *TOKENIZER_FOLDERS.values())
+TEXT_PARTS: tuple[str, ...] = ("text_encoder", "text_encoder_2", *TOKENIZER_FOLDERS.values())
 REDUX_PARTS: tuple[str, ...] = REDUX_COMPONENTS
 
 

@@ -5,11 +5,13 @@ Socket types are ComfyUI's, so that nodes of both kinds can be linked in one gra
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from run_graph.graph.sockets import SocketValue
+from run_graph.runtime.errors import ModelError
 
 if TYPE_CHECKING:
     from run_graph.runtime.models.checkpoints import Checkpoint
@@ -27,7 +29,7 @@ class ModelHandle(SocketValue):
     quantize : int or None
         Bits per weight; None keeps the checkpoint's own precision.
     loras : tuple of Lora
-        Applied to the transformer, in this order.
+        Applied in this order, each to the networks that it changes.
     """
 
     components: ClassVar[tuple[Component, ...]] = ()
@@ -36,9 +38,27 @@ class ModelHandle(SocketValue):
     quantize: int | None = None
     loras: tuple[Lora, ...] = ()
 
+    def loras_of(self, component: Component) -> tuple[Lora, ...]:
+        """The LoRAs that change one of the networks."""
+        return tuple(lora for lora in self.loras if component in lora.components)
+
     def __repr__(self) -> str:
         precision = "" if self.quantize is None else f", {self.quantize} bits"
         return f"{type(self).__name__} of {self.checkpoint.name!r}{precision}"
+
+    @property
+    def digest(self) -> str | None:
+        """See :attr:`graph.SocketValue.digest`: of the weights and of their names, which results record."""
+        plain: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        loras = [
+            {each.name: getattr(lora, each.name) for each in fields(lora) if each.name != "path"}
+            for lora in self.loras
+        ]
+        try:
+            plain |= {"checkpoint": [self.checkpoint.name, self.checkpoint.fingerprint()], "loras": loras}
+            return f"{type(self).__name__} {json.dumps(plain, sort_keys=True)}"
+        except (ModelError, TypeError):
+            return None
 
     @property
     def affinity(self) -> Hashable:

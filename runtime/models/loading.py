@@ -43,6 +43,7 @@ _BLOCK_COUNTS: dict[str, dict[str, str]] = {
     "text_encoder_2": {"num_layers": "t5_blocks"},
     "image_encoder": {"num_hidden_layers": "encoder.layers"},
 }
+_GUIDANCE = "guidance_embedder"
 _POSITION_BIAS = "t5_blocks.{}.attention.SelfAttention.relative_attention_bias.weight"
 
 
@@ -78,7 +79,7 @@ def load_component(
     place = checkpoint.locate_complete(component) / component
     config = inspection.read_json(place / "config.json")
     stored = inspection.saved_bits(place)
-    module = _assemble(place, component, config, stored)
+    module = _assemble(place, component, config, stored, checkpoint.without_guidance)
     if stored is None and quantize is not None:
         nn.quantize(module, group_size=GROUP_SIZE, bits=quantize, class_predicate=can_quantise)
     elif stored is not None and quantize not in (None, stored):
@@ -87,13 +88,21 @@ def load_component(
     return LoadedComponent(module, config, stored or quantize, _materialise(module))
 
 
-def _assemble(place: Path, component: Component, config: dict[str, Any], stored: int | None) -> Any:
+def _assemble(
+    place: Path,
+    component: Component,
+    config: dict[str, Any],
+    stored: int | None,
+    without_guidance: bool = False,
+) -> Any:
     """The module with its weights, all still lazy.
 
     The tensors are local to this function. If they lived longer, the unquantised weights would stay in memory
     beside the quantised ones.
     """
     tensors = _in_memory(_stored(place), component, inspection.is_saved_by_mflux(place))
+    if without_guidance:
+        tensors = {name: array for name, array in tensors.items() if _GUIDANCE not in name}
     _check_block_counts(component, config, tensors, str(place))
     layers = layers_of(component, tensors)
     check_names(layers, tensors, str(place))
@@ -101,7 +110,7 @@ def _assemble(place: Path, component: Component, config: dict[str, Any], stored:
     check_shapes(layers, tensors, str(place))
     dtype = compute_dtype()
     module = assemble(layers, {name: _as_dtype(array, dtype) for name, array in tensors.items()}, stored)
-    if component == "transformer" and "guidance_embedder" not in module.time_text_embed:
+    if component == "transformer" and _GUIDANCE not in module.time_text_embed:
         module.time_text_embed.guidance_embedder = None
     module.freeze()
     return module

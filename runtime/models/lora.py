@@ -1,4 +1,4 @@
-"""Apply LoRAs to FLUX's transformer without changing its weights.
+"""Apply LoRAs to FLUX's networks without changing their weights.
 
 mflux's LoRA layers add an update to the output of a linear layer. They go into a copy of the module tree that
 shares all other arrays with the base network. So the base and the adapted network can be used side by side,
@@ -22,6 +22,7 @@ from mflux.models.common.lora.mapping.peft_lora_metadata import PeftLoRAMetadata
 
 from run_graph.runtime.errors import LoraError
 from run_graph.runtime.models.assembly import leaves, named
+from run_graph.runtime.models.components import Component
 from run_graph.runtime.models.inspection import read_json
 from run_graph.runtime.models.lora_files import Lora, peft_config
 from run_graph.runtime.models.lora_matching import Adapter, LoraLayout, examine, listed
@@ -51,15 +52,17 @@ class _File(NamedTuple):
     configs: dict[str, dict[str, Any]]
 
 
-def adapted(module: Any, loras: Sequence[Lora]) -> tuple[Any, int]:
+def adapted(module: Any, loras: Sequence[Lora], component: Component = "transformer") -> tuple[Any, int]:
     """A network that computes like `module` with each LoRA's scale * alpha / rank * (B A) added.
 
     Parameters
     ----------
     module
-        FLUX's transformer with its weights; it is not changed.
+        A network with its weights; it is not changed.
     loras
         Their updates add up.
+    component
+        Which of FLUX's networks it is.
 
     Returns
     -------
@@ -74,11 +77,12 @@ def adapted(module: Any, loras: Sequence[Lora]) -> tuple[Any, int]:
     network, linears = _branch(module), _linears(module)
     updates: dict[str, list[Any]] = {}
     for lora in loras:
-        layout = examine(lora.path, lora.skip_unmatched)
-        _check_fits(layout, linears)
-        logger.debug("%s: %d layers of the file, scale %g", lora.path, len(layout.adapters), lora.scale)
+        layout = examine(lora.path, lora.skip_unmatched, lora.components)
+        adapters = layout.of(component)
+        _check_fits(layout, adapters, linears)
+        logger.debug("%s: %d layers of the file, scale %g", lora.path, len(adapters), lora.scale)
         file = _read(lora.path)
-        for adapter in layout.adapters.values():
+        for adapter in adapters:
             for layer, update in _updates(adapter, file, lora.scale, linears):
                 updates.setdefault(layer, []).append(update)
     for layer, added in updates.items():
@@ -170,10 +174,10 @@ def _linears(module: Any) -> Linears:
     return found
 
 
-def _check_fits(layout: LoraLayout, linears: Linears) -> None:
+def _check_fits(layout: LoraLayout, adapters: Sequence[Adapter], linears: Linears) -> None:
     absent = [
         key
-        for adapter in layout.adapters.values()
+        for adapter in adapters
         if not linears.keys() >= set(adapter.layers.names)
         for key in adapter.matrices.values()
     ]
@@ -181,7 +185,7 @@ def _check_fits(layout: LoraLayout, linears: Linears) -> None:
         raise LoraError(
             f"{layout.path} is for a larger model: this one has no layers for {listed(absent)}. {_FIX}"
         )
-    for adapter in layout.adapters.values():
+    for adapter in adapters:
         if adapter.is_lokr:
             _check_lokr(layout, adapter, linears)
         else:

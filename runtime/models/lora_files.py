@@ -20,6 +20,7 @@ from pathlib import Path
 
 from run_graph.runtime.errors import LoraError
 from run_graph.runtime.files.digests import content_digest, named_digest
+from run_graph.runtime.models.components import TRANSFORMER_ONLY, Component
 from run_graph.runtime.models.hub_files import cached_file, fetch_file
 from run_graph.runtime.models.inspection import read_header
 
@@ -41,11 +42,13 @@ class Lora:
     scale : float
         Factor on its update of the weights.
     skip_unmatched : bool
-        Whether tensors that match no layer of FLUX's transformer are ignored instead of refused.
+        Whether tensors that match no layer of the networks are ignored instead of refused.
     name : str
         The name in the workflow.
     path : Path
         Its file.
+    components : tuple
+        The networks that it changes; its tensors for others are unmatched.
     """
 
     digest: str
@@ -53,6 +56,7 @@ class Lora:
     skip_unmatched: bool
     name: str = field(compare=False)
     path: Path = field(compare=False)
+    components: tuple[Component, ...] = TRANSFORMER_ONLY
 
 
 @dataclass(frozen=True)

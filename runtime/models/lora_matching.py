@@ -1,4 +1,4 @@
-"""Match a LoRA file to the layers of FLUX's transformer, from the file's header alone.
+"""Match a LoRA file to the layers of FLUX's networks, from the file's header alone.
 
 So a LoRA for another model, or of a kind that cannot be applied, is refused before anything is computed.
 """
@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from run_graph.runtime.errors import LoraError
+from run_graph.runtime.models.components import TRANSFORMER_ONLY, Component
 from run_graph.runtime.models.inspection import Tensor, read_header
+from run_graph.runtime.models.lora_files import Lora, lora_digest
 from run_graph.runtime.models.lora_names import DORA, DOWN, UP, Layers, ParsedKey, other_model, parse_key
 
 _LISTED = 3  # Names that a message gives of a longer list.
@@ -40,9 +42,11 @@ class LoraLayout:
     adapters : dict
         By the file's own names of its layers.
     unmatched : list
-        Keys that are not for FLUX's transformer.
+        Keys that are not for the networks that it is to change.
     unsupported : dict
-        Keys that are for it, but cannot be applied, by what they make of the file.
+        Keys that are for them, but cannot be applied, by what they make of the file.
+    components : tuple
+        The networks that it is to change.
     """
 
     path: Path
@@ -50,9 +54,25 @@ class LoraLayout:
     adapters: dict[str, Adapter] = field(default_factory=dict)
     unmatched: list[str] = field(default_factory=list)
     unsupported: dict[str, list[str]] = field(default_factory=dict)
+    components: tuple[Component, ...] = TRANSFORMER_ONLY
+
+    def keys_of(self, component: Component) -> list[str]:
+        """The keys of one network's adapters."""
+        return [key for adapter in self.of(component) for key in adapter.matrices.values()]
+
+    def of(self, component: Component) -> list[Adapter]:
+        """The adapters of one network."""
+        return [each for each in self.adapters.values() if each.layers.component == component]
+
+    @property
+    def what(self) -> str:
+        """The networks in words."""
+        return "FLUX's transformer" if self.components == TRANSFORMER_ONLY else "FLUX's networks"
 
 
-def examine(path: Path, skip_unmatched: bool = False) -> LoraLayout:
+def examine(
+    path: Path, skip_unmatched: bool = False, components: tuple[Component, ...] = TRANSFORMER_ONLY
+) -> LoraLayout:
     """Match a file's keys to layers and check that they form complete adapters.
 
     Parameters
@@ -60,7 +80,9 @@ def examine(path: Path, skip_unmatched: bool = False) -> LoraLayout:
     path
         A safetensors file.
     skip_unmatched
-        Ignore keys that are not for FLUX's transformer, such as those of a text encoder.
+        Ignore keys that are for no layer of these networks.
+    components
+        The networks that it is to change.
 
     Raises
     ------
@@ -69,7 +91,7 @@ def examine(path: Path, skip_unmatched: bool = False) -> LoraLayout:
         layer or lacks its counterpart, or if a pair of matrices differs in rank; the message names the keys.
     """
     try:
-        layout = LoraLayout(path, read_header(path).tensors)
+        layout = LoraLayout(path, read_header(path).tensors, components=components)
     except (OSError, ValueError) as error:
         raise LoraError(f"The LoRA cannot be read: {error}") from error
     for key in layout.tensors:
@@ -83,6 +105,24 @@ def examine(path: Path, skip_unmatched: bool = False) -> LoraLayout:
     return layout
 
 
+def lora_of(
+    path: Path,
+    name: str,
+    scale: float,
+    skip_unmatched: bool,
+    components: tuple[Component, ...] = TRANSFORMER_ONLY,
+) -> Lora:
+    """A file as a LoRA in a model handle, which is the same however a workflow names the file.
+
+    Raises
+    ------
+    LoraError
+        As `examine` does, whose arguments these are.
+    """
+    unmatched = bool(examine(path, skip_unmatched, components).unmatched)
+    return Lora(lora_digest(path), scale, unmatched, name, path, components)
+
+
 def listed(keys: Iterable[str]) -> str:
     """The first few keys, and how many more there are."""
     names = sorted(keys)
@@ -91,17 +131,17 @@ def listed(keys: Iterable[str]) -> str:
 
 
 def _place(layout: LoraLayout, key: str, parsed: ParsedKey) -> None:
-    if parsed.layers is not None:
+    if parsed.kind == "unknown" or parsed.component not in layout.components:
+        layout.unmatched.append(key)
+    elif parsed.layers is not None:
         adapter = layout.adapters.setdefault(parsed.module, Adapter(parsed.layers))
         other = adapter.matrices.setdefault(parsed.matrix, key)
         if other != key:
             raise LoraError(
                 f"{layout.path}: {other} and {key} are both for {parsed.module}. The file is damaged."
             )
-    elif parsed.kind == "unsupported":
-        layout.unsupported.setdefault(parsed.matrix, []).append(key)
     else:
-        layout.unmatched.append(key)
+        layout.unsupported.setdefault(parsed.matrix, []).append(key)
 
 
 def _check_family(layout: LoraLayout) -> None:
@@ -113,13 +153,13 @@ def _check_family(layout: LoraLayout) -> None:
         )
     if not layout.adapters and not layout.unsupported:
         raise LoraError(
-            f"{layout.path} is not a LoRA for FLUX.1: no layer of FLUX's transformer matches its keys "
+            f"{layout.path} is not a LoRA for FLUX.1: no layer of {layout.what} matches its keys "
             f"({listed(layout.tensors) or 'it has none'}). Use one that was made for FLUX.1."
         )
 
 
 def _check_supported(layout: LoraLayout) -> None:
-    """Refuse what belongs to FLUX's transformer but cannot be applied, whether or not others are skipped."""
+    """Refuse what belongs to these networks but cannot be applied, whether or not others are skipped."""
     unsupported = dict(layout.unsupported)
     plain = (each.matrices for each in layout.adapters.values() if not each.is_lokr)
     if dora := [matrices[DORA] for matrices in plain if DORA in matrices]:
@@ -144,7 +184,7 @@ def _check_unmatched(layout: LoraLayout, skip_unmatched: bool) -> None:
     if layout.unmatched and not skip_unmatched:
         raise LoraError(
             f"{layout.path}: {len(layout.unmatched)} of its {len(layout.tensors)} tensors match no layer of "
-            f"FLUX's transformer: {listed(layout.unmatched)}. Use another file, or set unmatched to "
+            f"{layout.what}: {listed(layout.unmatched)}. Use another file, or set unmatched to "
             '"skip" to apply the rest without them.'
         )
 

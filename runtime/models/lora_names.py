@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from run_graph.runtime.models.components import Component
+from run_graph.runtime.models.lora_text_names import find_text_layer
+
 DOWN, UP, ALPHA, DORA = "lora_A", "lora_B", "alpha", "dora_scale"
 
 Kind = Literal["matrix", "unsupported", "unknown"]
@@ -28,10 +31,13 @@ class Layers:
         The layers in memory whose rows it fuses, in their order; mostly one.
     halves_swapped
         Whether the second half of its rows is the first in memory.
+    component
+        What they are layers of.
     """
 
     names: tuple[str, ...]
     halves_swapped: bool = False
+    component: Component = "transformer"
 
 
 @dataclass(frozen=True)
@@ -41,20 +47,22 @@ class ParsedKey:
     Attributes
     ----------
     kind
-        `matrix` of an adapter; `unsupported`, for FLUX's transformer but in a form that cannot be applied;
-        `unknown`, such as a text encoder's.
+        `matrix` of an adapter; `unsupported`, for FLUX but in a form that cannot be applied; `unknown`.
     module
         The file's name of the layer, prefix included.
     layers
         The layers that it means; None if it means none.
     matrix
         `lora_A`, `lora_B`, `alpha`, `dora_scale`, `lokr_w1`, ...; for unsupported keys, what makes them so.
+    component
+        What it changes, if it is not unknown.
     """
 
     kind: Kind
     module: str = ""
     layers: Layers | None = None
     matrix: str = ""
+    component: Component = "transformer"
 
 
 def parse_key(key: str) -> ParsedKey:
@@ -63,11 +71,12 @@ def parse_key(key: str) -> ParsedKey:
         if match := pattern.search(key):
             module = key[: match.start()]
             if (layers := find_layers(module)) is not None:
-                return ParsedKey("matrix", module, layers, matrix or match[1])
+                return ParsedKey("matrix", module, layers, matrix or match[1], layers.component)
     parts = key.split(".")
     for end in range(len(parts) - 1, 0, -1):
-        if find_layers(".".join(parts[:end])) is not None:
-            return ParsedKey("unsupported", matrix=_form(".".join(parts[end:])))
+        if (layers := find_layers(".".join(parts[:end]))) is not None:
+            form = _form(".".join(parts[end:]))
+            return ParsedKey("unsupported", matrix=form, component=layers.component)
     if _BLOCK.match(_without_prefix(key)):
         return ParsedKey("unsupported", matrix=_form(key))
     return ParsedKey("unknown")
@@ -82,6 +91,9 @@ def other_model(keys: Iterable[str]) -> str | None:
 @lru_cache(maxsize=4096)
 def find_layers(module: str) -> Layers | None:
     """The layers that a file's name of a layer means, or None."""
+    if (found_text := find_text_layer(module)) is not None:
+        component, layer = found_text
+        return Layers((layer,), component=component)
     name = _without_prefix(module)
     if (block := _BLOCK.match(name)) is None:
         return _GLOBAL.get(name.replace(".", "_"))

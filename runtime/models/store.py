@@ -27,6 +27,7 @@ from run_graph.runtime.events import Event, ModelEvicted, ModelLoaded, NodeFinis
 from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.component_key import ComponentKey, needed_by
 from run_graph.runtime.models.components import QUANTIZE_BITS, Component, TokenizerKind
+from run_graph.runtime.models.handles import ModelHandle
 from run_graph.runtime.models.lora_files import Lora
 from run_graph.runtime.models.preflight import Preflight
 from run_graph.runtime.models.sizes import estimated_bytes
@@ -114,6 +115,10 @@ class ModelStore:
             if loras:
                 self._ensure_adapted(key, checkpoint)
             return self._components[key]
+
+    def component(self, handle: ModelHandle, component: Component) -> LoadedComponent:
+        """A network of a handle, with the handle's LoRAs applied; see `get`."""
+        return self.get(handle.checkpoint, component, handle.quantize, handle.loras_of(component))
 
     def transformer(
         self, checkpoint: Checkpoint, quantize: int | None = None, loras: tuple[Lora, ...] = ()
@@ -224,7 +229,7 @@ class ModelStore:
 
         if key not in self._components:
             base = self._components[key.base]
-            module, nbytes = adapted(base.module, key.loras)
+            module, nbytes = adapted(base.module, key.loras, key.component)
             names = " + ".join([checkpoint.name, *(lora.name for lora in key.loras)])
             self._admit(key, names, type(base)(module, base.config, base.bits, nbytes))
         self._components.move_to_end(key)

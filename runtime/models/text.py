@@ -6,14 +6,13 @@ import mlx.core as mx
 
 from run_graph.runtime.errors import CheckpointError
 from run_graph.runtime.models.checkpoints import Checkpoint, max_text_tokens
+from run_graph.runtime.models.handles import TextEncoders
 from run_graph.runtime.models.store import ModelStore
 from run_graph.runtime.models.tokenizers import CLIP_TOKENS, token_ids
 from run_graph.runtime.networks import clip, t5
 
 
-def encode_prompt(
-    store: ModelStore, checkpoint: Checkpoint, quantize: int | None, prompt: str
-) -> tuple[mx.array, mx.array]:
+def encode_prompt(store: ModelStore, handle: TextEncoders, prompt: str) -> tuple[mx.array, mx.array]:
     """Encode one prompt, which may be empty.
 
     Returns
@@ -27,26 +26,30 @@ def encode_prompt(
     ------
     CheckpointError, DownloadError
         If a tokenizer or an encoder cannot be read, or the two do not belong together.
+    LoraError
+        If one of the handle's LoRAs does not fit.
     """
-    pooled = _pooled(store, checkpoint, quantize, prompt)
-    return _tokens(store, checkpoint, quantize, prompt), pooled
+    pooled = _pooled(store, handle, prompt)
+    return _tokens(store, handle, prompt), pooled
 
 
 # One function per encoder, so that the first can be evicted when the second is read.
 
 
-def _tokens(store: ModelStore, checkpoint: Checkpoint, quantize: int | None, prompt: str) -> mx.array:
+def _tokens(store: ModelStore, handle: TextEncoders, prompt: str) -> mx.array:
+    checkpoint = handle.checkpoint
     ids = token_ids(store.tokenizer(checkpoint, "t5"), prompt, max_text_tokens(checkpoint))
-    encoder = store.get(checkpoint, "text_encoder_2", quantize)
+    encoder = store.component(handle, "text_encoder_2")
     check_known(ids, encoder.module.shared, checkpoint)
     tokens = t5.encode(encoder.module, encoder.config, ids)
     mx.eval(tokens)
     return tokens
 
 
-def _pooled(store: ModelStore, checkpoint: Checkpoint, quantize: int | None, prompt: str) -> mx.array:
+def _pooled(store: ModelStore, handle: TextEncoders, prompt: str) -> mx.array:
+    checkpoint = handle.checkpoint
     ids = token_ids(store.tokenizer(checkpoint, "clip"), prompt, CLIP_TOKENS)
-    encoder = store.get(checkpoint, "text_encoder", quantize)
+    encoder = store.component(handle, "text_encoder")
     check_known(ids, encoder.module.text_model.embeddings.token_embedding, checkpoint)
     pooled = clip.pooled(encoder.module, encoder.config, ids)
     mx.eval(pooled)

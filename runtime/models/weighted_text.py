@@ -92,7 +92,7 @@ def _tokens(store: ModelStore, handle: TextEncoders, prompt: Sequence[Piece]) ->
     weights = [weight for _, weight in numbered]
     end = tokenizer.encode("")[-1]
     length = max(len(ids) + 1, min(T5_TOKENS, max_text_tokens(handle.checkpoint)))
-    encoder = store.get(handle.checkpoint, "text_encoder_2", handle.quantize, handle.loras)
+    encoder = store.component(handle, "text_encoder_2")
 
     def encoded(text: list[int]) -> mx.array:
         padded = mx.array([[*text, end, *[tokenizer.pad] * (length - len(text) - 1)]])
@@ -112,7 +112,7 @@ def _tokens(store: ModelStore, handle: TextEncoders, prompt: Sequence[Piece]) ->
 def _pooled(store: ModelStore, handle: TextEncoders, prompt: Sequence[Piece]) -> mx.array:
     tokenizer = store.tokenizer(handle.checkpoint, "clip")
     ids = mx.array([_first_chunk(tokenizer, [_ids(tokenizer, piece.text) for piece in prompt])])
-    encoder = store.get(handle.checkpoint, "text_encoder", handle.quantize, handle.loras)
+    encoder = store.component(handle, "text_encoder")
     check_known(ids, encoder.module.text_model.embeddings.token_embedding, handle.checkpoint)
     pooled = clip.pooled(encoder.module, encoder.config, ids)
     mx.eval(pooled)

@@ -33,7 +33,7 @@ class _Settings:
         )
 
 
-def decode(module: Any, config: Mapping[str, Any], latents: mx.array) -> mx.array:
+def decode(module: Any, config: Mapping[str, Any], latents: mx.array, clip: bool = True) -> mx.array:
     """Decode latents to a picture.
 
     Parameters
@@ -44,6 +44,8 @@ def decode(module: Any, config: Mapping[str, Any], latents: mx.array) -> mx.arra
         The autoencoder's `config.json` (diffusers format); `{}` means FLUX.1's own values.
     latents
         (B, h, w, 16) as the transformer produces them: scaled and shifted.
+    clip
+        Whether what lies outside [0, 1] is cut off.
 
     Returns
     -------
@@ -61,7 +63,8 @@ def decode(module: Any, config: Mapping[str, Any], latents: mx.array) -> mx.arra
             hidden = convolve(block.upsamplers[0].conv, hidden, resize="double")
     norm = _norm(decoder.conv_norm_out.norm, settings.groups)
     pixels = convolve(decoder.conv_out.conv2d, hidden, norm=norm).astype(mx.float32)
-    return mx.clip(pixels / 2 + 0.5, 0, 1)
+    pixels = pixels / 2 + 0.5
+    return mx.clip(pixels, 0, 1) if clip else pixels
 
 
 def encode(module: Any, config: Mapping[str, Any], pixels: mx.array) -> mx.array:

@@ -6,7 +6,13 @@ from pathlib import Path
 
 from run_graph.runtime.errors import ModelError
 from run_graph.runtime.formats.mflux.errors import CommandError
-from run_graph.runtime.models.checkpoints import FLUX_ALIASES, TINY, resolve_flux, shifts_sigmas
+from run_graph.runtime.models.checkpoints import (
+    FLUX_ALIASES,
+    TINY,
+    TINY_SCHNELL,
+    resolve_flux,
+    shifts_sigmas,
+)
 
 DEFAULT_MODEL = "dev"
 DEFAULT_REDUX = "dev-redux"
@@ -18,7 +24,7 @@ _SPELLINGS = {
     DEFAULT_REDUX: DEFAULT_MODEL,
     _REDUX_REPOSITORY: DEFAULT_MODEL,
 }
-_STEPS = {"schnell": 4, TINY: 8}
+_STEPS = {"schnell": 4, TINY: 8, TINY_SCHNELL: 8}
 _OTHER_STEPS = 25
 
 
@@ -41,8 +47,8 @@ def default_steps(model: str, base_model: str | None) -> int:
     A checkpoint derived from another is recognised by `base_model`, or by a folder or repository name that
     begins with the whole word ``schnell``.
     """
-    if model == TINY:
-        return _STEPS[TINY]
+    if model in (TINY, TINY_SCHNELL):
+        return _STEPS[model]
     base = base_of(base_model or model)
     if base is None:
         word = "schnell"
@@ -54,7 +60,7 @@ def default_steps(model: str, base_model: str | None) -> int:
 def redux_model(model: str) -> str:
     """Where SigLIP and the Redux encoder come from: the model's own folder if it has either, as mflux-save
     writes them; else Redux-dev."""
-    if model == TINY:
+    if model in (TINY, TINY_SCHNELL):
         return TINY
     folder = Path(model).expanduser()
     has_its_own = any(

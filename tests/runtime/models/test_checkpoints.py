@@ -80,7 +80,7 @@ def test_an_existing_folder_is_a_model_by_any_spelling(
     [
         ("schnel", "Did you mean 'schnell'?"),
         ("Dev", "Did you mean 'dev'?"),
-        ("sdxl", "Known names are tiny, schnell, dev, krea-dev."),
+        ("sdxl", "Known names are tiny, tiny-schnell, schnell, dev, krea-dev."),
         ("", "Known names are tiny"),
         ("dev-redux", "dev-redux belongs in LoadRedux"),
         ("./nowhere", "nowhere does not exist"),

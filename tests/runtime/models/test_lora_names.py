@@ -49,11 +49,49 @@ def test_a_module_means_its_layers(module: str, layers: tuple[str, ...]) -> None
     assert find_layers(module) == Layers(layers)
 
 
+@pytest.mark.parametrize("prefix", ["lora_te1_", "lora_te_"])
+@pytest.mark.parametrize("layer", ["self_attn.q_proj", "self_attn.out_proj", "mlp.fc1", "mlp.fc2"])
+def test_kohyas_first_text_encoder_is_clip(prefix: str, layer: str) -> None:
+    path = f"text_model.encoder.layers.11.{layer}"
+    assert find_layers(prefix + path.replace(".", "_")) == Layers((path,), component="text_encoder")
+
+
+@pytest.mark.parametrize(
+    ("published", "layer"),
+    [
+        ("layer.0.SelfAttention.q", "attention.SelfAttention.q"),
+        ("layer.0.SelfAttention.o", "attention.SelfAttention.o"),
+        ("layer.1.DenseReluDense.wi_0", "ff.DenseReluDense.wi_0"),
+        ("layer.1.DenseReluDense.wo", "ff.DenseReluDense.wo"),
+    ],
+)
+def test_t5_has_several_numbers(published: str, layer: str) -> None:
+    expected = Layers((f"t5_blocks.23.{layer}",), component="text_encoder_2")
+    path = f"encoder.block.23.{published}"
+    for name in (
+        "lora_te2_" + path.replace(".", "_"),
+        "lora_te3_" + path.replace(".", "_"),
+        f"text_encoder_2.{path}",
+        f"text_encoders.t5xxl.transformer.{path}",
+    ):
+        assert find_layers(name) == expected, name
+
+
+def test_diffusers_and_comfyui_write_clips_own_names() -> None:
+    path = "text_model.encoder.layers.0.self_attn.k_proj"
+    for name in (f"text_encoder.{path}", f"text_encoders.clip_l.transformer.{path}"):
+        parsed = parse_key(f"{name}.lora_A.weight")
+        assert (parsed.kind, parsed.matrix, parsed.component) == ("matrix", "lora_A", "text_encoder")
+        assert parsed.layers == Layers((path,), component="text_encoder")
+
+
 @pytest.mark.parametrize(
     "module",
     [
-        "lora_te1_text_model_encoder_layers_0_mlp_fc1",
-        "text_encoder.text_model.encoder.layers.0.self_attn.q_proj",
+        "lora_te1_text_model_encoder_layers_0_mlp_fc3",
+        "lora_te2_text_model_encoder_layers_0_mlp_fc1",  # the second CLIP of Stable Diffusion XL
+        "lora_te1_encoder_block_0_layer_0_SelfAttention_q",
+        "text_encoder.text_model.encoder.layers.0.self_attn",
         "double_blocks.x.img_attn.qkv",
         "double_blocks.3",
         "double_blocks.3.img_attn",

@@ -10,6 +10,7 @@ import pytest
 
 from run_graph.runtime.errors import CheckpointError
 from run_graph.runtime.models.checkpoints import Checkpoint
+from run_graph.runtime.models.handles import TextEncoders
 from run_graph.runtime.models.store import ModelStore
 from run_graph.runtime.models.text import encode_prompt
 from run_graph.runtime.models.tokenizers import load_tokenizer, token_ids
@@ -59,7 +60,7 @@ def test_clip_knows_every_byte(store: ModelStore, checkpoint: Checkpoint) -> Non
 def test_a_prompt_becomes_tokens_and_a_pooled_vector(
     store: ModelStore, checkpoint: Checkpoint, prompt: str
 ) -> None:
-    tokens, pooled = encode_prompt(store, checkpoint, None, prompt)
+    tokens, pooled = encode_prompt(store, TextEncoders(checkpoint), prompt)
     assert tokens.shape == (1, 16, 128)
     assert pooled.shape == (1, 64)
     assert np.isfinite(np.array(tokens)).all()
@@ -67,14 +68,14 @@ def test_a_prompt_becomes_tokens_and_a_pooled_vector(
 
 
 def test_different_prompts_give_different_conditioning(store: ModelStore, checkpoint: Checkpoint) -> None:
-    fox, dragon = (encode_prompt(store, checkpoint, None, text) for text in ("a fox", "a dragon"))
+    fox, dragon = (encode_prompt(store, TextEncoders(checkpoint), text) for text in ("a fox", "a dragon"))
     for one, other in zip(fox, dragon, strict=True):
         assert mx.abs(one - other).max().item() > 0.1
 
 
 def test_quantised_encoders_give_nearly_the_same(store: ModelStore, checkpoint: Checkpoint) -> None:
-    exact = encode_prompt(store, checkpoint, None, "a fox in the snow")
-    packed = encode_prompt(store, checkpoint, 8, "a fox in the snow")
+    exact = encode_prompt(store, TextEncoders(checkpoint), "a fox in the snow")
+    packed = encode_prompt(store, TextEncoders(checkpoint, 8), "a fox in the snow")
     for one, other in zip(exact, packed, strict=True):
         difference = (mx.linalg.norm(one - other) / mx.linalg.norm(one)).item()
         assert 0 < difference < 0.05
@@ -82,10 +83,10 @@ def test_quantised_encoders_give_nearly_the_same(store: ModelStore, checkpoint: 
 
 def test_under_a_tight_memory_limit_one_encoder_is_evicted_for_the_other(checkpoint: Checkpoint) -> None:
     roomy = ModelStore()
-    expected = encode_prompt(roomy, checkpoint, None, "a fox")
+    expected = encode_prompt(roomy, TextEncoders(checkpoint), "a fox")
     largest = max(nbytes for _, nbytes in roomy.resident())
     tight = ModelStore(memory_limit=largest)
-    found = encode_prompt(tight, checkpoint, None, "a fox")
+    found = encode_prompt(tight, TextEncoders(checkpoint), "a fox")
     assert [key.component for key, _ in tight.resident()] == ["text_encoder_2"]
     for one, other in zip(found, expected, strict=True):
         assert mx.array_equal(one, other)
@@ -109,4 +110,4 @@ def test_a_tokenizer_of_another_model_is_refused(copy_of: Callable[..., Checkpoi
     config = json.loads(path.read_text())
     path.write_text(json.dumps(config | {"extra_special_tokens": ["<mine>"]}))
     with pytest.raises(CheckpointError, match="belong to different models"):
-        encode_prompt(ModelStore(), checkpoint, None, "a <mine>")
+        encode_prompt(ModelStore(), TextEncoders(checkpoint), "a <mine>")

@@ -13,6 +13,7 @@ from transformers import CLIPTextModel, SiglipVisionModel, T5EncoderModel  # noq
 
 from run_graph.runtime.device import compute_dtype  # noqa: E402
 from run_graph.runtime.models.checkpoints import resolve_flux  # noqa: E402
+from run_graph.runtime.models.handles import TextEncoders  # noqa: E402
 from run_graph.runtime.models.store import ModelStore  # noqa: E402
 from run_graph.runtime.models.text import encode_prompt  # noqa: E402
 from run_graph.runtime.models.tiny import TINY_FOLDER  # noqa: E402
@@ -47,7 +48,7 @@ def random(*shape: int, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("prompt", ["", "a red fox in the snow"])
 def test_prompt_encoding(prompt, tiny, component, agree):
     checkpoint, store = resolve_flux(str(tiny)), ModelStore()
-    tokens, pooled = encode_prompt(store, checkpoint, None, prompt)
+    tokens, pooled = encode_prompt(store, TextEncoders(checkpoint), prompt)
     t5_ids = token_ids(store.tokenizer(checkpoint, "t5"), prompt, tokens.shape[1])
     clip_ids = token_ids(store.tokenizer(checkpoint, "clip"), prompt, CLIP_TOKENS)
     *_, t5_reference = component("text_encoder_2", T5EncoderModel)

@@ -1,0 +1,262 @@
+"""ComfyUI's model loaders. They only return handles; a node loads the weights that it computes with.
+
+A file of ComfyUI is known by its usual name, and its weights are read from the repository of whoever
+published them (:mod:`runtime.models.known_files`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+from run_graph.graph import Context, Effect, Environment, Field, Node, Outputs, Problem
+from run_graph.graph.declaration import ADDED
+from run_graph.nodes.model_inputs import BITS, ModelChoice, ModelInput, Quantize, bits, reading
+from run_graph.runtime.models.checkpoints import Checkpoint
+from run_graph.runtime.models.components import TEXT_PARTS
+from run_graph.runtime.models.handles import Flux, Redux, Siglip, TextEncoders, Vae
+from run_graph.runtime.models.known_files import (
+    STYLE_MODEL,
+    TEXT_ENCODER,
+    TRANSFORMER,
+    VAE,
+    VISION,
+    is_eight_bit,
+    resolve,
+    resolve_both_text_encoders,
+    resolve_text_encoders,
+    resolve_whole,
+    resolver,
+)
+
+_FILE = "Name of a known file, or a model as in "
+_FLUX_FILE = f"{_FILE}LoadFlux."
+_REDUX_FILE = f"{_FILE}LoadRedux."
+_DEVICE = "Has no effect: one memory serves all of this machine's processors."
+
+Device = Literal["default", "cpu"]
+
+
+class Transformer(Outputs):
+    model: Flux = Field(description="The transformer.")
+
+
+class Encoders(Outputs):
+    clip: TextEncoders = Field(description="T5 and CLIP, which encode prompts.")
+
+
+class Autoencoder(Outputs):
+    vae: Vae = Field(description="The autoencoder.")
+
+
+class VisionTower(Outputs):
+    clip_vision: Siglip = Field(description="SigLIP, which encodes reference pictures.")
+
+
+class StyleModel(Outputs):
+    style_model: Redux = Field(description="The Redux encoder.")
+
+
+class WholeModel(Outputs):
+    model: Flux = Field(description="The transformer.")
+    clip: TextEncoders = Field(description="T5 and CLIP, which encode prompts.")
+    vae: Vae = Field(description="The autoencoder.")
+
+
+# What ComfyUI's text encoders may be for; FLUX.1's are the only ones here.
+SingleEncoder = Literal[
+    "stable_diffusion",
+    "stable_cascade",
+    "sd3",
+    "stable_audio",
+    "mochi",
+    "ltxv",
+    "pixart",
+    "cosmos",
+    "lumina2",
+    "wan",
+    "hidream",
+    "chroma",
+    "ace",
+    "omnigen2",
+    "qwen_image",
+    "hunyuan_image",
+    "flux2",
+    "ovis",
+    "longcat_image",
+    "cogvideox",
+    "lens",
+    "pixeldit",
+    "ideogram4",
+    "boogu",
+    "krea2",
+    "joyimage",
+    "mage",
+    "minimax",
+]
+EncoderPair = Literal[
+    "sdxl",
+    "sd3",
+    "flux",
+    "hunyuan_video",
+    "hidream",
+    "hunyuan_image",
+    "hunyuan_video_15",
+    "kandinsky5",
+    "kandinsky5_image",
+    "ltxv",
+    "newbie",
+    "ace",
+]
+
+
+def _note_precision(ctx: Context, quantize: Any, *names: str) -> None:
+    """Say that weights are not in 8 bits although a file's name, or an input, says so."""
+    for name in names if quantize == "none" else ():
+        ctx.warn(
+            f"{name} asks for weights in 8 bits; they are read in the precision they were published in. Set "
+            "quantize to 8 to use less memory"
+        )
+
+
+def _eight_bit(*names: str) -> list[str]:
+    return [name for name in names if is_eight_bit(name)]
+
+
+class UNETLoader(ModelChoice, Node):
+    """Choose a FLUX.1 transformer."""
+
+    category = "comfyui/loaders"
+    models: ClassVar = (ModelInput("unet_name", resolver(TRANSFORMER), ("transformer",)),)
+
+    unet_name: str = Field(description=_FLUX_FILE)
+    weight_dtype: Literal["default", "fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"] = Field(
+        default="default", description="Has no effect: weights are not kept in these formats; see `quantize`."
+    )
+    quantize: Quantize = Field(default="none", description=BITS, json_schema_extra=ADDED)
+
+    def run(self, ctx: Context) -> Transformer:
+        asked = [] if self.weight_dtype == "default" else [f"weight_dtype {self.weight_dtype}"]
+        _note_precision(ctx, self.quantize, *(asked or _eight_bit(self.unet_name)))
+        return Transformer(model=Flux(resolve(TRANSFORMER, self.unet_name), bits(self.quantize)))
+
+
+class DualCLIPLoader(Node):
+    """Choose FLUX.1's two text encoders, T5 and CLIP, in either order."""
+
+    category = "comfyui/loaders"
+
+    clip_name1: str = Field(description=_FLUX_FILE)
+    clip_name2: str = Field(description="The other encoder, or the same model.")
+    type: EncoderPair = Field(description="What they are for: `flux`.")
+    device: Device = Field(default="default", description=_DEVICE)
+    quantize: Quantize = Field(default="none", description=BITS, json_schema_extra=ADDED)
+
+    def check(self, env: Environment) -> Iterable[Problem]:
+        if isinstance(self.type, str) and self.type != "flux":
+            yield Problem("type", "prompts are encoded for FLUX.1 only", "Choose flux.", found=self.type)
+        first = resolver(TEXT_ENCODER)
+        names = self.clip_name1, self.clip_name2
+        second = partial(resolve_text_encoders, names[0]) if isinstance(names[0], str) else first
+        problems = list(ModelInput("clip_name1", first, ()).problems(self))
+        yield from problems or ModelInput("clip_name2", second, TEXT_PARTS).problems(self)
+
+    def effects(self, env: Environment) -> Iterable[Effect]:
+        if (checkpoint := self._chosen()) is not None:
+            yield from reading(checkpoint, TEXT_PARTS)
+
+    def fingerprint(self, env: Environment) -> Any:
+        checkpoint = self._chosen()
+        return checkpoint and checkpoint.fingerprint()
+
+    def _chosen(self) -> Checkpoint | None:
+        names = self.clip_name1, self.clip_name2
+        return resolve_text_encoders(*names) if all(isinstance(name, str) for name in names) else None
+
+    def run(self, ctx: Context) -> Encoders:
+        _note_precision(ctx, self.quantize, *_eight_bit(self.clip_name1, self.clip_name2))
+        checkpoint = resolve_text_encoders(self.clip_name1, self.clip_name2)
+        return Encoders(clip=TextEncoders(checkpoint, bits(self.quantize)))
+
+
+class CLIPLoader(ModelChoice, Node):
+    """Choose a model's text encoders by its name. A file has one of the two: DualCLIPLoader takes files."""
+
+    category = "comfyui/loaders"
+    models: ClassVar = (ModelInput("clip_name", resolve_both_text_encoders, TEXT_PARTS),)
+
+    clip_name: str = Field(description="A model as in LoadFlux.")
+    type: SingleEncoder = Field(
+        default="stable_diffusion", description="Has no effect: prompts are encoded for FLUX.1."
+    )
+    device: Device = Field(default="default", description=_DEVICE)
+    quantize: Quantize = Field(default="none", description=BITS, json_schema_extra=ADDED)
+
+    def run(self, ctx: Context) -> Encoders:
+        checkpoint = resolve_both_text_encoders(self.clip_name)
+        return Encoders(clip=TextEncoders(checkpoint, bits(self.quantize)))
+
+
+class VAELoader(ModelChoice, Node):
+    """Choose FLUX.1's autoencoder."""
+
+    category = "comfyui/loaders"
+    models: ClassVar = (ModelInput("vae_name", resolver(VAE), ("vae",)),)
+
+    vae_name: str = Field(description=_FLUX_FILE)
+    quantize: Quantize = Field(default="none", description=BITS, json_schema_extra=ADDED)
+
+    def run(self, ctx: Context) -> Autoencoder:
+        _note_precision(ctx, self.quantize, *_eight_bit(self.vae_name))
+        return Autoencoder(vae=Vae(resolve(VAE, self.vae_name), bits(self.quantize)))
+
+
+class CLIPVisionLoader(ModelChoice, Node):
+    """Choose SigLIP, which encodes reference pictures for Redux."""
+
+    category = "comfyui/loaders"
+    models: ClassVar = (ModelInput("clip_name", resolver(VISION), ("image_encoder",)),)
+
+    clip_name: str = Field(description=_REDUX_FILE)
+    quantize: Quantize = Field(default="none", description=BITS, json_schema_extra=ADDED)
+
+    def run(self, ctx: Context) -> VisionTower:
+        _note_precision(ctx, self.quantize, *_eight_bit(self.clip_name))
+        return VisionTower(clip_vision=Siglip(resolve(VISION, self.clip_name), bits(self.quantize)))
+
+
+class StyleModelLoader(ModelChoice, Node):
+    """Choose the Redux encoder, which turns SigLIP's output into tokens for FLUX.1."""
+
+    category = "comfyui/loaders"
+    models: ClassVar = (ModelInput("style_model_name", resolver(STYLE_MODEL), ("image_embedder",)),)
+
+    style_model_name: str = Field(description=_REDUX_FILE)
+    quantize: Quantize = Field(default="none", description=BITS, json_schema_extra=ADDED)
+
+    def run(self, ctx: Context) -> StyleModel:
+        _note_precision(ctx, self.quantize, *_eight_bit(self.style_model_name))
+        checkpoint = resolve(STYLE_MODEL, self.style_model_name)
+        return StyleModel(style_model=Redux(checkpoint, bits(self.quantize)))
+
+
+class CheckpointLoaderSimple(ModelChoice, Node):
+    """Choose a FLUX.1 model: transformer, text encoders and autoencoder."""
+
+    category = "comfyui/loaders"
+    models: ClassVar = (
+        ModelInput("ckpt_name", lambda name: resolve_whole(name).transformer, ("transformer",)),
+        ModelInput("ckpt_name", lambda name: resolve_whole(name).others, (*TEXT_PARTS, "vae")),
+    )
+
+    ckpt_name: str = Field(description=_FLUX_FILE)
+    quantize: Quantize = Field(default="none", description=BITS, json_schema_extra=ADDED)
+
+    def run(self, ctx: Context) -> WholeModel:
+        _note_precision(ctx, self.quantize, *_eight_bit(self.ckpt_name))
+        transformer, others = resolve_whole(self.ckpt_name)
+        width = bits(self.quantize)
+        return WholeModel(
+            model=Flux(transformer, width), clip=TextEncoders(others, width), vae=Vae(others, width)
+        )

@@ -1,0 +1,105 @@
+"""LoraLoader and LoraLoaderModelOnly; conformance/ tests ComfyUI's own results."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lora_samples import Sample
+
+from run_graph.nodes import LoadFlux, LoadLora, LoraLoader, LoraLoaderModelOnly
+from run_graph.runtime.errors import LoraError
+from run_graph.runtime.models.components import TEXT_ENCODERS
+from run_graph.runtime.testing import NodeBench
+
+TRANSFORMER = "lora_unet_single_blocks_0_linear2"
+CLIP = "lora_te1_text_model_encoder_layers_0_mlp_fc1"
+T5 = "lora_te2_encoder_block_0_layer_0_SelfAttention_q"
+OTHER = "lora_te1_text_model_encoder_layers_0_layer_norm1"
+
+
+def file(folder: Path, *layers: str, name: str = "style.safetensors") -> Path:
+    tensors = {
+        f"{layer}.lora_{part}.weight": np.zeros((2, 2), np.float32)
+        for layer in layers
+        for part in ("up", "down")
+    }
+    return Sample(tensors, {}).save(folder / name)
+
+
+def test_each_network_gets_its_part(bench: NodeBench) -> None:
+    path = file(bench.folder, TRANSFORMER, CLIP, T5)
+    flux = bench.run(LoadFlux(model="tiny"))
+    node = LoraLoader(
+        model=flux.flux,
+        clip=flux.text_encoders,
+        lora_name="style.safetensors",
+        strength_model=0.5,
+        strength_clip=-2,
+    )
+    found = bench.run(node)
+    [of_model], [of_clip] = found.model.loras, found.clip.loras
+    assert (of_model.scale, of_model.components) == (0.5, ("transformer",))
+    assert (of_clip.scale, of_clip.components) == (-2, TEXT_ENCODERS)
+    assert of_model.path == of_clip.path == path
+    assert found.clip.loras_of("text_encoder") == found.clip.loras_of("text_encoder_2") == (of_clip,)
+    assert flux.flux.loras == flux.text_encoders.loras == ()
+    assert bench.warnings == []
+
+
+def test_a_network_without_layers_in_the_file_stays_as_it_is(bench: NodeBench) -> None:
+    """So that what was computed without the LoRA is not computed again."""
+    flux = bench.run(LoadFlux(model="tiny"))
+    file(bench.folder, TRANSFORMER, name="picture.safetensors")
+    file(bench.folder, CLIP, name="text.safetensors")
+    handles = {"model": flux.flux, "clip": flux.text_encoders}
+    picture = bench.run(LoraLoader(lora_name="picture.safetensors", **handles))
+    assert picture.clip is flux.text_encoders
+    text = bench.run(LoraLoader(lora_name="text.safetensors", **handles))
+    assert text.model is flux.flux
+    assert text.clip.loras_of("text_encoder_2") == ()
+
+
+def test_a_strength_of_0_passes_through(bench: NodeBench) -> None:
+    file(bench.folder, TRANSFORMER, CLIP)
+    flux = bench.run(LoadFlux(model="tiny"))
+    handles = {"model": flux.flux, "clip": flux.text_encoders, "lora_name": "style.safetensors"}
+    half = bench.run(LoraLoader(strength_model=0, **handles))
+    assert half.model is flux.flux
+    assert half.clip.loras
+    none = bench.run(LoraLoader(strength_model=0, strength_clip=0, **handles))
+    assert (none.model, none.clip) == (flux.flux, flux.text_encoders)
+    alone = LoraLoaderModelOnly(model=flux.flux, lora_name="style.safetensors", strength_model=0)
+    assert bench.run(alone).model is flux.flux
+
+
+def test_the_handle_is_the_native_nodes(bench: NodeBench) -> None:
+    """So that both share the adapted network."""
+    flux = bench.run(LoadFlux(model="tiny")).flux
+    for name, layers, unmatched in (
+        ("plain.safetensors", [TRANSFORMER], "refuse"),
+        ("both.safetensors", [TRANSFORMER, CLIP], "skip"),
+    ):
+        file(bench.folder, *layers, name=name)
+        own = bench.run(LoadLora(flux=flux, lora=name, scale=0.7, unmatched=unmatched)).flux
+        theirs = bench.run(LoraLoaderModelOnly(model=flux, lora_name=name, strength_model=0.7)).model
+        assert own == theirs
+        assert own.digest == theirs.digest
+
+
+def test_tensors_without_effect_are_told(bench: NodeBench) -> None:
+    file(bench.folder, TRANSFORMER, CLIP, OTHER)
+    flux = bench.run(LoadFlux(model="tiny"))
+    handles = {"model": flux.flux, "lora_name": "style.safetensors"}
+    bench.run(LoraLoader(clip=flux.text_encoders, **handles))
+    bench.run(LoraLoaderModelOnly(**handles))
+    assert ["style.safetensors: 2 of" in warning for warning in bench.warnings] == [True, False]
+    assert "style.safetensors: 4 of" in bench.warnings[1]
+
+
+def test_files_for_other_models_and_absent_ones_are_refused(bench: NodeBench) -> None:
+    flux = bench.run(LoadFlux(model="tiny"))
+    file(bench.folder, "lora_unet_down_blocks_1_attentions_0_proj_in", "lora_te1_text_model_x")
+    with pytest.raises(LoraError, match=r"not a LoRA for FLUX\.1 but for Stable Diffusion"):
+        bench.run(LoraLoaderModelOnly(model=flux.flux, lora_name="style.safetensors"))
+    [problem] = bench.problems(LoraLoaderModelOnly(model=flux.flux, lora_name="absent.safetensors"))
+    assert problem.input == "lora_name"
