@@ -18,6 +18,7 @@ import numpy as np
 from run_graph.graph import Registry
 from run_graph.nodes import NODES
 from run_graph.runtime.models.checkpoints import resolve_flux
+from run_graph.runtime.models.handles import TextEncoders
 from run_graph.runtime.models.store import ModelStore
 from run_graph.runtime.models.text import encode_prompt
 from run_graph.runtime.networks.transformer import FluxTransformer, Prepared
@@ -169,7 +170,7 @@ def model(is_schnell: bool) -> tuple[ModelStore, FluxTransformer]:
 @cache
 def prepared(text: str, is_schnell: bool) -> Prepared:
     store, transformer = model(is_schnell)
-    tokens, pooled = encode_prompt(store, resolve_flux("tiny"), None, text)
+    tokens, pooled = encode_prompt(store, TextEncoders(resolve_flux("tiny")), text)
     return transformer.prepare(tokens, pooled, 3.5, height=SIDE, width=SIDE)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from run_graph.graph import Context, Environment, Field, Node, Problem
+from run_graph.graph import Context, Environment, Field, Node, Outputs, Problem
 from run_graph.nodes.comfyui.latents import Latents
 from run_graph.nodes.comfyui.pictures import Picture
 from run_graph.runtime.models.handles import Vae
-from run_graph.runtime.values import Image, Latent, Mask
+from run_graph.runtime.values import Conditioning, Image, Latent, Mask
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from run_graph.runtime.models.loading import LoadedComponent
 
 _VAE = "The autoencoder."
@@ -137,14 +140,14 @@ class VAEEncodeTiled(Node):
             yield Problem(
                 "overlap", "a tile begins within a latent cell", "Give a multiple of 8.", self.overlap
             )
-        elif isinstance(self.overlap, int) and isinstance(self.tile_size, int):
-            if 2 * self.overlap >= self.tile_size:
-                yield Problem(
-                    "overlap",
-                    f"tiles of {self.tile_size} pixels overlap by half of their side or more",
-                    "Give less than half of tile_size.",
-                    self.overlap,
-                )
+        sizes = self.tile_size, self.overlap
+        if all(isinstance(size, int) for size in sizes) and sizes[0] <= 2 * sizes[1]:
+            yield Problem(
+                "overlap",
+                f"tiles of {self.tile_size} pixels overlap by half of their side or more",
+                "Give less than half of tile_size.",
+                self.overlap,
+            )
 
     def run(self, ctx: Context) -> Latents:
         from run_graph.runtime.sampling.autoencoding import encoded_in_averaged_tiles, whole_cells
@@ -175,11 +178,53 @@ class VAEEncodeForInpaint(Node):
 
     def run(self, ctx: Context) -> Latents:
         from run_graph.runtime.images.inpainting import greyed, grown_to_squares
-        from run_graph.runtime.images.interpolation import resize
         from run_graph.runtime.sampling.autoencoding import encoded, whole_cells
 
-        _, height, width, _ = self.pixels.shape
-        mask = whole_cells(resize(self.mask.values, height, width, "bilinear"))
+        mask = _cut_mask(self.mask, self.pixels)
         pixels = greyed(whole_cells(self.pixels.pixels[..., :3]), mask)
         samples = encoded(_autoencoder(ctx, self.vae), pixels, ctx.progress)
         return Latents(latent=Latent(samples, noise_mask=grown_to_squares(mask, self.grow_mask_by)))
+
+
+class ConditionedForInpainting(Outputs):
+    positive: Conditioning = Field(description="The first conditioning, unchanged.")
+    negative: Conditioning = Field(description="The second conditioning, unchanged.")
+    latent: Latent = Field(description="The latent pictures, with the mask if `noise_mask` is set.")
+
+
+class InpaintModelConditioning(Node):
+    """Encode pictures, and say by a mask what of them may change.
+
+    Models made for inpainting, such as FLUX.1 Fill, see the rest of the picture in the conditioning. None of
+    the models here does, so conditionings pass through.
+    """
+
+    category = "comfyui/conditioning"
+
+    positive: Conditioning = Field(description="What the picture shows.")
+    negative: Conditioning = Field(description="What it does not show.")
+    vae: Vae = Field(description=_VAE)
+    pixels: Image = Field(description="The pictures; cut and without alpha as in VAEEncode.")
+    mask: Mask = Field(description="What may change, resized (bilinear) to the pictures.")
+    noise_mask: bool = Field(default=True, description="Whether the mask goes with the latent pictures.")
+
+    def run(self, ctx: Context) -> ConditionedForInpainting:
+        from run_graph.runtime.sampling.autoencoding import encoded, whole_cells
+
+        pixels = whole_cells(self.pixels.samples[..., :3])
+        samples = encoded(_autoencoder(ctx, self.vae), pixels, ctx.progress)
+        mask = _cut_mask(self.mask, self.pixels) if self.noise_mask else None
+        return ConditionedForInpainting(
+            positive=self.positive, negative=self.negative, latent=Latent(samples, noise_mask=mask)
+        )
+
+
+def _cut_mask(mask: Mask, pixels: Image) -> npt.NDArray[np.float32]:
+    """A mask resized to pictures and cut like them."""
+    import numpy as np
+
+    from run_graph.runtime.images.interpolation import resize
+    from run_graph.runtime.sampling.autoencoding import whole_cells
+
+    _, height, width, _ = pixels.shape
+    return np.ascontiguousarray(whole_cells(resize(mask.values, height, width, "bilinear")))

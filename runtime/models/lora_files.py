@@ -3,8 +3,8 @@
 A name is one of these:
 
 - a path;
-- the bare name of a file in one of the folders in the environment variable `LORA_LIBRARY_PATH` (separated
-  by colons);
+- the name of a file in one of the folders in the environment variable `LORA_LIBRARY_PATH` (separated by
+  colons), without its folder or, with its suffix, with the end of it, as ComfyUI names files;
 - in mflux's notation, a Hugging Face repository (`org/name`) or a file in one (`org/name:file.safetensors`);
 - in ai-toolkit's notation, `hf:org/name/file.safetensors`.
 """
@@ -133,8 +133,10 @@ def resolve_lora(name: str, find_file: FindFile) -> LoraSource:
 
 
 def _from_library(name: str) -> Path | None:
-    """The file with that bare name, with or without suffix, in the user's library; earlier folders win."""
-    if "/" in name or "\\" in name:
+    """The file with that name in the user's library; earlier folders win. The suffix may be left out."""
+    name = name.replace("\\", "/")
+    is_path = name.startswith(_PATH_STARTS) or ".." in name or ":" in name
+    if "/" in name and (is_path or not name.endswith(_SUFFIX)):
         return None
     pattern = glob.escape(name.removesuffix(_SUFFIX)) + _SUFFIX
     folders = os.environ.get("LORA_LIBRARY_PATH", "").split(":")

@@ -5,8 +5,8 @@ the values that ComfyUI 0.33 computed. The input files are in ``images/`` and ``
 
 An entry of the index says which nodes ran (``targets``) and what the arrays of the npz file are
 (``captures``: an array's name, then a node, its output and the *kind* of value). A kind is a function in
-`KINDS` from our value to its arrays, whose names are appended to the capture's. What was recorded of a run
-besides outputs has a name that begins with an underscore, and a function in `RECORDED`, which gets the `Run`.
+`KINDS` from our value to its arrays, whose names are appended to the capture's. What was recorded of each
+sampling has a name that begins with an underscore, and a function in `RECORDED`, which gets the `Sampling`.
 To cover more kinds of values, add functions to the two tables.
 
 An array is there whole, or, if ``NAME.shape`` and ``NAME.stride`` are, as every stride-th number of it.
@@ -15,11 +15,12 @@ An array is there whole, or, if ``NAME.shape`` and ``NAME.stride`` are, as every
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from unittest import mock
 
 import mlx.core as mx
 import numpy as np
@@ -30,7 +31,9 @@ from run_graph.runtime.cache import NoCache
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.events import Event
-from run_graph.runtime.values import Image, Latent, Mask, Sigmas
+from run_graph.runtime.sampling import guided
+from run_graph.runtime.sampling.flow import State
+from run_graph.runtime.values import Conditioning, Entry, Image, Latent, Mask, Sigmas, Vision
 
 Arrays = Mapping[str, Any]
 
@@ -84,13 +87,21 @@ class Case:
         return sorted({node.class_type for node in self.workflow.nodes.values()} - set(registry))
 
 
+class Sampling(NamedTuple):
+    """What a sampler began with: noise ``(B, h, w, 16)`` and noise levels."""
+
+    noise: Any
+    levels: Sequence[float]
+
+
 @dataclass
 class Run:
-    """A case as it ran here: the outputs of all its nodes that were asked for, and its events."""
+    """A case as it ran here: the outputs of all nodes that were asked for, its events and its samplings."""
 
     case: Case
     outputs: Mapping[str, Any]
     events: list[Event] = field(default_factory=list)
+    samplings: list[Sampling] = field(default_factory=list)
 
 
 def cases(folder: Path) -> list[Case]:
@@ -103,13 +114,21 @@ def run(case: Case, session: Session, output: Path) -> Run:
     """Run a case's prompt as any workflow is run; files are written into ``output``."""
     captured = {node_id for node_id, _, _ in case.entry["captures"].values()}
     events: list[Event] = []
-    result = session.run(
-        case.workflow,
-        targets=[*dict.fromkeys([*case.entry["targets"], *sorted(captured)])],
-        environment=RunEnvironment(case.inputs, output),
-        on_event=events.append,
-    )
-    return Run(case, result.by_node, events)
+    samplings: list[Sampling] = []
+
+    def begin(start: guided.Start, levels: Sequence[float]) -> State:
+        samplings.append(Sampling(start.noise, levels))
+        return begun(start, levels)
+
+    begun = guided.begin
+    with mock.patch.object(guided, "begin", begin):
+        result = session.run(
+            case.workflow,
+            targets=[*dict.fromkeys([*case.entry["targets"], *sorted(captured)])],
+            environment=RunEnvironment(case.inputs, output),
+            on_event=events.append,
+        )
+    return Run(case, result.by_node, events, samplings)
 
 
 def new_session(registry: Registry) -> Session:
@@ -141,6 +160,32 @@ def _latent(value: Latent) -> Arrays:
     return arrays
 
 
+def _conditioning(value: Conditioning) -> Arrays:
+    arrays: dict[str, Any] = {".entries": np.int32(len(value.entries))}
+    for index, entry in enumerate(value.entries):
+        arrays |= {f"{index}{name}": array for name, array in _entry(entry).items()}
+    return arrays
+
+
+def _entry(entry: Entry) -> Arrays:
+    arrays: dict[str, Any] = {
+        ".tokens": np.array(entry.tokens.astype(mx.float32)),
+        ".pooled_output": np.array(entry.pooled.astype(mx.float32)),
+        ".start_percent": np.float64(entry.start),
+        ".end_percent": np.float64(entry.end),
+    }
+    if entry.guidance is not None:
+        arrays[".guidance"] = np.float64(entry.guidance)
+    if entry.attention_bias is not None:
+        arrays[".attention_mask"] = entry.attention_bias.astype(np.float32)
+        arrays[".attention_mask_img_shape"] = np.array([1, 1])
+    return arrays
+
+
+def _vision(value: Vision) -> Arrays:
+    return {"": np.array(value.hidden.astype(mx.float32))}
+
+
 def _number(value: float) -> Arrays:
     return {"": np.float32(value)}
 
@@ -156,13 +201,22 @@ KINDS: dict[str, Callable[[Any], Arrays]] = {
     "mask": _mask,
     "latent": _latent,
     "latent16": _latent,
+    "cond": _conditioning,
+    "vision": _vision,
     "float": _number,
     "sigmas": _levels,
 }
 """From a value of each kind to its arrays, in ComfyUI's layout, by what follows the capture's name."""
 
-RECORDED: dict[str, Callable[[Run], Any]] = {}
-"""What was recorded of a run, by the array's name without its number (``_sigmas`` for ``_sigmas#1``)."""
+RECORDED: dict[str, Callable[[Sampling], Any]] = {
+    "_sigmas": lambda sampling: np.float32(sampling.levels),
+    "_noise": lambda sampling: sampling.noise.transpose(0, 3, 1, 2),
+    "_noise_first": lambda sampling: sampling.noise.transpose(0, 3, 1, 2).ravel()[:8],
+}
+"""What was recorded of a sampling, by the array's name without its number (``_sigmas`` for ``_sigmas#1``)."""
+
+NOT_COMPARED = {"_calls"}
+"""How ComfyUI put entries into batches, which is no part of the result."""
 
 
 # -- comparing --------------------------------------------------------------------------------------
@@ -172,7 +226,7 @@ def differences(run: Run) -> dict[str, str]:
     """What differs from ComfyUI's, by the array's name; empty if nothing does."""
     case = run.case
     ours = arrays_of(run)
-    names = [name for name in case.expected if not name.endswith(_MARKS)]
+    names = [name for name in case.expected if not name.endswith(_MARKS) and name not in NOT_COMPARED]
     found = {
         name: "there is nothing to compare it with; add its kind to KINDS or RECORDED"
         for name in names
@@ -193,9 +247,20 @@ def arrays_of(run: Run) -> dict[str, Any]:
             arrays.update({f"{key}{part}": array for part, array in KINDS[kind](value).items()})
     for name in run.case.expected:
         plain = name.partition("#")[0]
-        if plain in RECORDED:
-            arrays[name] = RECORDED[plain](run)
+        if plain in RECORDED and run.samplings:
+            arrays[name] = _nearest(run.case, name, [RECORDED[plain](each) for each in run.samplings])
     return arrays
+
+
+def _nearest(case: Case, name: str, ours: Sequence[Any]) -> Any:
+    """Of several samplings, which ran in any order, the one that was recorded under a name."""
+    expected = case.expected[name]
+
+    def distance(array: Any) -> float:
+        same = array.shape == expected_shape(case, name)
+        return float(np.abs(in_places(case, name, array) - expected).max()) if same else np.inf
+
+    return min(ours, key=distance)
 
 
 def expected_shape(case: Case, name: str) -> tuple[int, ...]:
@@ -218,7 +283,10 @@ def _output(run: Run, node_id: str, slot: int) -> Any:
 def _difference(case: Case, name: str, ours: Any) -> str | None:
     """What is wrong with an array of ours, in words; None if it equals ComfyUI's."""
     expected = case.expected[name]
-    if ours.shape != (shape := expected_shape(case, name)):
+    shape = expected_shape(case, name)
+    if [side for side in ours.shape if side != 1] == [side for side in shape if side != 1]:
+        ours = ours.reshape(shape)  # some masks of ComfyUI's have a channel
+    if ours.shape != shape:
         return f"shape {ours.shape}, not {shape}"
     if f"{name}.stride" in case.expected:
         total = float(np.abs(ours[np.isfinite(ours)], dtype=np.float64).sum())

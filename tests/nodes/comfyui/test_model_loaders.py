@@ -1,12 +1,14 @@
 """ComfyUI's loaders give the handles that native loaders give, and say what they cannot do."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from run_graph.graph import Link, Node
+from run_graph.graph import Link, Node, Registry, Workflow
 from run_graph.graph.effects import Effect
 from run_graph.nodes import (
+    NODES,
     CheckpointLoaderSimple,
     CLIPLoader,
     CLIPVisionLoader,
@@ -18,7 +20,11 @@ from run_graph.nodes import (
     UNETLoader,
     VAELoader,
 )
+from run_graph.runtime.cache import MemoryCache
 from run_graph.runtime.cache.serialization import digest_of
+from run_graph.runtime.engine.context import RunEnvironment
+from run_graph.runtime.engine.session import Session
+from run_graph.runtime.events import Event, NodeStarted
 from run_graph.runtime.models.checkpoints import resolve_flux
 from run_graph.runtime.testing import NodeBench
 
@@ -112,7 +118,7 @@ def test_an_unknown_checkpoint_is_told_for_its_input(bench: NodeBench) -> None:
 
 
 def test_only_the_parts_that_are_needed_are_downloaded(
-    bench: NodeBench, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    bench: NodeBench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
@@ -150,3 +156,34 @@ def test_linked_names_wait_for_the_run(bench: NodeBench) -> None:
 def test_native_nodes_take_these_handles(bench: NodeBench) -> None:
     found = bench.run(encoders("clip_l_tiny.safetensors", "t5xxl_tiny.safetensors")).clip
     assert bench.run(TextEncode(text_encoders=found, prompt="a fox")).conditioning.entries
+
+
+def test_what_was_computed_with_native_loaders_is_not_computed_again(
+    small_model: str, tmp_path: Path
+) -> None:
+    events: list[Event] = []
+    session = Session(Registry(NODES), MemoryCache())
+
+    def encode(loader: str, slot: int, **inputs: Any) -> None:
+        nodes = {
+            "load": {"class_type": loader, "inputs": inputs},
+            "say": {
+                "class_type": "TextEncode",
+                "inputs": {"text_encoders": ["load", slot], "prompt": "a fox"},
+            },
+        }
+        environment = RunEnvironment([tmp_path], tmp_path)
+        session.run(
+            Workflow.from_json(nodes), targets=["say"], environment=environment, on_event=events.append
+        )
+
+    def computed() -> list[str]:
+        return [event.class_type for event in events if isinstance(event, NodeStarted)]
+
+    encode("LoadFlux", 1, model=small_model)
+    assert computed().count("TextEncode") == 1
+    encode("DualCLIPLoader", 0, clip_name1=small_model, clip_name2=small_model, type="flux")
+    assert computed().count("DualCLIPLoader") == 1
+    assert computed().count("TextEncode") == 1
+    encode("DualCLIPLoader", 0, clip_name1=small_model, clip_name2=small_model, type="flux", quantize=4)
+    assert computed().count("TextEncode") == 2

@@ -56,6 +56,19 @@ def test_a_bare_name_is_searched_in_the_library_and_the_first_folder_wins(
     assert resolve(name, here).path == tmp_path / "first" / "deep" / "ink.safetensors"
 
 
+@pytest.mark.parametrize("name", ["flux/ink.safetensors", "flux\\ink.safetensors"])
+def test_comfyuis_names_are_searched_in_the_library_with_their_folder(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for folder in ("library", "library/deep/flux"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "ink.safetensors").touch()
+    monkeypatch.setenv("LORA_LIBRARY_PATH", str(tmp_path / "library"))
+    assert resolve(name, here).path == tmp_path / "library" / "deep" / "flux" / "ink.safetensors"
+    with pytest.raises(LoraError):
+        resolve("deep/../flux/ink.safetensors", here)
+
+
 @pytest.mark.parametrize(
     ("name", "repo", "file"),
     [
