@@ -16,7 +16,6 @@ from run_graph.nodes import (
     LoadFlux,
     LoadRedux,
     StyleModelLoader,
-    TextEncode,
     UNETLoader,
     VAELoader,
 )
@@ -151,11 +150,6 @@ def test_linked_names_wait_for_the_run(bench: NodeBench) -> None:
         assert bench.problems(node) == []
         assert list(node.effects(bench.environment)) == []
         assert not any(node.fingerprint(bench.environment) or [])
-
-
-def test_native_nodes_take_these_handles(bench: NodeBench) -> None:
-    found = bench.run(encoders("clip_l_tiny.safetensors", "t5xxl_tiny.safetensors")).clip
-    assert bench.run(TextEncode(text_encoders=found, prompt="a fox")).conditioning.entries
 
 
 def test_what_was_computed_with_native_loaders_is_not_computed_again(
