@@ -57,11 +57,12 @@ When ``more`` has finished too, ``sum`` can run, and its own value is all that i
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from operator import attrgetter
 from typing import Any
 
+from run_graph.graph.declaration import value_inputs_of
 from run_graph.graph.links import Link
 from run_graph.graph.node import Node, Outputs
 from run_graph.graph.sockets import SocketValue
@@ -94,7 +95,7 @@ class RunState:
         self.ready = ReadyNodes()
         self.values: dict[str, Outputs] = {}
         self.targets = dict.fromkeys([plan.steps[target].node_id for target in plan.targets])
-        self._running: dict[str, dict[str, Any]] = {}  # the inputs of running nodes
+        self._inputs: dict[str, dict[str, Any]] = {}  # the known inputs of ready and running nodes
         self._dependents: defaultdict[str, list[str]] = defaultdict(list)
         self._asked: defaultdict[str, list[Link]] = defaultdict(list)  # lazy inputs that nodes asked for
 
@@ -129,19 +130,19 @@ class RunState:
         step = self.steps[node_id]
         links = [step.lazy[name] for name in names]
         self._asked[node_id] += links
-        del self._running[node_id]
+        del self._inputs[node_id]
         return self.demand(self._block(step, links))
 
     def next_ready(self) -> tuple[Step, dict[str, Any]]:
         """Take the node that runs next, and the values of its links as far as they are known."""
         node_id = self.ready.pop(self._has_room_for, self._awaited)
         step = self.steps[node_id]
-        self._running[node_id] = inputs = self._known_inputs(step)
-        return step, inputs
+        if step.lazy:  # a lazy input may have become known since
+            self._inputs[node_id] = self._known_inputs(step)
+        return step, self._inputs[node_id]
 
     def _has_room_for(self, *node_ids: str) -> bool:
-        inputs = [self._known_inputs(self.steps[node_id]) for node_id in node_ids]
-        return self.has_room([value for known in inputs for value in known.values()])
+        return self.has_room([value for node_id in node_ids for value in self._inputs[node_id].values()])
 
     def _awaited(self) -> dict[Affinity, set[Affinity]]:
         """See :meth:`runtime.engine.policy.ReadyNodes.pop`."""
@@ -150,28 +151,34 @@ class RunState:
         origins: dict[str, set[Affinity]] = {}
         for step in sorted([self.steps[node_id] for node_id in self.waiting], key=_position):
             found: set[Affinity] = set()
-            for source in self._missing([*step.eager.values(), *self._asked.get(step.node_id, ())]):
-                found |= {ready[source]} if source in ready else origins.get(source, set())
+            for link in (*step.eager.values(), *self._asked.get(step.node_id, ())):
+                if (source := link.node_id) in ready:
+                    found.add(ready[source])
+                else:
+                    found |= origins.get(source, set())
             origins[step.node_id] = found
-            awaited[self._models(step)] |= found
+            awaited[_models(step, self._known_inputs(step))] |= found
         return awaited
 
     def pending_values(self) -> Iterator[Any]:
         """The known values that demanded nodes without a result will read."""
-        for node_id in (*self.waiting, *self.ready.models()):
+        for node_id in self.waiting:
             yield from self._known_inputs(self.steps[node_id]).values()
-        for inputs in self._running.values():
+        for inputs in self._inputs.values():
             yield from inputs.values()
 
     def finish(self, step: Step, outputs: Outputs) -> None:
         """Take a node's result, wake the nodes that wait for it, free what will not be read again."""
         self.values[step.node_id] = outputs
-        del self._running[step.node_id]
+        del self._inputs[step.node_id]
         self._wake_dependents(step)
 
     def _block(self, step: Step, links: Iterable[Link]) -> list[str]:
-        """Let a node wait for its links without values. Returns their sources; none means it is ready."""
-        missing = self._missing(links)
+        """Let a node wait for its links without values. Returns their sources, each once for each link.
+
+        If there are none, it is ready.
+        """
+        missing = [link.node_id for link in links if link.node_id not in self.values]
         for source in missing:
             self._dependents[source].append(step.node_id)
         if missing:
@@ -180,35 +187,19 @@ class RunState:
             self._make_ready(step)
         return missing
 
-    def _missing(self, links: Iterable[Link]) -> list[str]:
-        """The sources without values, once for each link that names them."""
-        return [link.node_id for link in links if link.node_id not in self.values]
-
     def _make_ready(self, step: Step) -> None:
-        self.ready.add(step.node_id, self._models(step), step.depth, step.position)
-
-    def _models(self, step: Step) -> Affinity:
-        """The models that a node computes with, as far as its inputs are known."""
-        if step.node.forwards_models:
-            return None
-        models: tuple[Hashable, ...] = ()
-        for _, value in self._known(step):
-            if isinstance(value, SocketValue) and (model := value.affinity) is not None:
-                models += (model,)
-        return models or None
+        inputs = self._inputs[step.node_id] = self._known_inputs(step)
+        self.ready.add(step.node_id, _models(step, inputs), step.depth, step.position)
 
     def _known_inputs(self, step: Step) -> dict[str, Any]:
-        known: dict[str, Any] = {}
-        for name, value in self._known(step):
-            known[name] = value
-        return known
-
-    def _known(self, step: Step) -> Iterator[tuple[str, Any]]:
         """The linked inputs whose values are known, and the values themselves, uncopied."""
+        known: dict[str, Any] = {}
+        values = self.values
         for name, link in step.links.items():
-            outputs = self.values.get(link.node_id)
+            outputs = values.get(link.node_id)
             if outputs is not None:
-                yield name, outputs.__dict__[_output_name(type(outputs), link.slot)]
+                known[name] = outputs.__dict__[_output_names(type(outputs))[link.slot]]
+        return known
 
     def _wake_dependents(self, step: Step) -> None:
         for dependent in self._dependents.pop(step.node_id, ()):
@@ -219,15 +210,15 @@ class RunState:
         self._release_inputs(step)
 
     def _release_inputs(self, step: Step) -> None:
-        releasing = [step]
+        releasing, readers, values = [step], self.readers, self.values
         for reader in releasing:  # grows while it is walked
             for link in reader.links.values():
                 source = link.node_id
-                readers = self.readers[source] = self.readers[source] - 1
-                if readers or source in self.targets:
+                left = readers[source] = readers[source] - 1
+                if left or source in self.targets:
                     continue
-                if source in self.values:
-                    del self.values[source]
+                if source in values:
+                    del values[source]
                 elif source not in self.demanded:  # only an untaken branch read it
                     releasing.append(self.steps[source])
 
@@ -235,6 +226,19 @@ class RunState:
 _position = attrgetter("position")
 
 
+def _models(step: Step, inputs: Mapping[str, Any]) -> Affinity:
+    """The models that a node computes with, as far as its inputs are known."""
+    if step.node.forwards_models:
+        return None
+    models: tuple[Hashable, ...] = ()
+    for name in value_inputs_of(type(step.node)):
+        value = inputs.get(name)
+        if isinstance(value, SocketValue) and (model := value.affinity) is not None:
+            models += (model,)
+    return models or None
+
+
 @cache
-def _output_name(outputs_class: type[Outputs], slot: int) -> str:
-    return list(outputs_class.model_fields)[slot]
+def _output_names(outputs_class: type[Outputs]) -> Mapping[int | str, str]:
+    """The names of outputs by slot."""
+    return dict(enumerate(outputs_class.model_fields))
