@@ -256,7 +256,10 @@ class Executor:
             self.run_context.token.raise_if_cancelled()  # the interrupt may have come out as another error
             failure = failure_of(step, values, raised)
             self.emit(node_erred(failure))
-            raise failure from failure.__cause__
+            try:
+                raise failure from failure.__cause__
+            finally:
+                del failure  # or the error's traceback would lead back to the error, and to this run
 
     def _announce_found(self, found: dict[str, Outputs]) -> None:
         steps, emit, duplicates = self.plan.steps, self.emit, self._duplicates  # there may be thousands
