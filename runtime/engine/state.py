@@ -95,7 +95,7 @@ class RunState:
         self.ready = ReadyNodes()
         self.values: dict[str, Outputs] = {}
         self.targets = dict.fromkeys([plan.steps[target].node_id for target in plan.targets])
-        self._inputs: dict[str, dict[str, Any]] = {}  # the known inputs of ready and running nodes
+        self._running: dict[str, dict[str, Any]] = {}  # the inputs of running nodes
         self._dependents: defaultdict[str, list[str]] = defaultdict(list)
         self._asked: defaultdict[str, list[Link]] = defaultdict(list)  # lazy inputs that nodes asked for
 
@@ -130,19 +130,19 @@ class RunState:
         step = self.steps[node_id]
         links = [step.lazy[name] for name in names]
         self._asked[node_id] += links
-        del self._inputs[node_id]
+        del self._running[node_id]
         return self.demand(self._block(step, links))
 
     def next_ready(self) -> tuple[Step, dict[str, Any]]:
         """Take the node that runs next, and the values of its links as far as they are known."""
         node_id = self.ready.pop(self._has_room_for, self._awaited)
         step = self.steps[node_id]
-        if step.lazy:  # a lazy input may have become known since
-            self._inputs[node_id] = self._known_inputs(step)
-        return step, self._inputs[node_id]
+        self._running[node_id] = inputs = self._known_inputs(step)
+        return step, inputs
 
     def _has_room_for(self, *node_ids: str) -> bool:
-        return self.has_room([value for node_id in node_ids for value in self._inputs[node_id].values()])
+        inputs = [self._known_inputs(self.steps[node_id]) for node_id in node_ids]
+        return self.has_room([value for known in inputs for value in known.values()])
 
     def _awaited(self) -> dict[Affinity, set[Affinity]]:
         """See :meth:`runtime.engine.policy.ReadyNodes.pop`."""
@@ -157,20 +157,20 @@ class RunState:
                 else:
                     found |= origins.get(source, set())
             origins[step.node_id] = found
-            awaited[_models(step, self._known_inputs(step))] |= found
+            awaited[self._models(step)] |= found
         return awaited
 
     def pending_values(self) -> Iterator[Any]:
         """The known values that demanded nodes without a result will read."""
-        for node_id in self.waiting:
+        for node_id in (*self.waiting, *self.ready.models()):
             yield from self._known_inputs(self.steps[node_id]).values()
-        for inputs in self._inputs.values():
+        for inputs in self._running.values():
             yield from inputs.values()
 
     def finish(self, step: Step, outputs: Outputs) -> None:
         """Take a node's result, wake the nodes that wait for it, free what will not be read again."""
         self.values[step.node_id] = outputs
-        del self._inputs[step.node_id]
+        del self._running[step.node_id]
         self._wake_dependents(step)
 
     def _block(self, step: Step, links: Iterable[Link]) -> list[str]:
@@ -188,8 +188,20 @@ class RunState:
         return missing
 
     def _make_ready(self, step: Step) -> None:
-        inputs = self._inputs[step.node_id] = self._known_inputs(step)
-        self.ready.add(step.node_id, _models(step, inputs), step.depth, step.position)
+        self.ready.add(step.node_id, self._models(step), step.depth, step.position)
+
+    def _models(self, step: Step) -> Affinity:
+        """The models that a node computes with, as far as its inputs are known."""
+        takes_values = value_inputs_of(type(step.node))  # empty for nodes that compute with plain values
+        if step.node.forwards_models or not takes_values:
+            return None
+        inputs = self._known_inputs(step)
+        models: tuple[Hashable, ...] = ()
+        for name in takes_values:
+            value = inputs.get(name)
+            if isinstance(value, SocketValue) and (model := value.affinity) is not None:
+                models += (model,)
+        return models or None
 
     def _known_inputs(self, step: Step) -> dict[str, Any]:
         """The linked inputs whose values are known, and the values themselves, uncopied."""
@@ -224,18 +236,6 @@ class RunState:
 
 
 _position = attrgetter("position")
-
-
-def _models(step: Step, inputs: Mapping[str, Any]) -> Affinity:
-    """The models that a node computes with, as far as its inputs are known."""
-    if step.node.forwards_models:
-        return None
-    models: tuple[Hashable, ...] = ()
-    for name in value_inputs_of(type(step.node)):
-        value = inputs.get(name)
-        if isinstance(value, SocketValue) and (model := value.affinity) is not None:
-            models += (model,)
-    return models or None
 
 
 @cache
