@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from benchmarks.engines import RunGraph, Shape, chain, dask, fan, graphlib_loop, hamilton
+from benchmarks.engines import (
+    RunGraph,
+    Shape,
+    chain,
+    dask,
+    fan,
+    graphlib_loop,
+    hamilton,
+    ladder,
+    random_dag,
+    ten_sources,
+)
 from benchmarks.report import Section, Table
 from benchmarks.timing import Timing, alternate
 
+SHAPES: Mapping[str, Callable[[int], Shape]] = {
+    "chain": chain,
+    "fan": fan,
+    "random DAG": random_dag,
+    "ladder": ladder,
+    "ten sources": ten_sources,
+}
 SIZES = (100, 1_000, 5_000, 20_000)
 QUICK_SIZES = (100, 1_000)
 LEAST_NODES = 1_000  # per timing: smaller graphs are run several times
@@ -25,17 +43,18 @@ Microseconds per node, everything included. *run-graph*: from the workflow as da
 session. *graphlib*: the lower bound, a bare loop over `graphlib.TopologicalSorter` with a sha256 key per
 node, which checks and reports nothing. *dask*: `dask.local.get_sync` on a prepared dictionary of tasks, with
 neither validation nor keys. *Hamilton*: building a driver from prepared functions, which checks their types,
-and executing it. In a chain, each node reads the one before it; in a fan, all read the first. A timing covers
-at least {LEAST_NODES:,} nodes: smaller graphs are run several times in a row. The last columns are ratios,
-taken round by round.
+and executing it. In a chain, each node reads the one before it; in a fan, all read the first; in a random
+DAG, one to three earlier ones; in a ladder, the two before it; with ten sources, three of those. A timing
+covers at least {LEAST_NODES:,} nodes: smaller graphs are run several times in a row. The last columns are
+ratios, taken round by round.
 """
 
 
 def measure(quick: bool) -> Section:
-    """Chains and fans of several sizes."""
+    """Graphs of several shapes and sizes."""
     found = {
-        (shape_of.__name__, size): _timings(shape_of(size), rounds=3 if quick else 7)
-        for shape_of in (chain, fan)
+        (name, size): _timings(shape_of(size), rounds=3 if quick else 7)
+        for name, shape_of in SHAPES.items()
         for size in (QUICK_SIZES if quick else SIZES)
     }
     rows = [
@@ -107,7 +126,7 @@ def _notes(found: Mapping[tuple[str, int], Timings]) -> Iterator[str]:
         }
         worst = max(cost, key=cost.__getitem__)
         growth = ", ".join(
-            f"{cost[name, max(sizes)] / cost[name, 1_000]:.2f} times as much as at 1,000 for a {name}"
+            f"{cost[name, max(sizes)] / cost[name, 1_000]:.2f} times that at 1,000 ({name})"
             for name, sizes in _sizes(found).items()
         )
         yield (

@@ -143,9 +143,18 @@ def outputs_of(node_class: type[Node]) -> tuple[OutputSpec, ...]:
 
 @cache
 def value_outputs_of(node_class: type[Node]) -> tuple[str, ...]:
-    """The names of the outputs that may hold a :class:`graph.SocketValue`; all others are plain values."""
-    plain = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
-    return tuple(out.name for out in outputs_of(node_class) if not set(out.socket.split(",")) <= plain)
+    """The names of the outputs that may hold other things than numbers, texts and truths."""
+    return tuple(out.name for out in outputs_of(node_class) if not _is_plain(out.socket))
+
+
+@cache
+def value_inputs_of(node_class: type[Node]) -> tuple[str, ...]:
+    """The names of the inputs that may hold other things than numbers, texts and truths."""
+    return tuple(name for name, spec in inputs_of(node_class).items() if not _is_plain(spec.socket))
+
+
+def _is_plain(socket: str) -> bool:
+    return set(socket.split(",")) <= {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 
 
 @cache

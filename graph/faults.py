@@ -131,10 +131,14 @@ class WorkflowErrors(Exception):
         return type(self), (self.errors,)
 
 
-def raise_all(errors: Sequence[WorkflowError]) -> None:
-    """Raise a single error as it is and several as a `WorkflowErrors`; do nothing if there are none."""
+def raise_all(errors: list[WorkflowError]) -> None:
+    """Raise a single error as it is and several as a `WorkflowErrors`; do nothing if there are none.
+
+    A single error is removed from the list: if its traceback led back to it, only the cycle collector would
+    free it, with the run that it ends.
+    """
     if len(errors) == 1:
-        raise errors[0]
+        raise errors.pop()
     if errors:
         raise WorkflowErrors(errors)
 

@@ -13,7 +13,7 @@ from run_graph.graph.links import Link
 from run_graph.graph.node import Node
 from run_graph.graph.registry import Registry
 from run_graph.graph.sockets import compatible
-from run_graph.graph.workflow import Workflow
+from run_graph.graph.workflow import NodeSpec
 
 
 @dataclass(frozen=True)
@@ -22,19 +22,23 @@ class Known:
 
     Attributes
     ----------
-    workflow : Workflow
+    nodes : mapping
+        The workflow's, by id.
     classes : mapping
         The known node classes that the workflow uses, by class_type; there may be more.
     registry : Registry
+    class_of : mapping
+        The class of each node that a link may lead to, by id, if it is known.
     """
 
-    workflow: Workflow
+    nodes: Mapping[str, NodeSpec]
     classes: Mapping[str, type[Node]]
     registry: Registry
+    class_of: Mapping[str, type[Node] | None]
 
     @cached_property
     def node_ids(self) -> Names:
-        return Names(self.workflow.nodes)
+        return Names(self.nodes)
 
 
 def check_link(name: str, value: Link | list[Any], accepted: str, known: Known) -> tuple[Link, Fault | None]:
@@ -58,13 +62,12 @@ def check_link(name: str, value: Link | list[Any], accepted: str, known: Known) 
     """
     if isinstance(value, list):
         return Link(""), _malformed(name, value)
-    source = known.workflow.nodes.get(value.node_id)
-    if source is None:
+    if value.node_id not in known.nodes:
         return value, _missing_node(name, value, known.node_ids)
-    source_class = known.classes.get(source.class_type)
+    source_class = known.class_of[value.node_id]
     if source_class is None:
         return value, None  # reported at the source itself
-    slot = _fitting_slot(source_class, value.slot, accepted)
+    slot = fitting_slot(source_class, value.slot, accepted)
     if slot is not None:
         return value if value.slot == slot else Link(value.node_id, slot), None
     output = output_table(source_class).get(value.slot)
@@ -80,8 +83,10 @@ def check_link(name: str, value: Link | list[Any], accepted: str, known: Known) 
 
 
 @cache
-def _fitting_slot(source_class: type[Node], slot: int | str, accepted: str) -> int | None:
+def fitting_slot(source_class: type[Node] | None, slot: int | str, accepted: str) -> int | None:
     """The slot number of the output, or None if it does not exist or does not fit the input."""
+    if source_class is None:
+        return None
     output = output_table(source_class).get(slot)
     return output.slot if output is not None and compatible(output.socket, accepted) else None
 

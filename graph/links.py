@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +35,12 @@ def parse_link(value: Any) -> Link | None:
         return None
     if isinstance(slot, float) and slot.is_integer():  # JavaScript may write 1 as 1.0
         slot = int(slot)
-    return Link(value[0], slot) if isinstance(slot, int | str) else None
+    return Link(same_text(value[0]), slot) if isinstance(slot, int | str) else None
+
+
+def same_text(node_id: str) -> str:
+    """The id as the one object that all equal ids share, so that looking one up compares no characters."""
+    return sys.intern(node_id) if type(node_id) is str else node_id
 
 
 class OutputHandle(Link):

@@ -14,8 +14,11 @@ from collections.abc import Iterator
 
 def raise_if_interrupt(error: BaseException) -> None:
     """Raise Ctrl-C again; everything else is a failure of the code that raised it."""
-    if isinstance(error, KeyboardInterrupt):
-        raise error
+    try:
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+    finally:
+        del error  # a frame that keeps the error that it raises is freed only by the cycle collector
 
 
 def error_text(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from run_graph.graph.context import Environment
 from run_graph.graph.declaration import InputSpec, inputs_of
 from run_graph.graph.faults import Fault, Names, Problem, listed
-from run_graph.graph.link_faults import Known, check_link
+from run_graph.graph.link_faults import Known, check_link, fitting_slot
 from run_graph.graph.links import Link
 from run_graph.graph.literal_faults import literal_faults
 from run_graph.graph.node import Node, validated
@@ -104,7 +104,8 @@ def check(
     """
     used = dict.fromkeys(spec.class_type for spec in workflow.nodes.values())
     classes = {class_type: registry[class_type] for class_type in used if class_type in registry}
-    known = Known(workflow, classes, registry)
+    class_of = {node_id: classes.get(spec.class_type) for node_id, spec in workflow.nodes.items()}
+    known = Known(workflow.nodes, classes, registry, class_of)
     wanted = _wanted(workflow, classes, targets)
     part = workflow.only(workflow.ancestors(wanted))
     faults: list[Fault] = []
@@ -150,7 +151,9 @@ def node_faults(
     """
     if spec.class_type not in registry:
         return []
-    _, faults = _check_node(spec, Known(workflow, registry, registry), env)
+    sources = [source for source in spec.upstream if source in workflow.nodes]
+    class_of = {source: registry.get(workflow.nodes[source].class_type) for source in sources}
+    _, faults = _check_node(spec, Known(workflow.nodes, registry, registry, class_of), env)
     return [fault.at(node_id, spec.class_type) for fault in faults]
 
 
@@ -204,15 +207,14 @@ def _no_outputs(registry: Registry) -> Fault:
 
 
 def _target_faults(known: Known, targets: Sequence[str]) -> list[Fault]:
-    nodes = known.workflow.nodes
     return [
         Fault(
             "target_not_found",
             f"there is no node {target!r} to run",
-            known.node_ids.suggestion(target, f"The nodes are {listed(nodes)}."),
+            known.node_ids.suggestion(target, f"The nodes are {listed(known.nodes)}."),
         )
         for target in targets
-        if target not in nodes
+        if target not in known.nodes
     ]
 
 
@@ -245,15 +247,22 @@ def _cycle_path(cycle: Sequence[str], workflow: Workflow) -> str:
 def _check_node(spec: NodeSpec, known: Known, env: Environment | None) -> tuple[Node | None, list[Fault]]:
     """Check one node: its links, then its literals, then the class's own ``check``."""
     node_class = known.classes[spec.class_type]
-    specs = inputs_of(node_class)
+    specs, class_of = inputs_of(node_class), known.class_of
     faults: list[Fault] = []
     values: dict[str, Any] = {}
     for name, value in spec.inputs.items():
-        if type(value) in _SCALARS:
-            if name in specs or name not in EDITOR_ONLY:
+        declared, kind = specs.get(name), type(value)
+        if kind in _SCALARS:
+            if declared is not None or name not in EDITOR_ONLY:
                 values[name] = value
-        elif isinstance(value, (Link, list)) and name in specs:
-            values[name], fault = check_link(name, value, specs[name].socket, known)
+        elif (
+            kind is Link
+            and declared is not None
+            and fitting_slot(class_of.get(value.node_id), value.slot, declared.socket) == value.slot
+        ):
+            values[name] = value  # as most links are, of which there may be many thousands
+        elif declared is not None and isinstance(value, (Link, list)):
+            values[name], fault = check_link(name, value, declared.socket, known)
             if fault is not None:
                 faults.append(fault)
         else:

@@ -19,7 +19,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from run_graph.graph.links import Link, parse_link
+from run_graph.graph.links import Link, parse_link, same_text
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -150,7 +150,7 @@ class Workflow:
     @classmethod
     def from_json(cls, nodes: Mapping[str, Mapping[str, Any]]) -> Workflow:
         """Build from an API-format object (see :func:`graph.formats.api.parse_workflow` for files)."""
-        return cls({node_id: NodeSpec.from_json(spec) for node_id, spec in nodes.items()})
+        return cls({same_text(node_id): NodeSpec.from_json(spec) for node_id, spec in nodes.items()})
 
     @cached_property
     def digraph(self) -> nx.DiGraph[str]:

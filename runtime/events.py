@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from weakref import ReferenceType
 
 from run_graph.graph.node import Outputs
+from run_graph.runtime.handing_out import for_reader, outputs_for
 
 Held = ReferenceType[Outputs] | None
 
@@ -98,8 +99,8 @@ class NodeFinished(Event):
 
     ``key`` names the result in the cache.
 
-    ``outputs()`` returns all outputs, whose arrays are read-only or copies; it is never written to JSON, and
-    None in another process. The reference is weak, so that a listener that keeps events does not keep
+    ``outputs()`` returns all outputs, whose arrays are read-only or copies; None in another process. They are
+    not part of the JSON. The event holds them weakly, so that a listener that keeps events does not keep
     pictures in memory: take what is needed while the event is delivered.
     """
 
@@ -108,15 +109,18 @@ class NodeFinished(Event):
     class_type: str
     seconds: float
     result: dict[str, Any]
-    outputs: Held = field(default=None, repr=False, compare=False)
+    held: Held = field(default=None, repr=False, compare=False)
     key: str = field(default="", repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A weak reference cannot be pickled.
         return NodeFinished, (self.node_id, self.class_type, self.seconds, self.result, None, self.key)
 
+    def outputs(self) -> Outputs | None:
+        return _held_by(self)
+
     def to_json(self) -> dict[str, Any]:
-        return _without_outputs(self)
+        return _without_held(self)
 
 
 @dataclass(slots=True)
@@ -126,7 +130,7 @@ class NodeReused(Event):
     ``origin`` says where the result came from: an earlier run (``cache``), an identical node (``duplicate``),
     or a node of the same class and literals that read the same values (``unchanged``).
 
-    ``outputs`` and ``key`` are as in :class:`NodeFinished`.
+    ``outputs()`` and ``key`` are as in :class:`NodeFinished`.
     """
 
     kind: ClassVar[str] = "node_reused"
@@ -134,15 +138,18 @@ class NodeReused(Event):
     class_type: str
     origin: str
     result: dict[str, Any]
-    outputs: Held = field(default=None, repr=False, compare=False)
+    held: Held = field(default=None, repr=False, compare=False)
     key: str = field(default="", repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A weak reference cannot be pickled.
         return NodeReused, (self.node_id, self.class_type, self.origin, self.result, None, self.key)
 
+    def outputs(self) -> Outputs | None:
+        return _held_by(self)
+
     def to_json(self) -> dict[str, Any]:
-        return _without_outputs(self)
+        return _without_held(self)
 
 
 @dataclass(slots=True)
@@ -238,9 +245,14 @@ class RunFinished(Event):
 Listener = Callable[[Event], None]
 
 
-def _without_outputs(event: NodeFinished | NodeReused) -> dict[str, Any]:
+def _held_by(event: NodeFinished | NodeReused) -> Outputs | None:
+    outputs = None if event.held is None else event.held()
+    return None if outputs is None else outputs_for(for_reader, outputs)
+
+
+def _without_held(event: NodeFinished | NodeReused) -> dict[str, Any]:
     fields = asdict(event)
-    del fields["outputs"]
+    del fields["held"]
     return {"event": event.kind, **fields}
 
 

@@ -10,8 +10,7 @@ are copied for all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self, TypeVar
-from weakref import ReferenceType
+from typing import Any, TypeVar
 
 from run_graph.graph.node import Outputs
 from run_graph.graph.sockets import SocketValue
@@ -50,19 +49,6 @@ def outputs_for(hand_out: Callable[[Any], Any], outputs: OutputsType) -> Outputs
     if all(handed[name] is value for name, value in given.items()):
         return outputs
     return type(outputs).model_construct(**handed)
-
-
-class SharedOutputs(ReferenceType[OutputsType]):
-    """A weak reference to a node's outputs; calling it hands them out as to a reader."""
-
-    __slots__ = ()
-
-    def __call__(self) -> OutputsType | None:
-        outputs = super().__call__()
-        return None if outputs is None else outputs_for(for_reader, outputs)
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self  # as of any weak reference; dataclasses.asdict asks for it
 
 
 class OwnOutputs(Mapping[str, Outputs]):

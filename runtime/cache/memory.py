@@ -61,7 +61,7 @@ class MemoryCache:
         return held.outputs
 
     def put(self, entry: Entry) -> None:
-        key, outputs, input_digest = entry.key, entry.outputs, entry.input_digest
+        outputs = entry.outputs
         identity = id(outputs)
         with self._lock:
             held = self._results.get(identity)
@@ -70,13 +70,13 @@ class MemoryCache:
             else:
                 held = _Held(outputs)
                 if held.size > self.maximum_bytes:  # it would evict everything else, and then itself
-                    self._unname(key)
+                    self._unname(entry.key)
                     return
                 self._results[identity] = held
                 self._bytes += held.size
-            self._name(key, held)
-            if input_digest is not None:
-                self._name(input_digest, held)
+            for name in (entry.key, entry.input_digest):
+                if name is not None:
+                    self._name(name, held)
             while self._bytes > self.maximum_bytes:
                 self._make_room()
 

@@ -87,7 +87,7 @@ class ContactSheet:
             self._read_back(self._savers[event.node_id], event.result)
         if not isinstance(event, NodeFinished | NodeReused) or event.node_id not in self._wanted:
             return
-        outputs = event.outputs() if event.outputs is not None else None
+        outputs = event.outputs()
         for name, value in vars(outputs).items() if outputs is not None else ():
             if isinstance(value, ImageValue):
                 self._pictures[Place(event.node_id, name)] = reduced(value, self._side)

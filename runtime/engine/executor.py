@@ -218,13 +218,14 @@ class Executor:
         if not self._other_keys:
             return step.key
         if step.node_id not in self._other_keys:
-            sources = {name: self._other_keys.get(link.node_id) for name, link in step.links.items()}
-            if not any(sources.values()):
-                return step.key
-            lines = [
-                link_line(name, f"{key} {step.links[name].slot}") for name, key in sources.items() if key
+            changed = [
+                link_line(name, self._other_keys[link.node_id])
+                for name, link in step.links.items()
+                if link.node_id in self._other_keys
             ]
-            self._other_keys[step.node_id] = key_of(step.key + "".join(lines))
+            if not changed:
+                return step.key
+            self._other_keys[step.node_id] = key_of(step.key + "".join(changed))
         return self._other_keys[step.node_id]
 
     def _snapshot_name(self, step: Step, input_digest: str | None) -> str:
@@ -255,7 +256,10 @@ class Executor:
             self.run_context.token.raise_if_cancelled()  # the interrupt may have come out as another error
             failure = failure_of(step, values, raised)
             self.emit(node_erred(failure))
-            raise failure from failure.__cause__
+            try:
+                raise failure from failure.__cause__
+            finally:
+                del failure  # or the error's traceback would lead back to the error, and to this run
 
     def _announce_found(self, found: dict[str, Outputs]) -> None:
         steps, emit, duplicates = self.plan.steps, self.emit, self._duplicates  # there may be thousands

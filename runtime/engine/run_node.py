@@ -21,11 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import ref
 
 from pydantic import ValidationError
 
 from run_graph.graph.context import Context
-from run_graph.graph.declaration import inputs_of, outputs_class, value_outputs_of
+from run_graph.graph.declaration import inputs_of, outputs_class, value_inputs_of, value_outputs_of
 from run_graph.graph.faults import suggestion
 from run_graph.graph.literal_faults import literal_faults
 from run_graph.graph.node import Node, Outputs, validated
@@ -35,7 +36,7 @@ from run_graph.graph.third_party import described
 from run_graph.runtime.engine.plan import Step
 from run_graph.runtime.errors import NodeFailed
 from run_graph.runtime.events import NodeErred, NodeFinished, NodeReused, plain_values
-from run_graph.runtime.handing_out import SharedOutputs, for_reader
+from run_graph.runtime.handing_out import for_reader
 
 Values = Mapping[str, Any]
 
@@ -64,7 +65,7 @@ def run_node(node: Node, values: Values, context: Context) -> Outputs:
     if values:
         # Validated again: a parameter fed by a link must be in its range, a socket's value of its class.
         try:
-            node = validated(node_class, {**node.__dict__, **_handed_out(values)})
+            node = validated(node_class, node.__dict__ | _handed_out(node_class, values))
         except ValidationError as error:
             faults = literal_faults(error, node_class, Registry())
             raise ValueError("; ".join(str(fault) for fault in faults)) from None
@@ -89,8 +90,12 @@ def _sealed(name: str, value: Any) -> Any:
     return value
 
 
-def _handed_out(values: Values) -> dict[str, Any]:
-    return {name: for_reader(value) for name, value in values.items()}
+def _handed_out(node_class: type[Node], values: Values) -> dict[str, Any]:
+    handed = dict(values)
+    for name in value_inputs_of(node_class):
+        if name in handed:
+            handed[name] = for_reader(handed[name])
+    return handed
 
 
 def lazy_inputs_needed(step: Step, values: Values) -> list[str]:
@@ -104,7 +109,7 @@ def lazy_inputs_needed(step: Step, values: Values) -> list[str]:
     node, lazy = step.node, step.lazy
     if lazy.keys() <= values.keys():
         return []
-    asked = node.model_copy(update=_handed_out(values)).required_lazy_inputs()
+    asked = node.model_copy(update=_handed_out(type(node), values)).required_lazy_inputs()
     if isinstance(asked, str):
         raise TypeError(f"required_lazy_inputs must return a collection of input names, not {asked!r}")
     asked, names = tuple(asked), inputs_of(type(node))
@@ -131,11 +136,10 @@ def node_erred(failure: NodeFailed) -> NodeErred:
 
 def node_finished(step: Step, outputs: Outputs, seconds: float) -> NodeFinished:
     """The event that reports a result which took this many seconds."""
-    held = SharedOutputs(outputs)
     node_id, class_type = step.node_id, step.node.class_type
-    return NodeFinished(node_id, class_type, seconds, plain_values(outputs), held, step.key)
+    return NodeFinished(node_id, class_type, seconds, plain_values(outputs), ref(outputs), step.key)
 
 
 def node_reused(node_id: str, class_type: str, origin: str, outputs: Outputs, key: str = "") -> NodeReused:
     """The event that reports a result which was known; see :class:`runtime.events.NodeReused`."""
-    return NodeReused(node_id, class_type, origin, plain_values(outputs), SharedOutputs(outputs), key)
+    return NodeReused(node_id, class_type, origin, plain_values(outputs), ref(outputs), key)

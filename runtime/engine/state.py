@@ -57,11 +57,12 @@ When ``more`` has finished too, ``sum`` can run, and its own value is all that i
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from operator import attrgetter
 from typing import Any
 
+from run_graph.graph.declaration import value_inputs_of
 from run_graph.graph.links import Link
 from run_graph.graph.node import Node, Outputs
 from run_graph.graph.sockets import SocketValue
@@ -150,8 +151,11 @@ class RunState:
         origins: dict[str, set[Affinity]] = {}
         for step in sorted([self.steps[node_id] for node_id in self.waiting], key=_position):
             found: set[Affinity] = set()
-            for source in self._missing([*step.eager.values(), *self._asked.get(step.node_id, ())]):
-                found |= {ready[source]} if source in ready else origins.get(source, set())
+            for link in (*step.eager.values(), *self._asked.get(step.node_id, ())):
+                if (source := link.node_id) in ready:
+                    found.add(ready[source])
+                else:
+                    found |= origins.get(source, set())
             origins[step.node_id] = found
             awaited[self._models(step)] |= found
         return awaited
@@ -170,8 +174,11 @@ class RunState:
         self._wake_dependents(step)
 
     def _block(self, step: Step, links: Iterable[Link]) -> list[str]:
-        """Let a node wait for its links without values. Returns their sources; none means it is ready."""
-        missing = self._missing(links)
+        """Let a node wait for its links without values. Returns their sources, each once for each link.
+
+        If there are none, it is ready.
+        """
+        missing = [link.node_id for link in links if link.node_id not in self.values]
         for source in missing:
             self._dependents[source].append(step.node_id)
         if missing:
@@ -180,35 +187,31 @@ class RunState:
             self._make_ready(step)
         return missing
 
-    def _missing(self, links: Iterable[Link]) -> list[str]:
-        """The sources without values, once for each link that names them."""
-        return [link.node_id for link in links if link.node_id not in self.values]
-
     def _make_ready(self, step: Step) -> None:
         self.ready.add(step.node_id, self._models(step), step.depth, step.position)
 
     def _models(self, step: Step) -> Affinity:
         """The models that a node computes with, as far as its inputs are known."""
-        if step.node.forwards_models:
+        takes_values = value_inputs_of(type(step.node))  # empty for nodes that compute with plain values
+        if step.node.forwards_models or not takes_values:
             return None
+        inputs = self._known_inputs(step)
         models: tuple[Hashable, ...] = ()
-        for _, value in self._known(step):
+        for name in takes_values:
+            value = inputs.get(name)
             if isinstance(value, SocketValue) and (model := value.affinity) is not None:
                 models += (model,)
         return models or None
 
     def _known_inputs(self, step: Step) -> dict[str, Any]:
-        known: dict[str, Any] = {}
-        for name, value in self._known(step):
-            known[name] = value
-        return known
-
-    def _known(self, step: Step) -> Iterator[tuple[str, Any]]:
         """The linked inputs whose values are known, and the values themselves, uncopied."""
+        known: dict[str, Any] = {}
+        values = self.values
         for name, link in step.links.items():
-            outputs = self.values.get(link.node_id)
+            outputs = values.get(link.node_id)
             if outputs is not None:
-                yield name, outputs.__dict__[_output_name(type(outputs), link.slot)]
+                known[name] = outputs.__dict__[_output_names(type(outputs))[link.slot]]
+        return known
 
     def _wake_dependents(self, step: Step) -> None:
         for dependent in self._dependents.pop(step.node_id, ()):
@@ -219,15 +222,15 @@ class RunState:
         self._release_inputs(step)
 
     def _release_inputs(self, step: Step) -> None:
-        releasing = [step]
+        releasing, readers, values = [step], self.readers, self.values
         for reader in releasing:  # grows while it is walked
             for link in reader.links.values():
                 source = link.node_id
-                readers = self.readers[source] = self.readers[source] - 1
-                if readers or source in self.targets:
+                left = readers[source] = readers[source] - 1
+                if left or source in self.targets:
                     continue
-                if source in self.values:
-                    del self.values[source]
+                if source in values:
+                    del values[source]
                 elif source not in self.demanded:  # only an untaken branch read it
                     releasing.append(self.steps[source])
 
@@ -236,5 +239,6 @@ _position = attrgetter("position")
 
 
 @cache
-def _output_name(outputs_class: type[Outputs], slot: int) -> str:
-    return list(outputs_class.model_fields)[slot]
+def _output_names(outputs_class: type[Outputs]) -> Mapping[int | str, str]:
+    """The names of outputs by slot."""
+    return dict(enumerate(outputs_class.model_fields))

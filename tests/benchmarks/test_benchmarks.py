@@ -1,13 +1,13 @@
 """The benchmarks' own code: a wrong table is worse than no table."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from mflux.models.common.config.model_config import ModelConfig
 
 from benchmarks import engine, sampling
-from benchmarks.engines import RunGraph, Shape, chain, fan, graphlib_loop
+from benchmarks.engines import RunGraph, Shape, graphlib_loop
 from benchmarks.report import Section, Table, write_section
 from benchmarks.timing import Timing, alternate
 
@@ -40,8 +40,11 @@ def test_a_ratio_is_taken_round_by_round() -> None:
     assert one.shown(digits=0) == "3 (2–40)"
 
 
-@pytest.mark.parametrize("shape", [chain(30), fan(30)])
-def test_the_engines_do_the_same_work(shape: Shape) -> None:
+@pytest.mark.parametrize("shape_of", engine.SHAPES.values(), ids=engine.SHAPES)
+def test_the_engines_do_the_same_work(shape_of: Callable[[int], Shape]) -> None:
+    shape = shape_of(30)
+    assert len(shape.parents) == 30
+    assert all(parent < i for i, parents in enumerate(shape.parents) for parent in parents)
     ours = RunGraph(shape)
     expected = graphlib_loop(shape)()
     for result in (ours.fresh(), ours.rerun()):

@@ -130,7 +130,7 @@ def test_all_events_but_not_what_their_weak_references_lead_to() -> None:
         assert copied(event) == event
         assert copied(event).to_json() == event.to_json()
         if isinstance(event, NodeFinished | NodeReused):
-            assert copied(event).outputs is None
+            assert copied(event).outputs() is None
 
 
 class Worker:

@@ -236,7 +236,7 @@ def test_what_a_listener_does_to_outputs_reaches_no_other(
     seen: list[str] = []
 
     def listen(event: Event) -> None:
-        if isinstance(event, NodeFinished | NodeReused) and event.outputs is not None:
+        if isinstance(event, NodeFinished | NodeReused):
             outputs = event.outputs()
             assert outputs is not None
             if isinstance(outputs, Made):
