@@ -49,7 +49,12 @@ class NodeStarted(Event):
 
 @dataclass(slots=True)
 class NodeProgress(Event):
-    """``value`` of ``maximum`` steps of a node are done. ``preview`` is never written to JSON."""
+    """``value`` of ``maximum`` steps of a node are done. ``preview`` is never written to JSON.
+
+    In the transformer's scale it is, for FluxSample, the packed latents under way,
+    (pictures, height/16 * width/16, 64); for ComfyUI's samplers the latents of the pictures that the step
+    aimed at, (batch, height/8, width/8, 16).
+    """
 
     kind: ClassVar[str] = "node_progress"
     node_id: str

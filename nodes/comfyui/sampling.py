@@ -208,31 +208,16 @@ def _sampled(
     flow = GuidedFlow(model, start, levels, visited, scale, sampler)
     saved = ctx.resume_state()
     denoised = saved.pop("denoised") if saved else start.latents
-    state = State(**_restored(saved)) if saved else begin(start, levels)
-    ctx.progress(sampler.done(visited, state), sampler.steps(visited), preview=None)
+    state = State(**saved) if saved else begin(start, levels)
+    ctx.progress(sampler.done(visited, state), sampler.steps(visited), preview=denoised)
     for step in steps(flow, state, dict(choice.options)):
         state, denoised = step.state, step.denoised
         mx.eval(state.latents, denoised, *state.history)
         if step.done < step.total:
-            ctx.save_state(**_kept(state), denoised=denoised)
-        ctx.progress(step.done, step.total, preview=None)
+            ctx.save_state(**vars(state), denoised=denoised)
+        ctx.progress(step.done, step.total, preview=denoised)
     result = replace(latent, samples=to_autoencoder_scale(finished(state, visited)), generation=None)
     return result, replace(result, samples=to_autoencoder_scale(denoised))
-
-
-def _kept(state: Any) -> dict[str, Any]:
-    return {
-        "step": state.step,
-        "latents": state.latents,
-        "numbers": state.numbers,
-        **{f"history{index}": array for index, array in enumerate(state.history)},
-    }
-
-
-def _restored(saved: dict[str, Any]) -> dict[str, Any]:
-    """The inverse of `_kept`."""
-    history = tuple(saved.pop(name) for name in sorted(saved) if name.startswith("history"))
-    return {**saved, "numbers": tuple(saved["numbers"]), "history": history}
 
 
 def _model(
