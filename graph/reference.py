@@ -106,9 +106,14 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     *leading, last = used
     for row in rows:
         lead = "  " + "".join(f"{row[column]:{widths[column]}}  " for column in leading)
-        hanging = textwrap.wrap(row[last], _WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead))
+        hanging = _wrapped(row[last], lead, " " * len(lead))
         yield from hanging or [lead.rstrip()]
-        yield from textwrap.wrap(row[-1], _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        yield from _wrapped(row[-1], " " * 6, " " * 6)
+
+
+def _wrapped(text: str, first: str, rest: str) -> list[str]:
+    """Never broken at a hyphen: a choice such as `nearest-exact` is to be copied whole."""
+    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
 
 
 def _section(node_class: type[Node]) -> Iterator[str]:
