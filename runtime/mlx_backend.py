@@ -40,7 +40,7 @@ def mlx_fault() -> str | None:
     try:
         import mlx.core  # noqa: F401
     except ImportError as error:
-        return f"MLX cannot be loaded: {diagnosis(str(error), _installed(), platform.system())}"
+        return f"MLX cannot be loaded: {diagnosis(str(error), installed_packages(), platform.system())}"
     return None
 
 
@@ -93,7 +93,8 @@ def _reinstall(mlx: str, backend: str, removed: Sequence[str] = ()) -> str:
     return f"Run: {first}{install} mlx=={mlx} {backend}=={mlx} (the README says how a project keeps it so)."
 
 
-def _installed() -> dict[str, str]:
+def installed_packages() -> dict[str, str]:
+    """The versions of MLX and of its backends that are installed, by package."""
     found = {}
     for package in _PACKAGES:
         try:

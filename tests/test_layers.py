@@ -23,7 +23,7 @@ ROWS = [
     {"sampling", "models"},
     {"engine"},
     {"formats", "sweep", "testing"},
-    {"contact_sheet"},
+    {"contact_sheet", "doctor"},
     {"cli"},
     {"nodes"},
     {"training", "benchmarks"},

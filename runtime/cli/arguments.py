@@ -291,6 +291,12 @@ def _add_actions(parser: ArgumentParser) -> None:
     )
     group.add_argument("--cache-clear", action="store_true", help="remove all results of earlier runs")
     group.add_argument(
+        "--doctor",
+        action="store_true",
+        help="examine this machine: does the built-in model give its stored results, how fast is it, which "
+        "models are here and fit; exit code 1 if something is off",
+    )
+    group.add_argument(
         "--list-nodes", action="store_true", help="list all node classes, with --json as ComfyUI does"
     )
     group.add_argument("--describe", metavar="CLASS", help="describe a node class")

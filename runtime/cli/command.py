@@ -20,6 +20,7 @@ from run_graph.runtime.cli.check_option import check_files
 from run_graph.runtime.cli.consent import differs, permitted, summary
 from run_graph.runtime.cli.contact_sheet_option import make_contact_sheet, save_contact_sheet
 from run_graph.runtime.cli.convert_option import write_api_file
+from run_graph.runtime.cli.doctor_option import examine_machine
 from run_graph.runtime.cli.draw_option import printed_drawing, write_drawing
 from run_graph.runtime.cli.examples import example_names, example_pictures, write_example
 from run_graph.runtime.cli.files import FileJob, read_files
@@ -84,6 +85,8 @@ def _dispatch(options: Options) -> int:
     if actions.concerns_cache:
         _report_cache(options.cache, reporting, clear=actions.cache_clear)
         return DONE
+    if actions.doctor:
+        return examine_machine(options.memory, reporting)
     registry = registry_of(options)
     if actions.check:
         return check_files(options, registry)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 from run_graph.graph.faults import Fault, WorkflowError, suggestion
@@ -11,11 +10,7 @@ from run_graph.graph.registry import Registry
 from run_graph.runtime.cli.inputs_option import settable_inputs
 from run_graph.runtime.cli.set_option import takes_picture
 from run_graph.runtime.files.atomic import SaveError, write_atomically
-
-
-def example_folder() -> Path:
-    """Where the examples are; in a checkout a link to ``workflows/``."""
-    return Path(str(files("run_graph"))) / "workflows"
+from run_graph.runtime.files.places import example_folder
 
 
 def example_names() -> list[str]:

@@ -106,6 +106,8 @@ class ActionOptions:
     example : tuple of str, optional
         Empty to list the examples; else the name of one, and perhaps the folder for its files.
     cache_info, cache_clear : bool
+    doctor : bool
+        Examine this machine.
     list_nodes : bool
     describe : str, optional
         A node class.
@@ -121,6 +123,7 @@ class ActionOptions:
     example: tuple[str, ...] | None
     cache_info: bool
     cache_clear: bool
+    doctor: bool
     list_nodes: bool
     describe: str | None
     schema: bool
@@ -128,7 +131,7 @@ class ActionOptions:
     @property
     def needs_workflow(self) -> bool:
         """Whether a workflow is asked for: to run it, or to say something about it."""
-        return not (self.concerns_cache or self.concerns_nodes or self.example is not None)
+        return not (self.concerns_cache or self.concerns_nodes or self.doctor or self.example is not None)
 
     @property
     def concerns_cache(self) -> bool:

@@ -1,8 +1,9 @@
-"""Where run-graph keeps what it may need again."""
+"""Where run-graph keeps what it may need again, and where its own files are."""
 
 from __future__ import annotations
 
 import os
+from importlib.resources import files
 from pathlib import Path
 
 
@@ -14,3 +15,8 @@ def results_folder() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("run-graph", appauthor=False) / "results"
+
+
+def example_folder() -> Path:
+    """Where the example workflows are; in a checkout a link to ``workflows/``."""
+    return Path(str(files("run_graph"))) / "workflows"

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
+from run_graph.runtime.models.components import Component
 from run_graph.runtime.models.inspection import Tensor, saved_bits, tensors
 
 _GROUP_SIZE = 64  # Weights that share one scale and one offset.
@@ -28,6 +29,15 @@ def download_bytes(repo: str, parts: Iterable[str]) -> int | None:
     return sum(_DOWNLOADS.get(part, 0) for part in parts)
 
 
+def published_bytes(component: Component, quantize: int | None, float_bytes: int) -> int:
+    """About what a component of FLUX.1 or Redux occupies once loaded, from the size of its published files.
+
+    As if every weight were quantised, except in the autoencoder, whose convolutions are not.
+    """
+    count = _DOWNLOADS[component] // 2
+    return _packed(count, None if component == "vae" else quantize, float_bytes)
+
+
 def estimated_bytes(component_folder: Path, quantize: int | None, float_bytes: int) -> int:
     """Bytes that the component's weights will occupy once loaded.
 
@@ -43,6 +53,12 @@ def _tensor_bytes(tensor: Tensor, bits: int | None, float_bytes: int) -> int:
     if tensor.dtype not in _FLOATS:
         return tensor.nbytes
     count = math.prod(tensor.shape)
-    if bits is not None and len(tensor.shape) == 2 and tensor.shape[1] % _GROUP_SIZE == 0:
-        return count * bits // 8 + 2 * float_bytes * (count // _GROUP_SIZE)
-    return count * float_bytes
+    is_packed = len(tensor.shape) == 2 and tensor.shape[1] % _GROUP_SIZE == 0
+    return _packed(count, bits if is_packed else None, float_bytes)
+
+
+def _packed(count: int, bits: int | None, float_bytes: int) -> int:
+    """Bytes of so many weights, quantised to `bits` if given."""
+    if bits is None:
+        return count * float_bytes
+    return count * bits // 8 + 2 * float_bytes * (count // _GROUP_SIZE)

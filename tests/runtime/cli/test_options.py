@@ -15,7 +15,7 @@ _EVERY_OPTION = """
     --offline --memory-limit 8GB --low-ram --memory-report --no-cache --cache-dir c
     --json -v --traceback --strict
     --validate --draw - --draw-format svg --convert c.json --example redux d --cache-info --cache-clear
-    --list-nodes --describe C --schema
+    --doctor --list-nodes --describe C --schema
 """
 EVERY_OPTION = _EVERY_OPTION.split()
 
