@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from run_graph.runtime.cli.cache_options import add_cache_arguments
+from run_graph.runtime.cli.combinations import check_combination
 from run_graph.runtime.cli.completion import add_completion_argument
 from run_graph.runtime.cli.parser import CommandParser, path_argument
 from run_graph.runtime.cli.permission_options import add_permission_arguments
 from run_graph.runtime.units import parse_bytes
 
 if TYPE_CHECKING:
-    from run_graph.runtime.cli.options import ActionOptions, Options
+    from run_graph.runtime.cli.options import Options
 
-DRAWING_SUFFIXES = (".svg", ".png", ".mmd", ".txt")
 PRINTED_DRAWINGS = ("txt", "svg", "mmd")
-STANDARD_OUTPUT = Path("-")
 _SMALLEST = 16 * 16  # pixels
 
 _EXAMPLES = """\
@@ -47,48 +46,8 @@ def parse(argv: Sequence[str] | None) -> Options:
     from run_graph.runtime.cli.options import Options
 
     options = from_namespace(Options, parsed)
-    _check(options, parser)
+    check_combination(options, parser)
     return options
-
-
-def _check(options: Options, parser: CommandParser) -> None:
-    """Refuse options that do not fit together."""
-    actions, nodes, sheet = options.actions, options.nodes, options.contact_sheet
-    if not options.files and actions.needs_workflow:
-        parser.error("name a workflow file, such as workflows/redux.json")
-    if options.files.count("-") > 1:
-        parser.error("- is standard input, which can be read only once")
-    if len(options.files) > 1 and (actions.draw or actions.convert or sheet):
-        option = "--draw" if actions.draw else "--convert" if actions.convert else "--contact-sheet"
-        parser.error(
-            f"{option} takes one workflow, but {len(options.files)} were given; run it once for each"
-        )
-    if nodes.zipped and len(nodes.sweeps) < 2:
-        parser.error("--zip pairs the values of several sweeps; give at least two --sweep options")
-    if actions.check and (nodes.settings or nodes.sweeps or nodes.targets):
-        parser.error("--check is about files as they are; leave out --set, --sweep and --target")
-    if nodes.sweeps and actions.inputs:
-        parser.error("--inputs lists the inputs of the workflow as it is; leave out --sweep")
-    if sheet and not sheet.name.lower().endswith(".png"):
-        parser.error(f"--contact-sheet writes .png, not {str(sheet)!r}")
-    if options.reporting.quiet and options.reporting.verbose:
-        parser.error("--quiet: cannot be combined with --verbose; leave one of them out")
-    if actions.example is not None and len(actions.example) > 2:
-        parser.error("--example takes a name and a folder, such as --example redux my-folder")
-    if actions.convert and actions.convert.suffix.lower() != ".json":
-        parser.error(f"--convert writes .json, not {str(actions.convert)!r}")
-    _check_drawing(actions, parser)
-
-
-def _check_drawing(actions: ActionOptions, parser: CommandParser) -> None:
-    to_output = actions.draw == STANDARD_OUTPUT
-    if actions.draw_format and not to_output:
-        parser.error("--draw-format is for --draw -; the suffix of a file says its format")
-    if actions.draw and not to_output and actions.draw.suffix.lower() not in DRAWING_SUFFIXES:
-        parser.error(
-            f"--draw writes {', '.join(DRAWING_SUFFIXES)} (or - for standard output), "
-            f"not {str(actions.draw)!r}"
-        )
 
 
 def build_parser() -> CommandParser:
@@ -285,6 +244,12 @@ def _add_actions(parser: ArgumentParser) -> None:
         metavar="FILE.json",
         help="write the workflow in ComfyUI's API format, which is also run-graph's: from ComfyUI's editor, "
         "a picture, or any file that can be read",
+    )
+    group.add_argument(
+        "--export-ui",
+        type=path_argument,
+        metavar="FILE.json",
+        help="write the workflow as a file of ComfyUI's editor, laid out as --draw draws it",
     )
     group.add_argument(
         "--cache-info", action="store_true", help="show how many results of earlier runs are kept, and where"

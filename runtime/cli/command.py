@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from run_graph.graph.effect_list import effects_of
 from run_graph.graph.faults import WorkflowError, WorkflowErrors, raise_all
 from run_graph.graph.registry import Registry
 from run_graph.graph.validation import check
-from run_graph.runtime.cli.arguments import STANDARD_OUTPUT
 from run_graph.runtime.cli.check_option import check_files
+from run_graph.runtime.cli.combinations import STANDARD_OUTPUT
 from run_graph.runtime.cli.consent import differs, permitted, summary
 from run_graph.runtime.cli.contact_sheet_option import make_contact_sheet, save_contact_sheet
-from run_graph.runtime.cli.convert_option import write_api_file
+from run_graph.runtime.cli.convert_option import convert
 from run_graph.runtime.cli.doctor_option import examine_machine
 from run_graph.runtime.cli.draw_option import printed_drawing, write_drawing
+from run_graph.runtime.cli.event_lines import print_event, print_json, print_path
 from run_graph.runtime.cli.examples import example_names, example_pictures, write_example
 from run_graph.runtime.cli.files import FileJob, read_files
 from run_graph.runtime.cli.inputs_option import inputs_text, settable_inputs
@@ -69,7 +68,7 @@ def execute(options: Options) -> int:
         return BAD_INPUT
     except SaveError as error:
         if reporting.json:
-            _print_json({"event": "error", "message": str(error)})
+            print_json({"event": "error", "message": str(error)})
         print_message(str(error))
         return BAD_INPUT
     except NodeFailed as error:
@@ -102,7 +101,7 @@ def _dispatch(options: Options) -> int:
 def _act_on_workflows(options: Options, registry: Registry) -> None:
     actions, reporting = options.actions, options.reporting
     # A draft with faults can be drawn and converted, and its inputs can be listed.
-    only_read = bool(actions.draw or actions.convert or actions.inputs)
+    only_read = bool(actions.draw or actions.converts or actions.inputs)
     check_values = actions.validate or not only_read
     jobs = read_files(options, registry, check_values=check_values)
     if not reporting.quiet:
@@ -113,9 +112,8 @@ def _act_on_workflows(options: Options, registry: Registry) -> None:
         _list_inputs(jobs, registry, reporting)
     if actions.draw:
         _draw(jobs[0], actions, registry, reporting)
-    if actions.convert:
-        write_api_file(jobs[0], actions.convert)
-        _print_result({"event": "converted", "path": str(actions.convert)}, str(actions.convert), reporting)
+    if actions.converts:
+        convert(jobs[0], actions, registry, reporting)
     if not (actions.validate or only_read):
         jobs, downloads = _within_bounds(jobs, options.permissions, registry)
         with offline(not downloads):
@@ -153,7 +151,7 @@ def _report_cache(cache: CacheOptions, reporting: ReportingOptions, *, clear: bo
     from run_graph.runtime.cache.open import cache_usage, clear_cache
 
     report = clear_cache(cache.cache_dir) if clear else cache_usage(cache.cache_dir)
-    _print_result({"event": "cache", **asdict(report)}, report.text(), reporting)
+    print_event({"event": "cache", **asdict(report)}, report.text(), reporting)
 
 
 def _example(arguments: Sequence[str], registry: Registry, reporting: ReportingOptions) -> None:
@@ -162,11 +160,11 @@ def _example(arguments: Sequence[str], registry: Registry, reporting: ReportingO
         for name in example_names():
             pictures = example_pictures(name, registry)
             text = f"{name:16}  {', '.join(pictures) or 'no picture'}"
-            _print_result({"event": "example", "name": name, "pictures": pictures}, text, reporting)
+            print_event({"event": "example", "name": name, "pictures": pictures}, text, reporting)
         return
     name, *rest = arguments
     paths = [str(path) for path in write_example(name, Path(rest[0] if rest else "").expanduser(), registry)]
-    _print_result({"event": "example", "name": name, "paths": paths}, "\n".join(paths), reporting)
+    print_event({"event": "example", "name": name, "paths": paths}, "\n".join(paths), reporting)
     if not reporting.quiet:
         print_message(f"run it with: run-graph {shlex.quote(paths[0])}")
 
@@ -187,7 +185,7 @@ def _validate(jobs: Sequence[FileJob], registry: Registry, reporting: ReportingO
         event["left_out"] = [asdict(fault) for fault in checked.left_out]
         lines = [f"{file}: valid, {count} nodes lead to {', '.join(targets)}", *summary(effects)]
         lines += [note for _, note in checked.notes()]
-        _print_result(event, "\n  ".join(lines), reporting)
+        print_event(event, "\n  ".join(lines), reporting)
 
 
 def _list_inputs(jobs: Sequence[FileJob], registry: Registry, reporting: ReportingOptions) -> None:
@@ -195,7 +193,7 @@ def _list_inputs(jobs: Sequence[FileJob], registry: Registry, reporting: Reporti
         inputs = settable_inputs(job.job.workflow, registry)
         if reporting.json:
             listed = [each.to_json() for each in inputs]
-            _print_json({"event": "inputs", "file": job.file, "inputs": listed})
+            print_json({"event": "inputs", "file": job.file, "inputs": listed})
         else:
             heading = [f"{job.file}:"] if job.job.name else []
             print_result("\n".join([*heading, *inputs_text(inputs)]))
@@ -208,7 +206,7 @@ def _draw(job: FileJob, actions: ActionOptions, registry: Registry, reporting: R
         return
     with Interruptible():
         write_drawing(job, actions.draw, registry)
-    _print_path("drawing", actions.draw, reporting)
+    print_path("drawing", actions.draw, reporting)
 
 
 def _run(jobs: Sequence[FileJob], options: Options, registry: Registry) -> None:
@@ -245,11 +243,11 @@ def _run(jobs: Sequence[FileJob], options: Options, registry: Registry) -> None:
             )
         if options.nodes.targets:
             for value in target_values(result.by_node):
-                _print_result(value.to_json(), value.line(), reporting)
+                print_event(value.to_json(), value.line(), reporting)
         if path and sheet:
             with Interruptible():
                 save_contact_sheet(path, sheet, result.as_run(), jobs[0].job.environment)
-            _print_path("contact_sheet", path, reporting)
+            print_path("contact_sheet", path, reporting)
     except (Cancelled, KeyboardInterrupt):
         raise Cancelled(ending.text(SIGNALS.how())) from None
 
@@ -270,12 +268,12 @@ def _detail(reporting: ReportingOptions) -> Detail:
 def _introduce(jobs: Sequence[FileJob]) -> None:
     """Print, before the events, the files' names in them, seeds chosen at random, and sweeps' variants."""
     if len(jobs) > 1 or jobs[0].job.name:
-        _print_json({"event": "workflows", "files": {each.job.name: each.file for each in jobs}})
+        print_json({"event": "workflows", "files": {each.job.name: each.file for each in jobs}})
     for each in jobs:
         if each.chosen:
-            _print_json({"event": "chosen", "file": each.file, "values": dict(each.chosen)})
+            print_json({"event": "chosen", "file": each.file, "values": dict(each.chosen)})
         if each.sweep.axes:
-            _print_json(sweep_event(each.sweep, each.job.name))
+            print_json(sweep_event(each.sweep, each.job.name))
 
 
 @contextmanager
@@ -290,7 +288,7 @@ def _failures_name_their_file(jobs: Sequence[FileJob]) -> Iterator[None]:
 def _report_faults(error: WorkflowError, reporting: ReportingOptions) -> None:
     if reporting.json:
         faults = [asdict(fault) for fault in error.faults]
-        _print_json({"event": "invalid", "file": error.source, "faults": faults})
+        print_json({"event": "invalid", "file": error.source, "faults": faults})
     print_message(str(error))
 
 
@@ -302,23 +300,3 @@ def _report_failure(error: NodeFailed, reporting: ReportingOptions) -> None:
     print_message(f"{error.file}: {error}")
     for name, value in error.inputs.items():
         print_message(f"  {name} = {value}")
-
-
-def _print_result(event: Mapping[str, Any], text: str, reporting: ReportingOptions) -> None:
-    """Print a result on standard output: the event with ``--json``, else the text, nothing if quiet."""
-    if reporting.json:
-        _print_json(event)
-    elif not reporting.quiet:
-        print_result(text)
-
-
-def _print_path(event: str, path: Path, reporting: ReportingOptions) -> None:
-    """Print the path of a file that was written: also if quiet."""
-    if reporting.json:
-        _print_json({"event": event, "path": str(path)})
-    else:
-        print_result(str(path))
-
-
-def _print_json(event: Mapping[str, Any]) -> None:
-    print_result(json.dumps(event, ensure_ascii=False))

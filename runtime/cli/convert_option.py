@@ -1,22 +1,47 @@
-"""What ``run-graph`` does for ``--convert``."""
+"""What ``run-graph`` does for ``--convert`` and ``--export-ui``."""
 
 from __future__ import annotations
 
-import os
+import json
 from pathlib import Path
 
+from run_graph.graph.faults import WorkflowError
+from run_graph.graph.formats.editor.export import exported
+from run_graph.graph.registry import Registry
+from run_graph.runtime.cli.event_lines import print_event
 from run_graph.runtime.cli.files import FileJob
-from run_graph.runtime.files.atomic import SaveError, write_atomically
+from run_graph.runtime.cli.new_file import write_new_file
+from run_graph.runtime.cli.options import ActionOptions, ReportingOptions
+from run_graph.runtime.cli.terminal import print_message
 
 
-def write_api_file(job: FileJob, target: Path) -> None:
-    """Write the workflow of a file, with its settings, in API format.
+def convert(job: FileJob, actions: ActionOptions, registry: Registry, reporting: ReportingOptions) -> None:
+    """Write the workflow of a file, with its settings, in the formats that are asked for.
 
     Raises
     ------
+    WorkflowError
+        If the workflow cannot be written in one of them.
     SaveError
         If there is a file of this name already, the workflow itself or another, or it cannot be written.
     """
-    if os.path.lexists(target):
-        raise SaveError(f"--convert {target} would overwrite a file; name another, or delete it first")
-    write_atomically(target, job.sweep.workflow.dumps().encode(), overwrite=False)
+    notes: tuple[str, ...] = ()
+    if actions.convert:
+        write_new_file("--convert", actions.convert, job.sweep.workflow.dumps())
+    if actions.export_ui:
+        notes = _write_editor_file(job, actions.export_ui, registry)
+    for path in actions.converts:
+        print_event({"event": "converted", "path": str(path)}, str(path), reporting)
+    if not reporting.quiet:
+        for note in notes:
+            print_message(f"{job.file}: {note}")
+
+
+def _write_editor_file(job: FileJob, target: Path, registry: Registry) -> tuple[str, ...]:
+    """Write the file of ComfyUI's editor; returns what the editor may read differently."""
+    try:
+        made = exported(job.sweep.workflow, registry)
+    except WorkflowError as error:
+        raise error.in_file(job.file) from None
+    write_new_file("--export-ui", target, json.dumps(made.document, ensure_ascii=False, indent=2) + "\n")
+    return made.notes

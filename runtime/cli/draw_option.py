@@ -7,7 +7,8 @@ from pathlib import Path
 
 from run_graph.graph.draw import draw
 from run_graph.graph.registry import Registry
-from run_graph.runtime.cli.arguments import PRINTED_DRAWINGS, STANDARD_OUTPUT
+from run_graph.runtime.cli.arguments import PRINTED_DRAWINGS
+from run_graph.runtime.cli.combinations import STANDARD_OUTPUT
 from run_graph.runtime.cli.files import FileJob
 from run_graph.runtime.cli.options import ActionOptions
 from run_graph.runtime.files.atomic import write_atomically

@@ -103,6 +103,8 @@ class ActionOptions:
     draw_format : str, optional
     convert : Path, optional
         The file to write in API format.
+    export_ui : Path, optional
+        The file to write in the format of ComfyUI's editor.
     example : tuple of str, optional
         Empty to list the examples; else the name of one, and perhaps the folder for its files.
     cache_info, cache_clear : bool
@@ -120,6 +122,7 @@ class ActionOptions:
     draw: Path | None
     draw_format: str | None
     convert: Path | None
+    export_ui: Path | None
     example: tuple[str, ...] | None
     cache_info: bool
     cache_clear: bool
@@ -132,6 +135,11 @@ class ActionOptions:
     def needs_workflow(self) -> bool:
         """Whether a workflow is asked for: to run it, or to say something about it."""
         return not (self.concerns_cache or self.concerns_nodes or self.doctor or self.example is not None)
+
+    @property
+    def converts(self) -> tuple[Path, ...]:
+        """The files to write the workflow to, in other formats."""
+        return tuple(path for path in (self.convert, self.export_ui) if path is not None)
 
     @property
     def concerns_cache(self) -> bool:

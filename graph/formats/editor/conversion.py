@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from run_graph.graph.faults import listed, shorten
-from run_graph.graph.formats.editor.document import EditorDocument, EditorNode
+from run_graph.graph.formats.editor.document import OWN_INPUTS, EditorDocument, EditorNode
 from run_graph.graph.formats.editor.group_nodes import with_group_nodes
 from run_graph.graph.formats.editor.links import Given, LinkResolver, Output
 from run_graph.graph.formats.editor.node_ids import with_unique_ids
@@ -83,6 +83,7 @@ class _Conversion:
         given = self._values.given_inside(scope, node)
         own = self._texts(scope, node, self._values.of(scope.graph, node))
         inputs: dict[str, Any] = {name: _wrapped(value) for name, value in {**own, **given}.items()}
+        inputs.update(self._without_widget(node, own))
         for index, slot in enumerate(node.inputs):
             if slot.name in given:
                 continue
@@ -125,6 +126,13 @@ class _Conversion:
                 if chose:
                     self._chosen.append(f"{scope.id_of(node)}.{name}")
         return {**values, **changed}
+
+    def _without_widget(self, node: EditorNode, own: Mapping[str, Any]) -> dict[str, Any]:
+        """Literals that a file of ours keeps beside the widgets."""
+        kept = node.properties.get(OWN_INPUTS)
+        if not isinstance(kept, Mapping):
+            return {}
+        return {str(name): value for name, value in kept.items() if name not in own}
 
     def _note_filled(self, scope: Scope, node: EditorNode, inputs: Mapping[str, Any]) -> None:
         known = self._schemas.inputs(node.type)

@@ -12,6 +12,9 @@ SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = "-10", "-20"
 ALWAYS, MUTED, BYPASSED = 0, 2, 4
 """Modes of a node; all others count as always."""
 
+OWN_INPUTS = "run_graph_inputs"
+"""The property of a node that keeps literals for which ComfyUI's node of that name has no widget."""
+
 
 @dataclass(frozen=True, slots=True)
 class InputSlot:

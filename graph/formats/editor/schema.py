@@ -42,6 +42,8 @@ class EditorInput:
         Whether it was a widget in older versions, and is a socket now (``forceInput``).
     is_dynamic : bool
         Whether the editor strips comments from the text and picks one of ``{a|b}``.
+    is_multiline : bool
+        Whether its widget is a text of several lines.
     has_button : bool
         Whether it has a button for uploading a picture, which has a slot of its own in group nodes.
     minimum, step : number
@@ -56,6 +58,7 @@ class EditorInput:
     extra_slots: int = 0
     was_widget: bool = False
     is_dynamic: bool = False
+    is_multiline: bool = False
     has_button: bool = False
     minimum: float = 0
     step: float = 0
@@ -126,6 +129,7 @@ def editor_input(
         _extra_slots(name, socket, hints.get("control_after_generate")),
         was_widget=shows_widget and not is_widget,
         is_dynamic=socket == "STRING" and bool(hints.get("dynamicPrompts")),
+        is_multiline=socket == "STRING" and bool(hints.get("multiline")),
         has_button=bool(hints.get("image_upload")),
         minimum=hints.get("min") or 0,
         step=hints.get("step") or 0,

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 
 _COMMENT = re.compile(r"/\*|//[^\n\r\u2028\u2029]*")
+_SPECIAL = re.compile(r"[{}|]")
+_OPENS_COMMENT = re.compile(r"/(?=[/*])")
 _ESCAPED = re.compile(r"\\([{}|])")
 _TOKEN = re.compile(r"%([^%]+)%")
 _NOT_IN_FILE_NAMES = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
@@ -49,6 +51,20 @@ def without_choices(text: str) -> tuple[str, bool]:
         if not skipped:
             kept.append(letter)
     return _ESCAPED.sub(r"\1", "".join(kept)), chose
+
+
+def escaped(text: str) -> str:
+    r"""A prompt that :func:`without_choices` makes this text of.
+
+    Braces and bars get a backslash, and what would open a comment is broken by an empty choice: ``/{}/``.
+    """
+    return _OPENS_COMMENT.sub("/{}", _SPECIAL.sub(r"\\\g<0>", text))
+
+
+def can_be_escaped(text: str) -> bool:
+    r"""Whether a prompt can mean this text: one backslash before ``{``, ``|``, ``}`` or the end cannot."""
+    backslashes = len(text) - len(text.rstrip("\\"))
+    return backslashes % 2 == 0 and without_choices(escaped(text))[0] == text
 
 
 def _without_comments(text: str) -> str:

@@ -30,7 +30,7 @@ def widget_values(node: EditorNode, inputs: Mapping[str, EditorInput] | None) ->
     Returns
     -------
     dict
-        Without the widgets for which neither the file nor the class has a value.
+        Without the widgets for which neither the file nor the class has a value, or whose value is none.
     """
     if inputs is None:
         return _values_of_unknown_class(node)
@@ -39,7 +39,7 @@ def widget_values(node: EditorNode, inputs: Mapping[str, EditorInput] | None) ->
     values = {each.name: _filled(each, given) for each in widgets}
     if node.type in _SAMPLERS and isinstance(name := values.get("sampler_name"), str):
         values["sampler_name"] = name.removeprefix("sample_")
-    return {name: value for name, value in values.items() if value is not NO_DEFAULT}
+    return {name: value for name, value in values.items() if value is not NO_DEFAULT and value is not None}
 
 
 def missing_widgets(node: EditorNode, inputs: Mapping[str, EditorInput]) -> list[str]:

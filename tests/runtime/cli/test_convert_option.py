@@ -1,4 +1,4 @@
-"""``--convert`` writes any readable file in API format, and never over another file."""
+"""``--convert`` writes any readable file in API format, ``--export-ui`` in the editor's: always a new file."""
 
 import json
 from pathlib import Path
@@ -66,6 +66,36 @@ def test_what_is_written_reads_as_the_same_workflow() -> None:
     assert load_workflow("out.json") == shipped("two_references")
 
 
+def test_a_file_of_the_editor_can_be_written_and_read(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("in.json").write_text(shipped("two_references").dumps())
+    assert cli.main(["in.json", "--export-ui", "ui.json", "--set", "sample.seed=9"]) == 0
+    assert capsys.readouterr().out == "ui.json\n"
+    assert json.loads(Path("ui.json").read_text())["version"] == 0.4
+    back = load_workflow("ui.json").nodes
+    assert back.keys() == shipped("two_references").nodes.keys()
+    assert back["sample"].inputs["seed"] == 9
+
+
+def test_both_can_be_written_at_once_and_what_the_editor_may_change_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("in.json").write_text(json.dumps({"1": {"class_type": "Mystery", "inputs": {"a": 1}}}))
+    assert cli.main(["in.json", "--convert", "api.json", "--export-ui", "ui.json"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "api.json\nui.json\n"
+    assert err == "run-graph: in.json: the values of unknown classes are in the order of the file: Mystery\n"
+
+
+def test_a_link_to_nothing_is_told_and_nothing_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("in.json").write_text(json.dumps({"1": {"class_type": "SaveImage", "inputs": {"images": ["2", 0]}}}))
+    assert cli.main(["in.json", "--export-ui", "ui.json"]) == 2
+    assert (
+        "in.json: node '1' (SaveImage), input 'images': the link leads to no output"
+        in capsys.readouterr().err
+    )
+    assert not Path("ui.json").exists()
+
+
 def test_settings_are_applied() -> None:
     assert cli.main([write("editor"), "--convert", "out.json", "--set", "3.image=cat.png"]) == 0
     assert load_workflow("out.json").nodes["3"].inputs == {"image": "cat.png"}
@@ -76,13 +106,14 @@ def test_the_result_is_reported_as_json(capsys: pytest.CaptureFixture[str]) -> N
     assert json.loads(capsys.readouterr().out) == {"event": "converted", "path": "out.json"}
 
 
+@pytest.mark.parametrize("option", ["--convert", "--export-ui"])
 @pytest.mark.parametrize("target", ["in.json", "./in.json", "link.json", "other.json"])
-def test_no_file_is_overwritten(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_file_is_overwritten(option: str, target: str, capsys: pytest.CaptureFixture[str]) -> None:
     file = write("editor")
     Path("other.json").write_text("mine")
     Path("link.json").symlink_to("in.json")
     before = {path.name: path.read_bytes() for path in Path().iterdir()}
-    assert cli.main([file, "--quiet", "--convert", target]) == 2
+    assert cli.main([file, "--quiet", option, target]) == 2
     assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
     assert "would overwrite" in capsys.readouterr().err
 
@@ -99,6 +130,8 @@ def test_a_fault_in_the_file_is_told_and_nothing_is_written(capsys: pytest.Captu
     [
         (["in.json", "--convert", "out.png"], "--convert writes .json"),
         (["in.json", "in.json", "--convert", "out.json"], "--convert takes one workflow"),
+        (["in.json", "--export-ui", "out.png"], "--export-ui writes .json"),
+        (["in.json", "in.json", "--export-ui", "out.json"], "--export-ui takes one workflow"),
     ],
 )
 def test_options_that_do_not_fit(arguments: list[str], part: str, capsys: pytest.CaptureFixture[str]) -> None:
