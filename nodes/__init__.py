@@ -6,12 +6,13 @@ A class in one of the family modules is a node of this package; it is not named 
 from types import ModuleType
 
 from run_graph.graph import Node
-from run_graph.nodes import comfyui, flux, image, loaders, lora, redux, text, translate, vision
+from run_graph.nodes import comfyui, flux, image, loaders, lora, model_saving, redux, text, translate, vision
 from run_graph.nodes.comfyui import *  # noqa: F403
 from run_graph.nodes.flux import *  # noqa: F403
 from run_graph.nodes.image import *  # noqa: F403
 from run_graph.nodes.loaders import *  # noqa: F403
 from run_graph.nodes.lora import *  # noqa: F403
+from run_graph.nodes.model_saving import *  # noqa: F403
 from run_graph.nodes.redux import *  # noqa: F403
 from run_graph.nodes.text import *  # noqa: F403
 from run_graph.nodes.translate import *  # noqa: F403
@@ -33,6 +34,17 @@ def _defined_in(family: ModuleType) -> list[type[Node]]:
     ]
 
 
-FAMILIES = (image, loaders, lora, vision, redux, text, translate, flux, *comfyui.COMFYUI_FAMILIES)
+FAMILIES = (
+    image,
+    loaders,
+    lora,
+    model_saving,
+    vision,
+    redux,
+    text,
+    translate,
+    flux,
+    *comfyui.COMFYUI_FAMILIES,
+)
 
 NODES = [node_class for family in FAMILIES for node_class in _defined_in(family)]

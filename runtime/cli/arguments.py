@@ -252,6 +252,14 @@ def _add_actions(parser: ArgumentParser) -> None:
         help="write the workflow as a file of ComfyUI's editor, laid out as --draw draws it",
     )
     group.add_argument(
+        "--save-model",
+        type=path_argument,
+        metavar="DIR",
+        help="write the models that the workflow's loaders choose into a new folder, as mflux-save does: "
+        "quantised once, loaded many times; without a file, the one that --set flux.model=... "
+        "--set flux.quantize=4 names",
+    )
+    group.add_argument(
         "--cache-info", action="store_true", help="show how many results of earlier runs are kept, and where"
     )
     group.add_argument("--cache-clear", action="store_true", help="remove all results of earlier runs")

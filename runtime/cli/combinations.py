@@ -46,11 +46,12 @@ def check_combination(options: Options, parser: CommandParser) -> None:
 
 
 def _options_for_one_file(options: Options) -> Iterator[tuple[str, Path | None]]:
-    """The options that write one file about one workflow, with its path."""
+    """The options that write something about one workflow, with its path."""
     yield "--draw", options.actions.draw
     yield "--convert", options.actions.convert
     yield "--export-ui", options.actions.export_ui
     yield "--contact-sheet", options.contact_sheet
+    yield "--save-model", options.actions.save_model
 
 
 def _check_drawing(actions: ActionOptions, parser: CommandParser) -> None:

@@ -33,6 +33,7 @@ from run_graph.runtime.cli.options import (
     PermissionOptions,
     ReportingOptions,
 )
+from run_graph.runtime.cli.save_model_option import left_out, saving_job
 from run_graph.runtime.cli.signals import SIGNALS, Interruptible
 from run_graph.runtime.cli.stages import Detail, Stage, Stages, stages_of
 from run_graph.runtime.cli.sweep_option import sweep_event
@@ -93,9 +94,20 @@ def _dispatch(options: Options) -> int:
         print_result(node_reference(actions, registry, as_json=reporting.json))
     elif actions.example is not None:
         _example(actions.example, registry, reporting)
+    elif actions.save_model is not None:
+        _save_model(actions.save_model, options, registry)
     else:
         _act_on_workflows(options, registry)
     return DONE
+
+
+def _save_model(target: Path, options: Options, registry: Registry) -> None:
+    job = saving_job(options, target, registry)
+    if not options.reporting.quiet:
+        _print_notes([job])
+        for note in left_out(job.job.workflow, registry):
+            print_message(note)
+    _run_within_bounds([job], options, registry)
 
 
 def _act_on_workflows(options: Options, registry: Registry) -> None:
@@ -115,9 +127,13 @@ def _act_on_workflows(options: Options, registry: Registry) -> None:
     if actions.converts:
         convert(jobs[0], actions, registry, reporting)
     if not (actions.validate or only_read):
-        jobs, downloads = _within_bounds(jobs, options.permissions, registry)
-        with offline(not downloads):
-            _run(jobs, options, registry)
+        _run_within_bounds(jobs, options, registry)
+
+
+def _run_within_bounds(jobs: Sequence[FileJob], options: Options, registry: Registry) -> None:
+    jobs, downloads = _within_bounds(jobs, options.permissions, registry)
+    with offline(not downloads):
+        _run(jobs, options, registry)
 
 
 def _within_bounds(

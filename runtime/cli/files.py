@@ -96,16 +96,30 @@ def read_files(command: Options, registry: Registry, *, check_values: bool) -> l
             continue
         environment = RunEnvironment(source.folders, output)
         try:
-            _check_targets(own.targets, source.workflow)
-            applied = apply_settings(source, own.settings, registry)
-            changed = replace(source, workflow=applied.workflow)
-            sweep = read_sweep(changed, own, registry, environment, check_values=check_values)
-            job = _job(file, name, sweep, own.targets, environment)
-            jobs.append(FileJob(file, sweep, job, source, applied.chosen))
+            jobs.append(job_of(file, name, source, own, registry, environment, check_values=check_values))
         except WorkflowError as error:
             errors.append(error.in_file(file))
     raise_all(errors)
     return jobs
+
+
+def job_of(
+    file: str,
+    name: str,
+    source: Source,
+    own: NodeOptions,
+    registry: Registry,
+    environment: RunEnvironment,
+    *,
+    check_values: bool,
+) -> FileJob:
+    """The job of one file with the options that apply to it; see `read_files`. Raises WorkflowError."""
+    _check_targets(own.targets, source.workflow)
+    applied = apply_settings(source, own.settings, registry)
+    changed = replace(source, workflow=applied.workflow)
+    sweep = read_sweep(changed, own, registry, environment, check_values=check_values)
+    job = _job(file, name, sweep, own.targets, environment)
+    return FileJob(file, sweep, job, source, applied.chosen)
 
 
 def _check_targets(targets: Iterable[str], workflow: Workflow) -> None:

@@ -107,6 +107,8 @@ class ActionOptions:
         The file to write in the format of ComfyUI's editor.
     example : tuple of str, optional
         Empty to list the examples; else the name of one, and perhaps the folder for its files.
+    save_model : Path, optional
+        The folder to write models into.
     cache_info, cache_clear : bool
     doctor : bool
         Examine this machine.
@@ -124,6 +126,7 @@ class ActionOptions:
     convert: Path | None
     export_ui: Path | None
     example: tuple[str, ...] | None
+    save_model: Path | None
     cache_info: bool
     cache_clear: bool
     doctor: bool
@@ -134,7 +137,13 @@ class ActionOptions:
     @property
     def needs_workflow(self) -> bool:
         """Whether a workflow is asked for: to run it, or to say something about it."""
-        return not (self.concerns_cache or self.concerns_nodes or self.doctor or self.example is not None)
+        return not (
+            self.concerns_cache
+            or self.concerns_nodes
+            or self.doctor
+            or self.save_model
+            or self.example is not None
+        )
 
     @property
     def converts(self) -> tuple[Path, ...]:

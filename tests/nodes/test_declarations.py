@@ -167,4 +167,4 @@ def test_the_json_schema_holds_the_choices(class_type: str, name: str) -> None:
 
 def test_of_our_own_nodes_only_saving_is_an_output() -> None:
     own = [node_class for node_class in NODES if "comfyui" not in node_class.__module__]
-    assert [node_class.class_type for node_class in own if node_class.is_output] == ["SaveImage"]
+    assert [node_class.class_type for node_class in own if node_class.is_output] == ["SaveImage", "SaveModel"]

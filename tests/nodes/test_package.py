@@ -32,4 +32,5 @@ def test_every_node_can_be_imported_from_the_package() -> None:
 def test_families_follow_one_another_from_picture_to_picture() -> None:
     own = [node.__module__.removeprefix("run_graph.nodes.") for node in NODES]
     modules = list(dict.fromkeys(module for module in own if not module.startswith("comfyui.")))
-    assert modules == ["image", "loaders", "lora", "vision", "redux", "text", "translate", "flux"]
+    families = ["image", "loaders", "lora", "model_saving", "vision", "redux", "text", "translate", "flux"]
+    assert modules == families

@@ -15,7 +15,7 @@ _EVERY_OPTION = """
     --offline --memory-limit 8GB --low-ram --memory-report --no-cache --cache-dir c
     --json -v --traceback --strict
     --validate --draw - --draw-format svg --convert c.json --export-ui u.json --example redux d
-    --cache-info --cache-clear --doctor --list-nodes --describe C --schema
+    --cache-info --cache-clear --doctor --save-model m --list-nodes --describe C --schema
 """
 EVERY_OPTION = _EVERY_OPTION.split()
 
