@@ -105,9 +105,10 @@ class SaveImage(PictureWriter, Node):
     is ever overwritten. Each picture of a batch gets its own file, which records its own seed. Samples are
     rounded to 8 bits, as mflux does; what one of ComfyUI's nodes computed is cut instead, as ComfyUI does. An
     alpha channel is kept, except in JPEG. A file carries `prompt`, the graph as run in ComfyUI's API format,
-    and `run_graph`, the settings and timings as JSON, which is also its EXIF comment in mflux's form. Formats
-    other than PNG carry both as EXIF. `run-graph FILE` runs a file's graph again. Paths are recorded relative
-    to the input folders or to the home folder, never as absolute paths.
+    `workflow`, the same for ComfyUI's editor, and `run_graph`, the settings and timings as JSON, which are
+    also its EXIF comment in mflux's form. Formats other than PNG carry them as EXIF. `run-graph FILE` runs a
+    file's graph again. Paths are recorded relative to the input folders or to the home folder, never as
+    absolute paths.
     """
 
     category = "image"

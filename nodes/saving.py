@@ -27,8 +27,6 @@ PREVIEWS = "preview/ComfyUI"
 PATHS: Any = Field(description="All files written, a list of texts, in the order of the pictures.")
 """The declaration of the output `paths`."""
 
-_DOCUMENTS = {"all": ("prompt", "run_graph"), "settings": ("run_graph",), "none": ()}
-
 
 class PictureWriter:
     """What nodes that write pictures have in common, beside :class:`graph.Node`.
@@ -77,6 +75,8 @@ def written(paths: Sequence[Path]) -> dict[str, Any]:
 
 def expanded(ctx: Context, images: Image, prefix: str) -> str:
     """A file name prefix with its tokens replaced."""
+    if "%" not in prefix:
+        return prefix
     _, height, width, _ = images.shape
     return expand_tokens(prefix, width=width, height=height, graph=ctx.provenance()["prompt"])
 
@@ -92,8 +92,10 @@ def describer(
     differences = _not_in_settings(images, provenance, name)
 
     def describe(index: int) -> Mapping[str, Settings]:
-        documents = shareable(picture_metadata(images, provenance, index, differences), folder)
-        return {document: documents[document] for document in _DOCUMENTS[kept]}
+        own = picture_metadata(images, provenance, index, differences)
+        if kept == "settings":
+            return {"run_graph": shareable(own, folder)["run_graph"]}
+        return shareable({**provenance.get("documents", {}), **own}, folder)
 
     return describe
 
@@ -134,6 +136,7 @@ _TOO_LONG = (
     "or avif to keep all of it"
 )
 _LEFT_OUT = {
+    "workflow": _TOO_LONG.format("the editor's workflow"),
     "prompt": _TOO_LONG.format("the graph"),
     "run_graph": _TOO_LONG.format("the settings"),
     "alpha": "a JPEG file has no transparency: this picture's was left out; save as png, webp or avif to "

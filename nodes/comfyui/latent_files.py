@@ -50,10 +50,9 @@ class SaveLatent(PictureWriter, Node):
             self.filename_prefix, width=columns * CELL, height=rows * CELL, graph=facts["prompt"]
         )
         places = {"input_directories": facts["input_directories"]}
-        documents = shareable(
-            {"prompt": facts["prompt"], "run_graph": places}, prefix_folder(ctx.output_directory, prefix)
-        )
-        data = to_bytes(self.samples.samples, {"prompt": documents["prompt"]})
+        kept = {**facts.get("documents", {}), "prompt": facts["prompt"]}
+        named = shareable({**kept, "run_graph": places}, prefix_folder(ctx.output_directory, prefix))
+        data = to_bytes(self.samples.samples, {name: named[name] for name in kept})
         return SavedLatent.model_construct(path=str(save_once(ctx, prefix, SUFFIX, [data])[0]))
 
 

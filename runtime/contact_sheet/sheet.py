@@ -23,7 +23,7 @@ from run_graph.graph.workflow import Workflow
 from run_graph.runtime.contact_sheet.layout import Labels, arrange
 from run_graph.runtime.contact_sheet.painting import paint
 from run_graph.runtime.engine.context import RunEnvironment
-from run_graph.runtime.engine.provenance import describe_run
+from run_graph.runtime.engine.provenance import describe_run, editor_documents
 from run_graph.runtime.events import Event, NodeFinished, NodeReused
 from run_graph.runtime.files.outputs import OWN_MARK
 from run_graph.runtime.files.recorded_names import shareable
@@ -68,6 +68,7 @@ class ContactSheet:
 
     def __init__(self, sweep: Sweep, registry: Registry, targets: Sequence[str] | None = None) -> None:
         self._sweep = sweep
+        self._registry = registry
         wanted = list(targets) if targets else _output_nodes(sweep, registry)
         self._names, self._cells = _cells(sweep, registry, wanted)
         if not self._names:
@@ -106,8 +107,10 @@ class ContactSheet:
         """
         cells = {index: self._pictures.get(place) for index, place in self._cells.items()}
         sheet = paint(arrange(self._dimensions(), cells))
-        provenance = describe_run(as_run, environment, self._seconds)
-        documents = {"prompt": provenance.pop("prompt"), "run_graph": {"sweep": self._swept(), **provenance}}
+        editor = editor_documents(as_run, self._registry)
+        provenance = describe_run(as_run, environment, self._seconds, editor)
+        documents = provenance.pop("documents") | {"prompt": provenance.pop("prompt")}
+        documents["run_graph"] = {"sweep": self._swept(), **provenance}
         return png(sheet, {"Software": OWN_MARK, **as_text(shareable(documents, folder))})
 
     def _dimensions(self) -> list[Labels]:

@@ -32,11 +32,14 @@ class RunEnvironment:
         Created when the first file is written.
     bounds : Bounds, optional
         The files that may be read. Default: all.
+    documents : mapping
+        JSON values by name that saved pictures carry beside the graph, such as the editor's ``workflow``.
     """
 
     input_directories: Sequence[Path]
     output_directory: Path
     bounds: Bounds | None = None
+    documents: Mapping[str, Any] = field(default_factory=dict)
 
     def find_input(self, name: str) -> Path:
         path = find_input(name, self.input_directories)

@@ -18,7 +18,7 @@ from run_graph.graph.validation import Checked, check
 from run_graph.graph.workflow import NodeSpec, Workflow
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.plan import Plan, make_plan, together
-from run_graph.runtime.engine.provenance import describe_run, describe_variant
+from run_graph.runtime.engine.provenance import describe_run, describe_variant, editor_documents
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,21 @@ class CheckedJob:
         """What a node of this job may write beside its result; ids are those of this job's workflow."""
         job = self.job
         if job.originals is None:
-            return describe_run(self.as_run, job.environment, seconds) | {"node_id": node_id}
-        return describe_variant(self.as_run, node_id, job.originals, job.environment, seconds, job.recorded)
+            found = describe_run(self.as_run, job.environment, seconds, self._documents)
+            return found | {"node_id": node_id}
+        return describe_variant(
+            self.as_run, node_id, job.originals, job.environment, seconds, self._registry, job.recorded
+        )
+
+    @cached_property
+    def _documents(self) -> dict[str, Any]:
+        """What every picture of the job carries beside the graph."""
+        return editor_documents(self.as_run, self._registry)
+
+    @cached_property
+    def _registry(self) -> Registry:
+        """The classes of its nodes."""
+        return Registry(dict.fromkeys(type(node) for node in self.checked.nodes.values()))
 
 
 @dataclass(frozen=True)

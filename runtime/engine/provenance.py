@@ -6,15 +6,28 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from run_graph.graph.formats.editor.export import exported
+from run_graph.graph.registry import Registry
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.versions import versions
 
 
 def describe_run(
-    workflow: Workflow, environment: RunEnvironment, seconds: Mapping[str, float]
+    workflow: Workflow,
+    environment: RunEnvironment,
+    seconds: Mapping[str, float],
+    documents: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Plain JSON values for an output file's metadata.
+
+    Parameters
+    ----------
+    workflow : Workflow
+    environment : RunEnvironment
+    seconds : mapping
+    documents : mapping, optional
+        What a picture carries beside the graph; those of the environment go before them.
 
     Returns
     -------
@@ -22,13 +35,15 @@ def describe_run(
         ``prompt``: the graph as run, API format, every parameter written out;
         ``seconds``: seconds of each stage that has finished, by node id;
         ``versions``: of run-graph, mlx, mflux and Python;
-        ``input_directories``: where inputs were looked for, as absolute paths.
+        ``input_directories``: where inputs were looked for, as absolute paths;
+        ``documents``: what else a picture carries, by name.
     """
     return {
         "prompt": workflow.to_json(),
         "seconds": {node_id: round(value, 4) for node_id, value in seconds.items()},
         "versions": versions(),
         "input_directories": [os.path.abspath(folder) for folder in environment.input_directories],
+        "documents": {**(documents or {}), **environment.documents},
     }
 
 
@@ -38,6 +53,7 @@ def describe_variant(
     originals: Mapping[str, str],
     environment: RunEnvironment,
     seconds: Mapping[str, float],
+    registry: Registry,
     recorded: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Like `describe_run`, for the part of a workflow that leads to one node, under its original ids.
@@ -51,5 +67,11 @@ def describe_variant(
     for name in ancestors & recorded.keys():
         for key, value in recorded[name].items():
             part = part.with_input(name, key, value)
-    own = describe_run(part.renamed(originals), environment, own_seconds)
+    part = part.renamed(originals)
+    own = describe_run(part, environment, own_seconds, editor_documents(part, registry))
     return own | {"node_id": originals[node_id]}
+
+
+def editor_documents(workflow: Workflow, registry: Registry) -> dict[str, Any]:
+    """The workflow as a file of ComfyUI's editor, under the name that ComfyUI gives it in pictures."""
+    return {"workflow": exported(workflow, registry).document}

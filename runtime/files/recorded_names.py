@@ -102,12 +102,12 @@ class RecordedNames:
 
 
 def shareable(documents: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """A picture's two documents (:mod:`runtime.images.metadata`) without absolute paths and the user's name.
+    """A picture's documents (:mod:`runtime.images.metadata`) without absolute paths and the user's name.
 
     Parameters
     ----------
     documents : mapping
-        ``prompt`` and ``run_graph``; ``input_directories`` of the latter holds absolute paths.
+        JSON values; ``input_directories`` of the document ``run_graph`` holds absolute paths.
     folder : Path
         The folder of the picture.
     """

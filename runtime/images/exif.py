@@ -24,7 +24,9 @@ _COMFYUI_NAMES = ("prompt", "workflow")
 _Field = tuple[int, int, int, int]  # tag, type, count, and value or offset
 
 
-def exif_data(settings: Mapping[str, Any] | None, graph: str | None = None) -> bytes:
+def exif_data(
+    settings: Mapping[str, Any] | None, graph: str | None = None, workflow: str | None = None
+) -> bytes:
     """EXIF data with settings as mflux writes them, and with a graph as ComfyUI writes it in WebP.
 
     Parameters
@@ -33,16 +35,21 @@ def exif_data(settings: Mapping[str, Any] | None, graph: str | None = None) -> b
         JSON values, for the field UserComment.
     graph : str, optional
         A graph in API format as JSON, for the field Model.
+    workflow : str, optional
+        A file of ComfyUI's editor as JSON, for the field Make.
     """
     comment = None if settings is None else _COMMENT_PREFIX + json.dumps(dict(settings)).encode()
-    model = None if graph is None else f"prompt:{graph}".encode() + b"\0"
-    count = (model is not None) + (comment is not None)
-    end = len(_TIFF_HEADER) + _directory_size(count)
+    texts = {  # in the order of the tags
+        ExifTags.Base.Make: None if workflow is None else f"workflow:{workflow}",
+        ExifTags.Base.Model: None if graph is None else f"prompt:{graph}",
+    }
+    written = {tag: text.encode() + b"\0" for tag, text in texts.items() if text is not None}
+    end = len(_TIFF_HEADER) + _directory_size(len(written) + (comment is not None))
     fields: list[_Field] = []
     values = b""
-    if model is not None:
-        fields.append((ExifTags.Base.Model, _ASCII, len(model), end))
-        values += model + b"\0" * (len(model) % 2)  # offsets are even
+    for tag, text in written.items():
+        fields.append((tag, _ASCII, len(text), end + len(values)))
+        values += text + b"\0" * (len(text) % 2)  # offsets are even
     if comment is not None:
         inner = end + len(values)
         fields.append((ExifTags.IFD.Exif, _LONG, 1, inner))

@@ -28,7 +28,7 @@ def picture_metadata(
     index: int = 0,
     not_in_settings: Sequence[str] = (),
 ) -> dict[str, Settings]:
-    """The two documents that go into a picture, before their paths are made fit to be shared
+    """The documents that go into every picture, before their paths are made fit to be shared
     (:func:`runtime.files.recorded_names.shareable`).
 
     Parameters

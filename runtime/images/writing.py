@@ -1,7 +1,8 @@
 """Pictures as files, with what they say about themselves.
 
 A PNG carries each document as a text chunk. The other formats have EXIF only: the graph is in the field Model
-as ``prompt:{...}``, which is where ComfyUI writes and reads it in WebP, and the settings are in the comment.
+as ``prompt:{...}`` and the editor's workflow in the field Make as ``workflow:{...}``, which is where ComfyUI
+writes and reads them in WebP, and the settings are in the comment.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from run_graph.runtime.images.formats import SavedFormat
 from run_graph.runtime.images.metadata import Settings, as_text
 from run_graph.runtime.values import eight_bit
 
-GRAPH, SETTINGS = "prompt", "run_graph"
-"""The names of the two documents."""
+GRAPH, SETTINGS, EDITOR = "prompt", "run_graph", "workflow"
+"""The names of the documents: the graph as run, the settings, and the file of ComfyUI's editor."""
 
 ALPHA = "alpha"
 """The name of the channel that JPEG does not have."""
@@ -50,15 +51,16 @@ def encode(
     saved : str
         The format.
     documents : mapping
-        `GRAPH`, `SETTINGS`, both or neither (:func:`runtime.images.metadata.picture_metadata`).
+        Any of `GRAPH`, `SETTINGS` (:func:`runtime.images.metadata.picture_metadata`) and `EDITOR`. A PNG may
+        carry others too.
     quality : int
         1..100, for formats other than PNG; WebP is lossless at 100.
 
     Returns
     -------
     EncodedPicture
-        JPEG has no alpha, which is left out, and room for 64 KB of EXIF: the graph, then the settings are
-        left out if they do not fit.
+        JPEG has no alpha, which is left out, and room for 64 KB of EXIF: the editor's workflow, the graph and
+        then the settings are left out if they do not fit.
     """
     left_out: list[str] = []
     if saved == "jpeg" and samples.shape[2] == 4:
@@ -71,7 +73,7 @@ def encode(
     kept = dict(documents)
     data = _exif(kept)
     while saved == "jpeg" and data is not None and len(data) > _MAX_JPEG_EXIF:
-        left_out.append(GRAPH if GRAPH in kept else SETTINGS)
+        left_out.append(next(name for name in (EDITOR, GRAPH, SETTINGS) if name in kept))
         del kept[left_out[-1]]
         data = _exif(kept)
     options: dict[str, Any] = {"quality": quality}
@@ -142,6 +144,8 @@ def png(picture: Image.Image, text: Mapping[str, str], exif: bytes | None = None
 
 
 def _exif(documents: Mapping[str, Settings]) -> bytes | None:
-    if not documents:
+    known = {name: documents[name] for name in (GRAPH, SETTINGS, EDITOR) if name in documents}
+    if not known:
         return None
-    return exif_data(documents.get(SETTINGS), as_text(documents).get(GRAPH))
+    texts = as_text(known)
+    return exif_data(known.get(SETTINGS), texts.get(GRAPH), texts.get(EDITOR))

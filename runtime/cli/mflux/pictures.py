@@ -70,7 +70,11 @@ class PictureNames:
         self.announce(str(path))
 
 
-_LEFT_OUT = {1: "the graph was left out", 2: "graph and settings were left out"}
+_LEFT_OUT = {
+    1: "the file for ComfyUI's editor was left out",
+    2: "the graph was left out",
+    3: "graph and settings were left out",
+}
 
 
 def converted(data: bytes, suffix: str, documents: Mapping[str, Settings]) -> EncodedPicture:

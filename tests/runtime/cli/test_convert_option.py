@@ -1,4 +1,4 @@
-"""``--convert`` writes any readable file in API format, ``--export-ui`` in the editor's: always a new file."""
+"""``--convert`` writes the API format, ``--export-ui`` the format of the editor; neither over a file."""
 
 import json
 from pathlib import Path
