@@ -1,30 +1,34 @@
-"""LoRAs: small files that adapt FLUX's transformer."""
+"""LoRAs: small files that adapt FLUX's transformer and its text encoders."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar, Literal
 
 from run_graph.graph import Context, Field, Node, Outputs
-from run_graph.nodes.model_inputs import LoraChoice
-from run_graph.runtime.models.handles import Flux
-from run_graph.runtime.models.lora_files import resolve_lora
+from run_graph.nodes.lora_choice import LoraChoice, applied, examined
+from run_graph.runtime.models.components import TEXT_ENCODERS, TRANSFORMER_ONLY
+from run_graph.runtime.models.handles import Flux, TextEncoders
 
 
 class Adapted(Outputs):
     flux: Flux = Field(description="The transformer with the LoRA applied.")
+    text_encoders: TextEncoders | None = Field(
+        description="The text encoders with the LoRA applied; nothing without them."
+    )
 
 
 class LoadLora(LoraChoice, Node):
-    """Apply a LoRA to FLUX's transformer.
+    """Apply a LoRA to FLUX's transformer and, if they are linked, to its text encoders.
 
-    Chain several of these nodes; their updates add up. The original `flux` can still be used beside the
-    adapted one, and both share their weights in memory. Files of diffusers, PEFT, kohya, ComfyUI, ai-toolkit,
-    OneTrainer, SimpleTuner, XLabs and LyCORIS (LoKr) for FLUX.1 are accepted; a file for another model, or of
-    a kind that cannot be applied whole (DoRA, LoHa), is refused before anything is sampled.
+    Chain several of these nodes; they are applied in order. The original models can still be used beside the
+    adapted ones, and share their weights in memory. LoRAs, DoRAs, LoHas, LoKrs and differences of weights are
+    accepted, in the files of diffusers, PEFT, kohya, ComfyUI, ai-toolkit, OneTrainer, SimpleTuner, XLabs and
+    LyCORIS for FLUX.1. A file for another model, or of a kind that cannot be applied whole, is refused before
+    anything is sampled.
     """
 
     category = "loaders"
+    version = 2
     forwards_models = True
     lora_input: ClassVar = "lora"
 
@@ -36,12 +40,26 @@ class LoadLora(LoraChoice, Node):
     scale: float = Field(default=1.0, ge=-100, le=100, description="Factor on the LoRA's update.")
     unmatched: Literal["refuse", "skip"] = Field(
         default="refuse",
-        description="What to do with tensors that are not for FLUX's transformer, such as a text encoder's.",
+        description="What to do with tensors that are for none of the linked models: `skip` leaves them out, "
+        "with a warning that names them.",
+    )
+    text_encoders: TextEncoders | None = Field(
+        default=None,
+        description="T5 and CLIP, for a LoRA that changes them too; from LoadFlux or a LoadLora.",
+    )
+    text_scale: float | None = Field(
+        default=None,
+        ge=-100,
+        le=100,
+        description="Factor on the update of the text encoders; that of the transformer if not given.",
     )
 
     def run(self, ctx: Context) -> Adapted:
-        from run_graph.runtime.models.lora_matching import lora_of
-
-        path = resolve_lora(self.lora, ctx.find_model).locate()
-        lora = lora_of(path, self.lora, self.scale, self.unmatched == "skip")
-        return Adapted(flux=replace(self.flux, loras=(*self.flux.loras, lora)))
+        encoders = () if self.text_encoders is None else TEXT_ENCODERS
+        components = (*TRANSFORMER_ONLY, *encoders)
+        layout = examined(ctx, self.lora, components, self.unmatched == "skip")
+        text_scale = self.scale if self.text_scale is None else self.text_scale
+        adapted = self.text_encoders and applied(self.text_encoders, layout, self.lora, text_scale, encoders)
+        return Adapted(
+            flux=applied(self.flux, layout, self.lora, self.scale, TRANSFORMER_ONLY), text_encoders=adapted
+        )

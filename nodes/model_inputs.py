@@ -9,10 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator
 
 from run_graph.graph import Effect, Environment, Problem
-from run_graph.runtime.errors import LoraError, ModelError
+from run_graph.runtime.errors import ModelError
 from run_graph.runtime.models.checkpoints import Checkpoint
-from run_graph.runtime.models.hub import commit_of
-from run_graph.runtime.models.lora_files import LoraSource, lora_digest, resolve_lora
 from run_graph.runtime.models.sizes import download_bytes
 
 Quantize = Annotated[
@@ -82,42 +80,6 @@ class ModelChoice:
     def fingerprint(self, env: Environment) -> Any:
         chosen = [each.chosen(self) for each in self.models]
         return [checkpoint and checkpoint.fingerprint() for checkpoint in chosen]
-
-
-class LoraChoice:
-    """What nodes have in common whose input `lora_input` names a LoRA, beside :class:`graph.Node`."""
-
-    lora_input: ClassVar[str]
-
-    def source(self, env: Environment) -> LoraSource | None:
-        """Where the LoRA is stored; None if its name is linked. Raises LoraError."""
-        name = getattr(self, self.lora_input)
-        return resolve_lora(name, env.find_model) if isinstance(name, str) else None
-
-    def check(self, env: Environment) -> Iterable[Problem]:
-        try:
-            if (source := self.source(env)) is not None:
-                source.check()
-        except LoraError as error:
-            found = getattr(self, self.lora_input)
-            yield Problem(self.lora_input, str(error), "Name another LoRA.", found=found)
-
-    def fingerprint(self, env: Environment) -> Any:
-        source = self.source(env)
-        if source is None:
-            return None
-        if source.path is not None:
-            return lora_digest(source.path)
-        return [source.name, commit_of(source.repo, None)]  # the repository may change
-
-    def effects(self, env: Environment) -> Iterable[Effect]:
-        source = self.source(env)
-        if source is None:
-            return
-        if source.path is not None:
-            yield Effect("model", str(source.path), "lora")
-        elif not source.is_cached():
-            yield Effect("download", source.name, "lora")
 
 
 def reading(checkpoint: Checkpoint, parts: Sequence[str]) -> Iterable[Effect]:

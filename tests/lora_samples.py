@@ -1,8 +1,8 @@
 """Small LoRA files in every spelling, with the weight updates that each represents."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +57,12 @@ ORIGINAL_GLOBALS = {
     "final_layer.linear": "proj_out",
     "final_layer.adaLN_modulation.1": "norm_out.linear",
 }
+NORMS = {
+    "double_blocks.0.img_attn.norm.query_norm": f"{JOINT}.attn.norm_q",
+    "double_blocks.0.txt_attn.norm.key_norm": f"{JOINT}.attn.norm_added_k",
+    "single_blocks.1.norm.key_norm": f"{SINGLE}.attn.norm_k",
+}
+HEAD = 64  # Channels of a head in the tests' model.
 GLOBALS = tuple(ORIGINAL_GLOBALS.values())
 # The feed-forward layers as diffusers calls them.
 PUBLISHED = {
@@ -66,12 +72,49 @@ PUBLISHED = {
 
 
 @dataclass(frozen=True)
+class Decomposed:
+    """A DoRA's update of layers that a file fuses, and the magnitudes: (rows,), or (1, columns)."""
+
+    layers: Sequence[str]
+    update: Array
+    magnitudes: Array
+
+    def changed(self, fused: Array) -> Array:
+        """What it makes of the layers' weights, at scale 1."""
+        changed = fused + self.update
+        if self.magnitudes.ndim == 2:
+            return self.magnitudes * changed / np.linalg.norm(changed, axis=0)
+        return self.magnitudes[:, None] * changed / np.linalg.norm(changed, axis=1)[:, None]
+
+
+@dataclass(frozen=True)
 class Sample:
-    """The tensors of a LoRA file, its metadata, and what it adds to the weights at scale 1."""
+    """The tensors of a LoRA file, its metadata, and what it makes of weights.
+
+    `deltas` and `biases` are added to weights and biases at scale 1, `replaced` take the place of weights,
+    and `decomposed` depend on the weights that they find.
+    """
 
     tensors: Tensors
     deltas: Deltas
     metadata: dict[str, str] | None = None
+    biases: Deltas = field(default_factory=dict)
+    replaced: Deltas = field(default_factory=dict)
+    decomposed: Sequence[Decomposed] = ()
+
+    def merged(self, weights: Mapping[str, Array], scale: float) -> Deltas:
+        """Weights, by their layers' names, with the LoRA merged into them at a scale."""
+        merged = dict(weights)
+        for layer, delta in self.deltas.items():
+            merged[layer] = merged[layer] + np.float32(scale) * delta
+        for layer, weight in self.replaced.items():
+            merged[layer] = merged[layer] + np.float32(scale) * (weight - merged[layer])
+        for each in self.decomposed:
+            fused = np.concatenate([merged[layer] for layer in each.layers])
+            fused = fused + np.float32(scale) * (each.changed(fused) - fused)
+            ends = np.cumsum([len(merged[layer]) for layer in each.layers])[:-1]
+            merged |= dict(zip(each.layers, np.split(fused, ends), strict=True))
+        return merged
 
     def save(self, path: Path) -> Path:
         save_file(self.tensors, path, metadata=self.metadata)
@@ -296,7 +339,147 @@ SPELLINGS: dict[str, Callable[..., Sample]] = {
     "LoKr of fused rows": fused_lokr,
 }
 
-FORMATS: dict[str, Callable[[Sizes], Sample]] = {
+
+def dora(sizes: Sizes, seed: int = 0, by_columns: bool = False) -> Sample:
+    """kohya's names with LyCORIS's magnitudes: of rows, or in older files of columns."""
+    plain = kohya(sizes, seed)
+    rng = np.random.default_rng(seed + 1)
+    tensors, decomposed = dict(plain.tensors), []
+    for original, parts in FUSED.items():
+        update = np.concatenate([plain.deltas[part] for part in parts])
+        shape = (1, update.shape[1]) if by_columns else (update.shape[0], 1)
+        magnitudes = rng.uniform(0.5, 1.5, shape).astype(np.float32)
+        tensors[f"lora_unet_{original.replace('.', '_')}.dora_scale"] = magnitudes
+        decomposed.append(Decomposed(parts, update, magnitudes if by_columns else magnitudes[:, 0]))
+    return Sample(tensors, {}, decomposed=decomposed)
+
+
+def peft_dora(sizes: Sizes, seed: int = 0) -> Sample:
+    """PEFT's magnitudes have one dimension."""
+    plain = SPELLINGS["PEFT"](sizes, seed)
+    rng = np.random.default_rng(seed + 1)
+    magnitudes = {
+        layer: rng.uniform(0.5, 1.5, len(delta)).astype(np.float32) for layer, delta in plain.deltas.items()
+    }
+    tensors = {f"base_model.model.{layer}.lora_magnitude_vector": each for layer, each in magnitudes.items()}
+    decomposed = [Decomposed([layer], plain.deltas[layer], each) for layer, each in magnitudes.items()]
+    return Sample(plain.tensors | tensors, {}, decomposed=decomposed)
+
+
+def loha(sizes: Sizes, seed: int = 0, with_magnitudes: bool = False) -> Sample:
+    """LyCORIS: two low-rank matrices, multiplied number by number; also with magnitudes."""
+    rng = np.random.default_rng(seed)
+    tensors: Tensors = {}
+    deltas: Deltas = {}
+    decomposed = []
+    for original, parts in FUSED.items():
+        rows = [sizes[part][0] for part in parts]
+        (up, down), (up2, down2) = (_pair(rng, sum(rows), sizes[parts[0]][1]) for _ in range(2))
+        up2 *= np.sqrt(np.float32(down2.shape[1]))
+        name = f"lycoris_{original.replace('.', '_')}"
+        matrices = {"w1_a": up, "w1_b": down, "w2_a": up2, "w2_b": down2}
+        tensors |= {f"{name}.hada_{end}": matrix for end, matrix in matrices.items()}
+        tensors[f"{name}.alpha"] = np.array(ALPHA, np.float32)
+        update = (up @ down) * (up2 @ down2) * np.float32(ALPHA / RANK)
+        if with_magnitudes:
+            tensors[f"{name}.dora_scale"] = rng.uniform(0.5, 1.5, (len(update), 1)).astype(np.float32)
+            decomposed.append(Decomposed(parts, update, tensors[f"{name}.dora_scale"][:, 0]))
+        else:
+            deltas |= dict(zip(parts, np.split(update, np.cumsum(rows)[:-1]), strict=True))
+    return Sample(tensors, deltas, decomposed=decomposed)
+
+
+def uneven_lokr(sizes: Sizes, seed: int = 0, with_magnitudes: bool = False) -> Sample:
+    """LoKrs whose blocks do not end where the fused layers do; one with its rows in another order."""
+    rng = np.random.default_rng(seed)
+    tensors: Tensors = {}
+    deltas: Deltas = {}
+    decomposed = []
+    for original, parts in (
+        ("double_blocks.0.img_attn.qkv", FUSED["double_blocks.0.img_attn.qkv"]),
+        ("final_layer.adaLN_modulation.1", ["norm_out.linear"]),
+    ):
+        rows, inputs = [sizes[part][0] for part in parts], sizes[parts[0]][1]
+        first = rng.standard_normal((4, 4), dtype=np.float32)
+        second = rng.standard_normal((sum(rows) // 4, inputs // 4), dtype=np.float32) / np.sqrt(
+            np.float32(inputs)
+        )
+        name = f"diffusion_model.{original}"
+        tensors |= {f"{name}.lokr_w1": first, f"{name}.lokr_w2": second}
+        update = np.kron(first, second)
+        magnitudes = rng.uniform(0.5, 1.5, len(update)).astype(np.float32)
+        if with_magnitudes:
+            tensors[f"{name}.dora_scale"] = magnitudes[:, None]
+        if original.startswith("final"):
+            half = len(update) // 2
+            update, magnitudes = np.roll(update, half, axis=0), np.roll(magnitudes, half)
+        if with_magnitudes:
+            decomposed.append(Decomposed(parts, update, magnitudes))
+        else:
+            deltas |= dict(zip(parts, np.split(update, np.cumsum(rows)[:-1]), strict=True))
+    return Sample(tensors, deltas, decomposed=decomposed)
+
+
+def differences(sizes: Sizes, seed: int = 0) -> Sample:
+    """ComfyUI's extractor: whole differences of weights, biases and normalisations."""
+    rng = np.random.default_rng(seed)
+    tensors: Tensors = {}
+    deltas: Deltas = {}
+    biases: Deltas = {}
+    for original in ("double_blocks.0.img_attn.qkv", "single_blocks.1.linear2", "img_in"):
+        parts = FUSED.get(original) or [ORIGINAL_GLOBALS[original]]
+        rows, inputs = [sizes[part][0] for part in parts], sizes[parts[0]][1]
+        update = rng.standard_normal((sum(rows), inputs), dtype=np.float32) / np.sqrt(np.float32(inputs))
+        bias = rng.standard_normal(sum(rows), dtype=np.float32)
+        tensors |= {f"diffusion_model.{original}.diff": update, f"diffusion_model.{original}.diff_b": bias}
+        ends = np.cumsum(rows)[:-1]
+        deltas |= dict(zip(parts, np.split(update, ends), strict=True))
+        biases |= dict(zip(parts, np.split(bias, ends), strict=True))
+    for original, own in NORMS.items():
+        deltas[own] = rng.uniform(0.5, 1.5, HEAD).astype(np.float32)
+        tensors[f"diffusion_model.{original}.diff"] = deltas[own]
+    return Sample(tensors, deltas, biases=biases)
+
+
+def biases(sizes: Sizes, seed: int = 0) -> Sample:
+    """PEFT with a bias of the second matrix, to which alpha / rank applies; and ComfyUI's of the layer."""
+    plain = peft_metadata(sizes, seed)
+    rng = np.random.default_rng(seed + 1)
+    layer, other = f"{JOINT}.attn.to_q", f"{SINGLE}.proj_out"
+    bias, own = (rng.standard_normal(sizes[each][0], dtype=np.float32) for each in (layer, other))
+    tensors = {f"transformer.{layer}.lora_B.bias": bias, f"transformer.{other}.diff_b": own}
+    return Sample(
+        plain.tensors | tensors,
+        plain.deltas,
+        plain.metadata,
+        biases={layer: bias * np.float32(ALPHA / RANK), other: own},
+    )
+
+
+def replaced(sizes: Sizes, seed: int = 0) -> Sample:
+    """Whole new weights of a layer and of normalisations, in three spellings."""
+    rng = np.random.default_rng(seed)
+    layer = f"{JOINT}.attn.to_out.0"
+    weight = rng.standard_normal(sizes[layer], dtype=np.float32) / np.sqrt(np.float32(sizes[layer][1]))
+    norms = [rng.uniform(0.5, 2, HEAD).astype(np.float32) for _ in range(2)]
+    tensors = {
+        "double_blocks.0.img_attn.proj.set_weight": weight,
+        "double_blocks.0.img_attn.norm.key_norm.scale": norms[0],
+        f"transformer.{SINGLE}.attn.norm_q.weight": norms[1],
+    }
+    new = {layer: weight, f"{JOINT}.attn.norm_k": norms[0], f"{SINGLE}.attn.norm_q": norms[1]}
+    return Sample(tensors, {}, replaced=new)
+
+
+def lycoris_norms(sizes: Sizes, seed: int = 0) -> Sample:
+    """LyCORIS writes differences of normalisations with names of their own."""
+    rng = np.random.default_rng(seed)
+    gains = {own: rng.uniform(0.5, 1.5, HEAD).astype(np.float32) for own in NORMS.values()}
+    names = {original: f"lora_unet_{original.replace('.', '_')}.w_norm" for original in NORMS}
+    return Sample({names[original]: gains[own] for original, own in NORMS.items()}, gains)
+
+
+FORMATS: dict[str, Callable[..., Sample]] = {
     "diffusers": diffusers,
     "bare names": bare_names,
     "up and down": up_and_down,
@@ -305,4 +488,15 @@ FORMATS: dict[str, Callable[[Sizes], Sample]] = {
     "LoKr": lokr,
     "factored LoKr": factored_lokr,
     **SPELLINGS,
+    "DoRA": dora,
+    "DoRA of columns": lambda sizes, seed=0: dora(sizes, seed, by_columns=True),
+    "PEFT DoRA": peft_dora,
+    "LoHa": loha,
+    "LoHa with magnitudes": lambda sizes, seed=0: loha(sizes, seed, with_magnitudes=True),
+    "uneven LoKr": uneven_lokr,
+    "uneven LoKr with magnitudes": lambda sizes, seed=0: uneven_lokr(sizes, seed, with_magnitudes=True),
+    "differences": differences,
+    "biases": biases,
+    "replaced weights": replaced,
+    "LyCORIS norms": lycoris_norms,
 }

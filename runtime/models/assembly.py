@@ -1,7 +1,7 @@
 """Make a tree of layers from the tensors of a checkpoint.
 
 The tree only holds the weights: what is computed with them is in `runtime/networks/`. Its leaves are MLX's
-layers, so that MLX can quantise them and mflux can put LoRAs around them.
+layers, so that MLX can quantise them and LoRAs can be put around them.
 """
 
 from __future__ import annotations

@@ -3,31 +3,25 @@
 So a LoRA for another model, or of a kind that cannot be applied, is refused before anything is computed.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from run_graph.runtime.errors import LoraError
+from run_graph.runtime.models import lora_families
 from run_graph.runtime.models.components import TRANSFORMER_ONLY, Component
 from run_graph.runtime.models.inspection import Tensor, read_header
+from run_graph.runtime.models.lora_adapters import Adapter, check_adapter
 from run_graph.runtime.models.lora_files import Lora, lora_digest
-from run_graph.runtime.models.lora_names import DORA, DOWN, UP, Layers, ParsedKey, other_model, parse_key
+from run_graph.runtime.models.lora_layer_names import block_number
+from run_graph.runtime.models.lora_names import DOWN, UP, ParsedKey, parse_key
+from run_graph.runtime.models.lora_text_names import text_encoder_of
 
 _LISTED = 3  # Names that a message gives of a longer list.
 _NUMBERS = {"F64", "F32", "F16", "BF16"}
-
-
-@dataclass
-class Adapter:
-    """The matrices for one layer, or for layers that the file fuses: keys by the matrices' names."""
-
-    layers: Layers
-    matrices: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def is_lokr(self) -> bool:
-        """Whether its update is a Kronecker product."""
-        return any(name.startswith("lokr") for name in self.matrices)
+_NOT_APPLIED = "which it is not applied to here"
+_ENCODERS = {"text_encoder": "CLIP", "text_encoder_2": "T5"}
 
 
 @dataclass(frozen=True)
@@ -41,8 +35,8 @@ class LoraLayout:
         The header's entries by key.
     adapters : dict
         By the file's own names of its layers.
-    unmatched : list
-        Keys that are not for the networks that it is to change.
+    unmatched : dict
+        Keys that are not for the networks that it is to change, and why they are not.
     unsupported : dict
         Keys that are for them, but cannot be applied, by what they make of the file.
     components : tuple
@@ -52,13 +46,9 @@ class LoraLayout:
     path: Path
     tensors: Mapping[str, Tensor]
     adapters: dict[str, Adapter] = field(default_factory=dict)
-    unmatched: list[str] = field(default_factory=list)
+    unmatched: dict[str, str] = field(default_factory=dict)
     unsupported: dict[str, list[str]] = field(default_factory=dict)
     components: tuple[Component, ...] = TRANSFORMER_ONLY
-
-    def keys_of(self, component: Component) -> list[str]:
-        """The keys of one network's adapters."""
-        return [key for adapter in self.of(component) for key in adapter.matrices.values()]
 
     def of(self, component: Component) -> list[Adapter]:
         """The adapters of one network."""
@@ -68,6 +58,14 @@ class LoraLayout:
     def what(self) -> str:
         """The networks in words."""
         return "FLUX's transformer" if self.components == TRANSFORMER_ONLY else "FLUX's networks"
+
+    @property
+    def left_out(self) -> str:
+        """The unmatched keys with the reasons; empty if there are none."""
+        by_reason: dict[str, list[str]] = defaultdict(list)
+        for key, reason in self.unmatched.items():
+            by_reason[reason].append(key)
+        return "; ".join(f"{listed(keys)} ({reason})" for reason, keys in by_reason.items())
 
 
 def examine(
@@ -101,7 +99,7 @@ def examine(
     _check_unmatched(layout, skip_unmatched)
     _check_disjoint(layout)
     for adapter in layout.adapters.values():
-        _check_adapter(layout, adapter)
+        check_adapter(adapter, layout.tensors, path)
     return layout
 
 
@@ -132,9 +130,9 @@ def listed(keys: Iterable[str]) -> str:
 
 def _place(layout: LoraLayout, key: str, parsed: ParsedKey) -> None:
     if parsed.kind == "unknown" or parsed.component not in layout.components:
-        layout.unmatched.append(key)
+        layout.unmatched[key] = _reason(key, parsed)
     elif parsed.layers is not None:
-        adapter = layout.adapters.setdefault(parsed.module, Adapter(parsed.layers))
+        adapter = layout.adapters.setdefault(parsed.module, Adapter(parsed.module, parsed.layers))
         other = adapter.matrices.setdefault(parsed.matrix, key)
         if other != key:
             raise LoraError(
@@ -144,49 +142,81 @@ def _place(layout: LoraLayout, key: str, parsed: ParsedKey) -> None:
         layout.unsupported.setdefault(parsed.matrix, []).append(key)
 
 
+def _reason(key: str, parsed: ParsedKey) -> str:
+    """Why a key is unmatched."""
+    if parsed.kind != "unknown":
+        network = _ENCODERS.get(parsed.component, "the transformer")
+        return f"for {network}, {_NOT_APPLIED}"
+    if key.startswith("bundle_emb."):
+        return "a textual-inversion embedding, which FLUX.1's prompts cannot name"
+    if (encoder := text_encoder_of(key)) is not None:
+        return f"for no layer of {_ENCODERS[encoder]} that FLUX.1 uses"
+    return "for no layer of FLUX.1"
+
+
 def _check_family(layout: LoraLayout) -> None:
-    others = [*layout.unmatched, *(key for keys in layout.unsupported.values() for key in keys)]
-    if (family := other_model(others)) is not None:
+    if (family := lora_families.by_keys(layout.tensors)) is not None:
+        others = [*layout.unmatched, *(key for keys in layout.unsupported.values() for key in keys)]
         raise LoraError(
-            f"{layout.path} is not a LoRA for FLUX.1 but for {family}, by its keys ({listed(others)}). "
-            "Use one that was made for FLUX.1."
+            f"{layout.path} is not a LoRA for FLUX.1 but for {family}, by its keys "
+            f"({listed(others or layout.tensors)}). Use one that was made for FLUX.1."
         )
-    if not layout.adapters and not layout.unsupported:
+    if (family := lora_families.by_sizes(_sizes(layout))) is not None:
         raise LoraError(
-            f"{layout.path} is not a LoRA for FLUX.1: no layer of {layout.what} matches its keys "
-            f"({listed(layout.tensors) or 'it has none'}). Use one that was made for FLUX.1."
+            f"{layout.path} is not a LoRA for FLUX.1 dev or schnell but for {family}, by the sizes and "
+            f"numbers of its layers ({listed(layout.tensors)}). Use one that was made for dev or schnell."
         )
+    if not (layout.adapters or layout.unsupported or _is_for_other_networks(layout)):
+        raise LoraError(
+            f"{layout.path} is not a LoRA for FLUX.1: no layer of {layout.what} has the names in its keys "
+            f"({layout.left_out or 'it has none'}). Use one that was made for FLUX.1."
+        )
+
+
+def _sizes(layout: LoraLayout) -> lora_families.Sizes:
+    """What the layers of the transformer tell about the model."""
+    sizes = lora_families.Sizes()
+    for adapter in layout.of("transformer"):
+        family, number = block_number(adapter.module) or ("", -1)
+        sizes.count("single" in family, number)
+        if {DOWN, UP} <= adapter.matrices.keys():
+            down, up = (layout.tensors[adapter.matrices[name]].shape for name in (DOWN, UP))
+            if len(down) == len(up) == 2:
+                sizes.see(adapter.layers.names, up[0], down[1])
+    return sizes
 
 
 def _check_supported(layout: LoraLayout) -> None:
     """Refuse what belongs to these networks but cannot be applied, whether or not others are skipped."""
-    unsupported = dict(layout.unsupported)
-    plain = (each.matrices for each in layout.adapters.values() if not each.is_lokr)
-    if dora := [matrices[DORA] for matrices in plain if DORA in matrices]:
-        unsupported = {"is a DoRA": dora} | unsupported
-    for form, keys in unsupported.items():
+    for form, keys in layout.unsupported.items():
         raise LoraError(
             f"{layout.path} is for FLUX.1, but it {form} ({listed(keys)}), which cannot be applied; without "
-            "that it would give another picture. Use a plain LoRA or LoKr."
+            "that it would give another picture. Use a LoRA, DoRA, LoHa or LoKr."
         )
-    if odd := [key for key in _keys(layout) if layout.tensors[key].dtype not in _NUMBERS]:
+    keys_of_adapters = (key for adapter in layout.adapters.values() for key in adapter.matrices.values())
+    if odd := [key for key in keys_of_adapters if layout.tensors[key].dtype not in _NUMBERS]:
         raise LoraError(
             f"{layout.path} is stored as {layout.tensors[odd[0]].dtype} ({listed(odd)}), which run-graph "
             "does not read. Use a file in float32, float16 or bfloat16."
         )
 
 
-def _keys(layout: LoraLayout) -> Iterable[str]:
-    return (key for adapter in layout.adapters.values() for key in adapter.matrices.values())
-
-
 def _check_unmatched(layout: LoraLayout, skip_unmatched: bool) -> None:
     if layout.unmatched and not skip_unmatched:
         raise LoraError(
             f"{layout.path}: {len(layout.unmatched)} of its {len(layout.tensors)} tensors match no layer of "
-            f"{layout.what}: {listed(layout.unmatched)}. Use another file, or set unmatched to "
+            f"{layout.what}: {layout.left_out}. {_advice(layout)}set unmatched to "
             '"skip" to apply the rest without them.'
         )
+
+
+def _advice(layout: LoraLayout) -> str:
+    return "Link text_encoders too, or " if _is_for_other_networks(layout) else "Use another file, or "
+
+
+def _is_for_other_networks(layout: LoraLayout) -> bool:
+    """Whether some of it is for networks of FLUX.1 that it is not to change."""
+    return any(reason.endswith(_NOT_APPLIED) for reason in layout.unmatched.values())
 
 
 def _check_disjoint(layout: LoraLayout) -> None:
@@ -200,20 +230,3 @@ def _check_disjoint(layout: LoraLayout) -> None:
                 raise LoraError(
                     f"{layout.path}: {keys[0]} and {keys[1]} are both for {layer}. The file is damaged."
                 )
-
-
-def _check_adapter(layout: LoraLayout, adapter: Adapter) -> None:
-    matrices = adapter.matrices
-    if adapter.is_lokr:
-        return  # Its factors may have several forms; they are checked against the network.
-    for found, other in ((DOWN, UP), (UP, DOWN)):
-        if found in matrices and other not in matrices:
-            raise LoraError(f"{layout.path}: {matrices[found]} has no counterpart. The file is damaged.")
-    if DOWN not in matrices:
-        raise LoraError(f"{layout.path}: {listed(matrices.values())} has no matrices. The file is damaged.")
-    down, up = (layout.tensors[matrices[name]].shape for name in (DOWN, UP))
-    if len(down) != 2 or len(up) != 2 or down[0] != up[1]:
-        raise LoraError(
-            f"{layout.path}: {matrices[DOWN]} {down} and {matrices[UP]} {up} differ in rank; the first "
-            "must have as many rows as the second has columns. The file is damaged."
-        )

@@ -14,7 +14,7 @@ from run_graph.runtime.testing import NodeBench
 TRANSFORMER = "lora_unet_single_blocks_0_linear2"
 CLIP = "lora_te1_text_model_encoder_layers_0_mlp_fc1"
 T5 = "lora_te2_encoder_block_0_layer_0_SelfAttention_q"
-OTHER = "lora_te1_text_model_encoder_layers_0_layer_norm1"
+OTHER = "lora_te1_text_projection"
 
 
 def file(folder: Path, *layers: str, name: str = "style.safetensors") -> Path:
@@ -86,14 +86,56 @@ def test_the_handle_is_the_native_nodes(bench: NodeBench) -> None:
         assert own.digest == theirs.digest
 
 
+def test_the_native_node_takes_text_encoders_too(bench: NodeBench) -> None:
+    file(bench.folder, TRANSFORMER, CLIP, T5)
+    flux = bench.run(LoadFlux(model="tiny"))
+    handles = {"model": flux.flux, "clip": flux.text_encoders, "lora_name": "style.safetensors"}
+    native = {"flux": flux.flux, "text_encoders": flux.text_encoders, "lora": "style.safetensors"}
+    for inputs, clip in (({"scale": 0.7}, 0.7), ({"scale": 0.7, "text_scale": -1.5}, -1.5)):
+        theirs = bench.run(LoraLoader(strength_model=0.7, strength_clip=clip, **handles))
+        own = bench.run(LoadLora(**inputs, **native))
+        assert (own.flux, own.text_encoders) == (theirs.model, theirs.clip)
+    off = bench.run(LoadLora(text_scale=0, **native))
+    assert (off.text_encoders, bool(off.flux.loras)) == (flux.text_encoders, True)
+    assert bench.warnings == []
+
+
+def test_the_native_node_without_text_encoders_refuses_what_is_for_them(bench: NodeBench) -> None:
+    file(bench.folder, TRANSFORMER, CLIP)
+    flux = bench.run(LoadFlux(model="tiny")).flux
+    with pytest.raises(LoraError, match=r"2 of its 4 tensors match no layer .* Link text_encoders too"):
+        bench.run(LoadLora(flux=flux, lora="style.safetensors"))
+    found = bench.run(LoadLora(flux=flux, lora="style.safetensors", unmatched="skip"))
+    assert found.text_encoders is None
+    [warning] = bench.warnings
+    assert (
+        f"2 of its 4 tensors are left out: {CLIP}.lora_down.weight, {CLIP}.lora_up.weight (for CLIP"
+        in warning
+    )
+
+
+def test_a_file_for_text_encoders_alone_leaves_the_transformer_as_it_is(bench: NodeBench) -> None:
+    file(bench.folder, CLIP)
+    flux = bench.run(LoadFlux(model="tiny"))
+    alone = bench.run(LoraLoaderModelOnly(model=flux.flux, lora_name="style.safetensors"))
+    assert alone.model is flux.flux
+    assert "2 of its 2 tensors are left out" in bench.warnings[0]
+    both = bench.run(LoadLora(flux=flux.flux, text_encoders=flux.text_encoders, lora="style.safetensors"))
+    assert both.flux is flux.flux
+    assert both.text_encoders.loras_of("text_encoder")
+
+
 def test_tensors_without_effect_are_told(bench: NodeBench) -> None:
     file(bench.folder, TRANSFORMER, CLIP, OTHER)
     flux = bench.run(LoadFlux(model="tiny"))
     handles = {"model": flux.flux, "lora_name": "style.safetensors"}
     bench.run(LoraLoader(clip=flux.text_encoders, **handles))
     bench.run(LoraLoaderModelOnly(**handles))
-    assert ["style.safetensors: 2 of" in warning for warning in bench.warnings] == [True, False]
-    assert "style.safetensors: 4 of" in bench.warnings[1]
+    both, alone = bench.warnings
+    assert both.startswith("style.safetensors: 2 of its 6 tensors are left out: lora_te1_text_projection")
+    assert "for no layer of CLIP that FLUX.1 uses" in both
+    assert "style.safetensors: 4 of its 6" in alone
+    assert "for CLIP, which it is not applied to here" in alone
 
 
 def test_files_for_other_models_and_absent_ones_are_refused(bench: NodeBench) -> None:

@@ -1,14 +1,18 @@
 """LoRAs: applying each format equals merging its update into the weights by hand."""
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
-from lora_samples import FORMATS, Sample, Sizes, diffusers, kohya, lokr, up_and_down
+from lora_samples import FORMATS, Sample, Sizes, diffusers, kohya, lokr
+from mlx.utils import tree_unflatten
 
 from run_graph.runtime.errors import LoraError
 from run_graph.runtime.models.assembly import leaves
@@ -19,8 +23,10 @@ from run_graph.runtime.models.lora_files import Lora, lora_digest
 from run_graph.runtime.models.store import ModelStore
 from run_graph.runtime.networks.transformer import FluxTransformer
 
-# Products of sums against sums of products in float32; outputs are of size 1.
+# Products of sums against sums of products in float32.
 TOLERANCE = 1e-4
+# Every format at every strength and precision, and every pair: half an hour.
+EVERYTHING = bool(os.environ.get("RUN_GRAPH_ALL_LORAS"))
 
 
 @pytest.fixture
@@ -36,39 +42,89 @@ def velocity(transformer: FluxTransformer) -> mx.array:
 
 
 def merged(checkpoint: Checkpoint, *updates: tuple[Sample, float], bits: int | None = None) -> mx.array:
-    """The network's output with the updates added to its weights, without any LoRA code."""
+    """The network's output with the updates merged into its (dequantised) weights, without any LoRA code."""
     loaded = load_component(checkpoint, "transformer", bits)
-    by_name = dict(leaves(loaded.module))
+    layers = {name: layer for name, layer in leaves(loaded.module) if "weight" in layer}
+    before = {name: dense(layer) for name, layer in layers.items()}
+    weights, biases = dict(before), {}
     for sample, scale in updates:
-        for layer, delta in sample.deltas.items():
-            by_name[layer].weight = by_name[layer].weight + scale * mx.array(delta)
+        weights = sample.merged(weights, scale)
+        for name, bias in sample.biases.items():
+            biases[name] = biases.get(name, 0) + np.float32(scale) * bias
+    for name, layer in layers.items():
+        if weights[name] is not before[name] or name in biases:
+            put(loaded.module, name, layer, weights[name], biases.get(name))
     return velocity(FluxTransformer(loaded.module, loaded.config))
 
 
+def dense(layer: Any) -> np.ndarray:
+    if "scales" in layer:
+        return np.array(mx.dequantize(layer.weight, layer.scales, layer.biases, layer.group_size, layer.bits))
+    return np.array(layer.weight)
+
+
+def put(module: Any, name: str, layer: Any, weight: np.ndarray, bias: np.ndarray | None) -> None:
+    """Replace a layer by one with this weight; `bias` is added to its bias."""
+    if weight.ndim == 1:
+        layer.weight = mx.array(weight)
+        return
+    own = [np.array(layer.bias)] if "bias" in layer else []
+    new = nn.Linear(*reversed(weight.shape), bias=bool(own) or bias is not None)
+    new.weight = mx.array(weight)
+    if "bias" in new:
+        new.bias = mx.array(sum([*own, *([] if bias is None else [bias])], np.float32(0)))
+    tree: Any = tree_unflatten([(name, new)])
+    module.update_modules(tree)
+
+
 def difference(one: mx.array, other: mx.array) -> float:
-    return mx.abs(one - other).max().item()
+    """The largest difference, relative to the largest number."""
+    return (mx.abs(one - other).max() / mx.abs(other).max()).item()
 
 
-@pytest.mark.parametrize("scale", [1.0, -0.5])
+CASES = [(1.0, None), (-0.5, 4), *([(-0.5, None), (1.0, 4)] if EVERYTHING else [])]
+
+
+@pytest.mark.parametrize(("scale", "bits"), CASES)
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_equals_its_update_merged_by_hand(
-    checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora], form: str, scale: float
+    checkpoint: Checkpoint,
+    sizes: Sizes,
+    saved: Callable[..., Lora],
+    form: str,
+    scale: float,
+    bits: int | None,
 ) -> None:
     sample = FORMATS[form](sizes)
-    found = velocity(ModelStore().transformer(checkpoint, loras=(saved(sample, scale),)))
-    assert difference(found, merged(checkpoint, (sample, scale))) < TOLERANCE
-    assert difference(found, merged(checkpoint)) > 100 * TOLERANCE, "the update is not negligible"
+    found = velocity(ModelStore().transformer(checkpoint, bits, (saved(sample, scale),)))
+    assert difference(found, merged(checkpoint, (sample, scale), bits=bits)) < TOLERANCE
+    assert difference(found, merged(checkpoint, bits=bits)) > 100 * TOLERANCE, "the update is not negligible"
 
 
-@pytest.mark.parametrize("bits", [4, 8])
-@pytest.mark.parametrize("form", ["ComfyUI", "XLabs", "original code, global layers", "LoKr of fused rows"])
-def test_every_spelling_applies_to_quantised_weights(
-    checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora], form: str, bits: int
+# DoRAs depend on the weights that they find, so order counts; each kind is before and after another.
+STACKS = (
+    ("kohya", "DoRA", "LoHa", "uneven LoKr with magnitudes", "differences", "XLabs"),
+    (
+        "replaced weights",
+        "LoHa with magnitudes",
+        "LoKr of fused rows",
+        "DoRA of columns",
+        "biases",
+        "PEFT DoRA",
+    ),
+)
+
+
+@pytest.mark.parametrize("bits", [None, 4])
+@pytest.mark.parametrize("stack", [*STACKS, *(permutations(FORMATS, 2) if EVERYTHING else [])], ids="+".join)
+def test_stacked_formats_equal_their_updates_merged_in_order(
+    checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora], stack: Sequence[str], bits: int | None
 ) -> None:
-    plain = velocity(ModelStore().transformer(checkpoint, bits))
-    found = velocity(ModelStore().transformer(checkpoint, bits, (saved(FORMATS[form](sizes)),)))
-    exact = difference(merged(checkpoint, (FORMATS[form](sizes), 1)), merged(checkpoint))
-    assert 0.5 * exact < difference(found, plain) < 2 * exact
+    scales = [1.0, -0.5] * len(stack)
+    updates = [(FORMATS[form](sizes, seed=seed), scales[seed]) for seed, form in enumerate(stack)]
+    loras = tuple(saved(sample, scale, name=str(index)) for index, (sample, scale) in enumerate(updates))
+    found = velocity(ModelStore().transformer(checkpoint, bits, loras))
+    assert difference(found, merged(checkpoint, *updates, bits=bits)) < TOLERANCE
 
 
 def test_the_settings_that_peft_saves_beside_a_file_count(
@@ -154,49 +210,14 @@ def test_adapted_networks_are_evicted_with_their_base(
     assert [key.component for key, _ in store.resident()] == ["image_embedder"], "not only the base left"
 
 
-@pytest.mark.parametrize("bits", [3, 4, 8])
-def test_a_lora_applies_to_quantised_weights(
-    checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora], bits: int
+@pytest.mark.parametrize("bits", [3, 5, 6, 8])
+@pytest.mark.parametrize("form", ["up and down", "LoKr", "PEFT DoRA"])
+def test_every_precision_can_be_changed(
+    checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora], form: str, bits: int
 ) -> None:
-    sample = up_and_down(sizes)
+    sample = FORMATS[form](sizes)
     found = velocity(ModelStore().transformer(checkpoint, bits, (saved(sample),)))
-    loaded = load_component(checkpoint, "transformer", bits)
-    for name, layer in leaves(loaded.module):
-        if name in sample.deltas:
-            dense = nn.Linear(*reversed(sizes[name]), bias="bias" in layer)
-            dense.weight = mx.dequantize(layer.weight, layer.scales, layer.biases, 64, bits)
-            dense.weight = dense.weight + mx.array(sample.deltas[name])
-            if "bias" in layer:
-                dense.bias = layer.bias
-            loaded.module.update_modules(nested(name, dense))
-    assert difference(found, velocity(FluxTransformer(loaded.module, loaded.config))) < TOLERANCE
-
-
-def nested(name: str, layer: nn.Module) -> dict[str, object]:
-    """A tree of modules with only this layer, at its place."""
-    from mlx.utils import tree_unflatten
-
-    tree: dict[str, object] = tree_unflatten([(name, layer)])
-    return tree
-
-
-@pytest.mark.parametrize("bits", [4, 8])
-def test_a_lokr_applies_to_quantised_weights(
-    checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora], bits: int
-) -> None:
-    plain = velocity(ModelStore().transformer(checkpoint, bits))
-    found = velocity(ModelStore().transformer(checkpoint, bits, (saved(lokr(sizes)),)))
-    assert difference(found, plain) > 100 * TOLERANCE
-
-
-@pytest.mark.parametrize("bits", [3, 5, 6])
-def test_a_lokr_is_refused_at_bits_that_mflux_miscounts(
-    checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora], bits: int
-) -> None:
-    with pytest.raises(
-        LoraError, match=f"cannot apply to weights of {bits} bits. Set quantize to none, 4 or 8"
-    ):
-        ModelStore().get(checkpoint, "transformer", bits, (saved(lokr(sizes)),))
+    assert difference(found, merged(checkpoint, (sample, 1), bits=bits)) < TOLERANCE
 
 
 def test_unmatched_keys_can_be_skipped(
@@ -219,15 +240,6 @@ def test_a_refused_lora_leaves_the_base_network_unchanged(
     with pytest.raises(LoraError):
         store.transformer(checkpoint, loras=(good, bad))
     assert difference(velocity(store.transformer(checkpoint)), before) == 0
-
-
-def test_mflux_still_miscounts_the_inputs_of_odd_bits() -> None:
-    """Why LoKr is refused at 3, 5 and 6 bits: if this fails, the refusal is no longer necessary."""
-    from mflux.models.common.lora.layer.linear_lokr_layer import LoKrLinear
-
-    packed = nn.QuantizedLinear(128, 128, bits=5)
-    with pytest.raises(ValueError, match="does not match"):
-        LoKrLinear.from_linear(packed, mx.zeros((4, 4)), mx.zeros((32, 32)))
 
 
 def test_the_base_network_is_not_changed(

@@ -6,7 +6,10 @@ import pytest
 from mflux.models.common.lora.mapping.lora_loader import LoRALoader
 from mflux.models.flux.weights.flux_lora_mapping import FluxLoRAMapping
 
-from run_graph.runtime.models.lora_names import Layers, find_layers, other_model, parse_key
+from run_graph.runtime.models.inspection import Tensor
+from run_graph.runtime.models.lora_families import by_keys
+from run_graph.runtime.models.lora_layer_names import Layers, find_layers
+from run_graph.runtime.models.lora_names import parse_key
 
 TO_Q = "transformer_blocks.3.attn.to_q"
 QKV = tuple(f"transformer_blocks.3.attn.to_{part}" for part in "qkv")
@@ -42,6 +45,8 @@ def test_every_key_that_mflux_maps_means_the_same_here() -> None:
         ("transformer.double_blocks.3.img_attn.qkv.2", (QKV[2],)),
         ("lora_unet_single_blocks_37_linear2", ("single_transformer_blocks.37.proj_out",)),
         ("lora_unet_final_layer_linear", ("proj_out",)),
+        ("transformer.img_in.proj", ("x_embedder",)),
+        ("single_blocks.3.linear1_qkv", tuple(f"single_{layer}" for layer in QKV)),
         ("transformer_blocks.3.ff.net.0.proj", ("transformer_blocks.3.ff.linear1",)),
     ],
 )
@@ -73,13 +78,14 @@ def test_t5_has_several_numbers(published: str, layer: str) -> None:
         "lora_te3_" + path.replace(".", "_"),
         f"text_encoder_2.{path}",
         f"text_encoders.t5xxl.transformer.{path}",
+        f"t5.{path}",
     ):
         assert find_layers(name) == expected, name
 
 
-def test_diffusers_and_comfyui_write_clips_own_names() -> None:
+def test_programs_write_clips_own_names() -> None:
     path = "text_model.encoder.layers.0.self_attn.k_proj"
-    for name in (f"text_encoder.{path}", f"text_encoders.clip_l.transformer.{path}"):
+    for name in (f"text_encoder.{path}", f"text_encoders.clip_l.transformer.{path}", f"clip_l.{path}"):
         parsed = parse_key(f"{name}.lora_A.weight")
         assert (parsed.kind, parsed.matrix, parsed.component) == ("matrix", "lora_A", "text_encoder")
         assert parsed.layers == Layers((path,), component="text_encoder")
@@ -123,6 +129,14 @@ def test_what_is_no_layer_means_none(module: str) -> None:
         ("lora_magnitude_vector", "dora_scale"),
         ("lora_magnitude_vector.default.weight", "dora_scale"),
         *((name, name) for name in ("lokr_w1", "lokr_w2", "lokr_w1_a", "lokr_w2_b", "lokr_t2")),
+        *((name, name) for name in ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1")),
+        ("lora_B.bias", "lora_B.bias"),
+        ("lora_B.default.bias", "lora_B.bias"),
+        ("diff", "diff"),
+        ("w_norm", "diff"),
+        ("diff_b", "diff_b"),
+        ("b_norm", "diff_b"),
+        ("set_weight", "set_weight"),
     ],
 )
 def test_an_ending_means_a_matrix(ending: str, matrix: str) -> None:
@@ -130,9 +144,25 @@ def test_an_ending_means_a_matrix(ending: str, matrix: str) -> None:
     assert (parsed.kind, parsed.matrix, parsed.layers) == ("matrix", matrix, Layers((TO_Q,)))
 
 
-@pytest.mark.parametrize("ending", ["lora_A.bias", "lora_B.bias", "lora_mid.weight", "anything", "weight"])
+@pytest.mark.parametrize("ending", ["lora_A.bias", "lora_mid.weight", "anything", "weight", "scale"])
 def test_another_ending_of_a_layer_is_unsupported(ending: str) -> None:
     assert parse_key(f"transformer.{TO_Q}.{ending}").kind == "unsupported"
+
+
+@pytest.mark.parametrize(
+    ("module", "layer"),
+    [
+        ("double_blocks.3.img_attn.norm.query_norm", "transformer_blocks.3.attn.norm_q"),
+        ("lora_unet_double_blocks_3_txt_attn_norm_key_norm", "transformer_blocks.3.attn.norm_added_k"),
+        ("diffusion_model.single_blocks.3.norm.key_norm", "single_transformer_blocks.3.attn.norm_k"),
+        ("transformer.transformer_blocks.3.attn.norm_added_q", "transformer_blocks.3.attn.norm_added_q"),
+    ],
+)
+def test_a_normalisation_has_no_matrices(module: str, layer: str) -> None:
+    for ending, matrix in {"diff": "diff", "weight": "set_weight", "scale": "set_weight"}.items():
+        parsed = parse_key(f"{module}.{ending}")
+        assert (parsed.matrix, parsed.layers) == (matrix, Layers((layer,), is_norm=True))
+    assert parse_key(f"{module}.lora_A.weight").kind == "unsupported"
 
 
 @pytest.mark.parametrize("key", ["lora_te1_x.alpha", "alpha", "", "a.b.c", "transformer.norm.weight"])
@@ -141,6 +171,7 @@ def test_other_keys_are_unknown(key: str) -> None:
 
 
 def test_flux_s_own_keys_are_of_no_other_model() -> None:
-    assert other_model([key for key, _, _ in mflux_entries()]) is None
-    assert other_model(["lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha"]) is None
-    assert other_model([]) is None
+    keys = [key for key, _, _ in mflux_entries()]
+    assert by_keys(dict.fromkeys(keys, Tensor("F32", (4, 4), 64))) is None
+    assert by_keys({"lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha": Tensor("F32", (), 4)}) is None
+    assert by_keys({}) is None
