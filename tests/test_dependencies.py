@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 OWN = {"run_graph", "graph", "runtime", "nodes", "tests", "benchmarks", "training"}
 # Where a distribution has another name than what is imported from it.
-DISTRIBUTIONS = {"PIL": "pillow", "hamilton": "apache-hamilton"}
+DISTRIBUTIONS = {"PIL": "pillow", "hamilton": "apache-hamilton", "yaml": "pyyaml"}
 # The parity oracle: uv's settings leave torch out, so CONTRIBUTING.md and .ci/run install both separately.
 INSTALLED_SEPARATELY = {"torch", "diffusers"}
 # What mflux asks for and run-graph does without, or in another form.

@@ -103,6 +103,16 @@ def build_parser() -> CommandParser:
         action="store_true",
         help="do not use the network: a model that is neither local nor cached is an error",
     )
+    parser.add_argument(
+        "--models-dir",
+        dest="models_dirs",
+        action="append",
+        default=[],
+        type=path_argument,
+        metavar="DIR",
+        help="look for models and LoRAs in this folder, which is like ComfyUI's models, or in those that its "
+        "extra_model_paths.yaml names; may be repeated (default: RUN_GRAPH_MODELS and run-graph.toml)",
+    )
     add_permission_arguments(parser)
     _add_trial(parser)
     _add_many(parser)

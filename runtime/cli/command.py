@@ -25,6 +25,7 @@ from run_graph.runtime.cli.examples import example_names, example_pictures, writ
 from run_graph.runtime.cli.files import FileJob, read_files
 from run_graph.runtime.cli.inputs_option import inputs_text, settable_inputs
 from run_graph.runtime.cli.log_details import log_details
+from run_graph.runtime.cli.models_dir_option import searching
 from run_graph.runtime.cli.node_options import node_reference, registry_of
 from run_graph.runtime.cli.options import (
     ActionOptions,
@@ -58,7 +59,7 @@ def execute(options: Options) -> int:
     if reporting.verbose:
         log_details()
     try:
-        with offline(options.offline):
+        with offline(options.offline), searching(options.models_dirs):
             return _dispatch(options)
     except WorkflowError as error:
         _report_faults(error, reporting)

@@ -176,6 +176,8 @@ class Options:
     output : Path
         The output folder.
     contact_sheet : Path, optional
+    models_dirs : tuple of Path
+        The folder of each ``--models-dir``.
     offline : bool
         Whether the network is off limits.
     permissions : PermissionOptions
@@ -191,6 +193,7 @@ class Options:
     trial: TrialOptions
     output: Path
     contact_sheet: Path | None
+    models_dirs: tuple[Path, ...]
     offline: bool
     permissions: PermissionOptions
     memory: MemoryOptions

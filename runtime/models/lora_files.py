@@ -5,6 +5,7 @@ A name is one of these:
 - a path;
 - the name of a file in one of the folders in the environment variable `LORA_LIBRARY_PATH` (separated by
   colons), without its folder or, with its suffix, with the end of it, as ComfyUI names files;
+- the name of a file in one of the user's folders `loras` (:mod:`runtime.models.library`);
 - in mflux's notation, a Hugging Face repository (`org/name`) or a file in one (`org/name:file.safetensors`);
 - in ai-toolkit's notation, `hf:org/name/file.safetensors`.
 """
@@ -18,13 +19,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from run_graph.runtime.errors import LoraError
+from run_graph.runtime.errors import LoraError, ModelError
 from run_graph.runtime.files.digests import content_digest, named_digest
 from run_graph.runtime.models.components import TRANSFORMER_ONLY, Component
 from run_graph.runtime.models.hub_files import cached_file, fetch_file
 from run_graph.runtime.models.inspection import read_header
+from run_graph.runtime.models.library.finding import find, what_is_there
+from run_graph.runtime.models.library.places import Category
 
 _SUFFIX = ".safetensors"
+_CATEGORY: Category = "loras"
 _REPOSITORY = re.compile(r"(?:hf:)?(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+?)(?:[:/](?P<file>[^:]+))?")
 _PATH_STARTS = ("./", "../", "/", "~", ".\\", "..\\")
 
@@ -123,13 +127,27 @@ def resolve_lora(name: str, find_file: FindFile) -> LoraSource:
         return LoraSource(name, find_file(str(Path(name).expanduser())))
     except OSError as error:
         missing = str(error).removesuffix(".")
-    if (found := _from_library(name)) is not None:
+    if (found := _from_library(name) or _from_models_folder(name)) is not None:
         return LoraSource(name, found)
     match = _REPOSITORY.fullmatch(name)
     names_file = name.endswith(_SUFFIX) and not name.startswith("hf:") and ":" not in name
     if match is None or names_file or name.startswith(_PATH_STARTS):
-        raise LoraError(f"{missing}; give the path of a {_SUFFIX} file, or a repository as org/name:file.")
+        there = what_is_there([_CATEGORY])
+        raise LoraError(
+            f"{missing}. {there}. Give the path of a {_SUFFIX} file, or a repository as org/name:file."
+        )
     return LoraSource(name, repo=match["repo"], file=match["file"])
+
+
+def _from_models_folder(name: str) -> Path | None:
+    """The file with that name in the user's folders of LoRAs. Raises LoraError."""
+    if name.startswith((*_PATH_STARTS, "hf:")) or ":" in name:
+        return None
+    try:
+        found = find(name, [_CATEGORY], elsewhere=False)
+    except ModelError as error:
+        raise LoraError(str(error)) from error
+    return None if found is None else found.path
 
 
 def _from_library(name: str) -> Path | None:
