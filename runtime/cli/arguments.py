@@ -110,7 +110,7 @@ def build_parser() -> CommandParser:
         default=[],
         type=path_argument,
         metavar="DIR",
-        help="look for models and LoRAs in this folder, which is like ComfyUI's models, or in those that its "
+        help="look for LoRAs in this folder, which is like ComfyUI's models, or in those that its "
         "extra_model_paths.yaml names; may be repeated (default: RUN_GRAPH_MODELS and run-graph.toml)",
     )
     add_permission_arguments(parser)
