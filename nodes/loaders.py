@@ -7,7 +7,7 @@ from typing import ClassVar
 from run_graph.graph import Context, Field, Node, Outputs
 from run_graph.nodes.model_inputs import BITS, ModelChoice, ModelInput, Quantize, bits
 from run_graph.runtime.models.checkpoints import resolve_flux, resolve_redux
-from run_graph.runtime.models.components import FLUX_PARTS, REDUX_PARTS
+from run_graph.runtime.models.components import FLUX_PARTS, REDUX_PARTS, TEXT_PARTS
 from run_graph.runtime.models.handles import Flux, Redux, Siglip, TextEncoders, Vae
 
 
@@ -22,21 +22,26 @@ class LoadFlux(ModelChoice, Node):
 
     `tiny` is built in, and so is `tiny-schnell`, the same without guidance. `schnell`, `dev` and `krea-dev`
     are Black Forest Labs' models. A Hugging Face repository (`org/name`) or a local folder works too, in
-    diffusers' layout or as mflux-save writes it. This node loads nothing: a node loads the weights that it
-    computes with when it first runs.
+    diffusers' layout or as mflux-save writes it, and so does a single file, as ComfyUI uses them. Networks
+    that such a file lacks are those of schnell, which are dev's too. This node loads nothing: a node loads
+    the weights that it computes with when it first runs.
     """
 
     category = "loaders"
     models: ClassVar = (ModelInput("model", resolve_flux, FLUX_PARTS),)
 
     model: str = Field(
-        default="tiny", description="`tiny`, `schnell`, `dev`, `krea-dev`, a repository, or a folder."
+        default="tiny", description="`tiny`, `schnell`, `dev`, `krea-dev`, a repository, a folder or a file."
     )
     quantize: Quantize = Field(default="none", description=BITS)
 
     def run(self, ctx: Context) -> FluxHandles:
-        what = resolve_flux(self.model), bits(self.quantize)
-        return FluxHandles(flux=Flux(*what), text_encoders=TextEncoders(*what), vae=Vae(*what))
+        model, precision = resolve_flux(self.model), bits(self.quantize)
+        return FluxHandles(
+            flux=Flux(model.of("transformer"), precision),
+            text_encoders=TextEncoders(model.of(*TEXT_PARTS), precision),
+            vae=Vae(model.of("vae"), precision),
+        )
 
 
 class ReduxHandles(Outputs):
@@ -54,9 +59,12 @@ class LoadRedux(ModelChoice, Node):
     category = "loaders"
     models: ClassVar = (ModelInput("model", resolve_redux, REDUX_PARTS),)
 
-    model: str = Field(default="tiny", description="`tiny`, `dev-redux`, a repository, or a folder.")
+    model: str = Field(default="tiny", description="`tiny`, `dev-redux`, a repository, a folder or a file.")
     quantize: Quantize = Field(default="none", description=BITS)
 
     def run(self, ctx: Context) -> ReduxHandles:
-        what = resolve_redux(self.model), bits(self.quantize)
-        return ReduxHandles(siglip=Siglip(*what), redux=Redux(*what))
+        model, precision = resolve_redux(self.model), bits(self.quantize)
+        return ReduxHandles(
+            siglip=Siglip(model.of("image_encoder"), precision),
+            redux=Redux(model.of("image_embedder"), precision),
+        )

@@ -84,7 +84,10 @@ class ModelChoice:
 
 def reading(checkpoint: Checkpoint, parts: Sequence[str]) -> Iterable[Effect]:
     """What reading parts of a checkpoint would read or download."""
-    if checkpoint.folder is not None:
-        yield Effect("model", str(checkpoint.folder), "model")
-    elif checkpoint.repo is not None and (missing := checkpoint.missing(*parts)):
-        yield Effect("download", checkpoint.repo, "model", download_bytes(checkpoint.repo, missing))
+    for holder, held in checkpoint.holders(parts).items():
+        for path in sorted({path for component, path in holder.files if component in held}):
+            yield Effect("model", str(path), "model")
+        if holder.folder is not None:
+            yield Effect("model", str(holder.folder), "model")
+        elif holder.repo is not None and (missing := holder.missing(*held)):
+            yield Effect("download", holder.repo, "model", download_bytes(holder.repo, missing))

@@ -90,20 +90,20 @@ def _state(
     name: str, checkpoint: Checkpoint, components: Iterable[Component], float_bytes: int
 ) -> ModelState:
     try:
-        folders = {each: checkpoint.local_folder(each) for each in components}
+        sources = {each: checkpoint.local_source(each) for each in components}
         parts = tuple(
             Part(
                 each,
                 {
                     bits: published_bytes(each, bits, float_bytes)
-                    if folder is None
-                    else estimated_bytes(folder / each, bits, float_bytes)
+                    if source is None
+                    else estimated_bytes(source, bits, float_bytes)
                     for bits in PRECISIONS
                 },
             )
-            for each, folder in folders.items()
+            for each, source in sources.items()
         )
     except (ModelError, OSError, ValueError) as error:
         return ModelState(name, "damaged", (), (str(error),))
-    present = [folder is not None for folder in folders.values()]
+    present = [source is not None for source in sources.values()]
     return ModelState(name, "here" if all(present) else "partly here" if any(present) else "not here", parts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -19,6 +19,16 @@ from run_graph.runtime.errors import CheckpointError
 from run_graph.runtime.models.architecture import Layer
 
 Tensors = Mapping[str, mx.array]
+
+
+class Shaped(Protocol):
+    """What has a shape: an array, or a tensor that is not read yet."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+Shapes = Mapping[str, Shaped]
 
 GROUP_SIZE = 64  # Inputs that share one scale when mflux or we quantise.
 _LISTED = 3  # Names that a message gives of a longer list.
@@ -32,25 +42,36 @@ class Part(nn.Module):
         super().__init__()  # type: ignore[no-untyped-call]
 
 
-def assemble(layers: Iterable[Layer], tensors: Tensors, bits: int | None) -> Any:
-    """The tree of these layers.
+def assemble(
+    layers: Iterable[Layer],
+    names: Collection[str],
+    take: Callable[[str], mx.array],
+    bits: int | None,
+    finish: Callable[[str, Any], Any],
+) -> Any:
+    """The tree of these layers, made one after the other.
 
     Parameters
     ----------
     layers
-    tensors
-        Exactly the tensors of the layers, by their dotted names; see `check_names` and `check_shapes`.
+    names
+        Exactly the names of the layers' tensors; see `check_names` and `check_shapes`.
+    take
+        Reads the tensor of a name.
     bits
         Bits per weight of layers that have scales; None if no layer has.
+    finish
+        What becomes of each layer, given its path, before the next is made.
     """
     root = Part()
     for layer in layers:
         *parents, name = layer.path.split(".")
-        _put(_descend(root, parents, name), name, _made(layer, tensors, bits))
+        made = finish(layer.path, _made(layer, names, take, bits))
+        _put(_descend(root, parents, name), name, made)
     return root
 
 
-def check_names(layers: Iterable[Layer], tensors: Tensors, place: str) -> None:
+def check_names(layers: Iterable[Layer], tensors: Shapes, place: str) -> None:
     """Raise CheckpointError unless the tensors are exactly those of the layers."""
     wanted: dict[str, None] = {}
     for layer in layers:
@@ -70,7 +91,7 @@ def check_names(layers: Iterable[Layer], tensors: Tensors, place: str) -> None:
         )
 
 
-def check_shapes(layers: Collection[Layer], tensors: Tensors, place: str) -> None:
+def check_shapes(layers: Collection[Layer], tensors: Shapes, place: str) -> None:
     """Raise CheckpointError if the sizes of the weights contradict each other.
 
     Each tensor votes on the sizes that its labels stand for; tensors that disagree with the majority are
@@ -130,10 +151,10 @@ def _put(place: Any, name: str, layer: Any) -> None:
         place[name] = layer
 
 
-def _made(layer: Layer, tensors: Tensors, bits: int | None) -> Any:
+def _made(layer: Layer, names: Collection[str], take: Callable[[str], mx.array], bits: int | None) -> Any:
     prefix = f"{layer.path}."
-    names = ("weight", "bias", _SCALES, _OFFSETS)
-    own = {name: tensors[prefix + name] for name in names if prefix + name in tensors}
+    kinds = ("weight", "bias", _SCALES, _OFFSETS)
+    own = {kind: take(prefix + kind) for kind in kinds if prefix + kind in names}
     made = _quantised(layer, own, bits) if _SCALES in own else _MAKERS[layer.kind](layer)
     for name, array in own.items():
         made[name] = array
@@ -171,7 +192,7 @@ _MAKERS: dict[str, Callable[[Layer], Any]] = {
 }
 
 
-def _labels(layers: Iterable[Layer], tensors: Tensors) -> Iterable[tuple[str, tuple[str, ...]]]:
+def _labels(layers: Iterable[Layer], tensors: Shapes) -> Iterable[tuple[str, tuple[str, ...]]]:
     """The labels of each tensor's axes, by name."""
     for layer in layers:
         if f"{layer.path}.{_SCALES}" not in tensors:
@@ -193,7 +214,7 @@ def _size(factor: int, label: str, votes: Mapping[str, Counter[int]]) -> int:
     return factor * elected[0][0] if elected else factor
 
 
-def _wrong_shape(place: str, name: str, found: mx.array, expected: str) -> str:
+def _wrong_shape(place: str, name: str, found: Shaped, expected: str) -> str:
     return (
         f"{place}: {name} has shape {tuple(found.shape)}, but the other weights require {expected}. "
         "The checkpoint is damaged or a mix of two models; download it again."

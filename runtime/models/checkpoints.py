@@ -1,23 +1,41 @@
 """From a model's name to its files.
 
 A name is `tiny`, `tiny-schnell` (the same without guidance, as schnell is), an alias (`schnell`, `dev`,
-`krea-dev`; for Redux `dev-redux`), a Hugging Face repository (`org/name` or `org/name@revision`), or a local
-folder. Resolving a name does not use the network; files are downloaded when a stage first needs them, one
-part at a time.
+`krea-dev`; for Redux `dev-redux`), a Hugging Face repository (`org/name` or `org/name@revision`), a local
+folder, or a single file. Resolving a name does not use the network; files are downloaded when a stage first
+needs them, one part at a time.
 """
 
+from __future__ import annotations
+
 import difflib
+import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from run_graph.runtime.errors import CheckpointError, DownloadError, UnknownModelError
 from run_graph.runtime.events import Listener, ignore
-from run_graph.runtime.files.digests import named_digest
-from run_graph.runtime.models.components import SCHEDULER_FOLDER, TOKENIZER_FOLDERS
+from run_graph.runtime.files.digests import content_digests, named_digest
+from run_graph.runtime.models.components import (
+    COMPONENTS,
+    FLUX_COMPONENTS,
+    SCHEDULER_FOLDER,
+    TOKENIZER_FOLDERS,
+    Component,
+)
 from run_graph.runtime.models.hub import cached, commit_of, fetch
-from run_graph.runtime.models.inspection import faults, is_a_file, read_json, tensors
+from run_graph.runtime.models.inspection import faults, is_a_file, read_json
+from run_graph.runtime.models.sources import (
+    PUBLISHED_SIZES,
+    WORDS,
+    Source,
+    file_networks,
+    file_source,
+    folder_source,
+)
 from run_graph.runtime.models.tiny import TINY_FOLDER, tiny_digest
 
 TINY = "tiny"
@@ -37,6 +55,9 @@ _REPOSITORY = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)(?:@(?P<revision>
 _COMMIT = re.compile("[0-9a-f]{40}")
 _PATH_STARTS = ("./", "../", "/", "~", ".\\", "..\\")
 
+# dev's and krea-dev's text encoders and autoencoder are schnell's, for which no licence has to be accepted.
+_UNGATED = "schnell"
+
 _READ = (".json", ".safetensors", ".model", ".txt")  # suffixes of a model's files
 
 _LONG_PROMPT = 512  # T5 tokens for FLUX.1 dev and models derived from it
@@ -45,7 +66,7 @@ _SHORT_PROMPT = 256  # T5 tokens for schnell
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a model's files come from: a local folder, a Hub repository, or (neither) `tiny`.
+    """Where a model's files come from: a local folder, a Hub repository, single files, or (none) `tiny`.
 
     Attributes
     ----------
@@ -55,6 +76,12 @@ class Checkpoint:
     without_guidance : bool
         Whether the transformer's guidance embedder is left out and noise levels are not shifted, as in
         schnell.
+    files : tuple
+        Networks with the single files that hold them.
+    rest : Checkpoint or None
+        Where the parts come from that no single file holds, such as tokenizers.
+    shifts : bool or None
+        Whether noise levels are shifted, where the single file of a transformer tells it.
     """
 
     name: str
@@ -62,18 +89,32 @@ class Checkpoint:
     repo: str | None = None
     revision: str | None = None
     without_guidance: bool = False
+    files: tuple[tuple[Component, Path], ...] = ()
+    rest: Checkpoint | None = None
+    shifts: bool | None = None
 
     @property
     def identity(self) -> str:
         """A string that changes when the weights may have changed; the same in every process.
 
-        For a folder, a digest of the names and contents of its files, which is the same on every machine.
+        For files and folders, a digest of their contents, which is the same on every machine.
 
         Raises
         ------
         CheckpointError
-            If a file of the folder cannot be read.
+            If a file cannot be read.
         """
+        parts = [self._own_identity]
+        if self.shifts is not None:
+            parts.append("shifted" if self.shifts else "not shifted")
+        if self.rest is not None:
+            parts.append(self.rest.identity)
+        return " ".join(parts)
+
+    @property
+    def _own_identity(self) -> str:
+        if self.files:
+            return f"files:{_files_digest(self.files)}"
         if self.folder is not None:
             return f"folder:{_folder_digest(self.folder)}"
         if self.repo is not None:
@@ -82,20 +123,81 @@ class Checkpoint:
 
     def fingerprint(self) -> str:
         """The identity, with the commit that a repository's branch is known to be at."""
-        if self.repo is None or _COMMIT.fullmatch(self.revision or ""):
-            return self.identity
-        return f"{self.identity} {commit_of(self.repo, self.revision)}"
+        branches = [
+            str(commit_of(each.repo, each.revision))
+            for each in (self, self.rest)
+            if each is not None and each.repo is not None and not _COMMIT.fullmatch(each.revision or "")
+        ]
+        return " ".join([self.identity, *branches])
+
+    def of(self, *parts: str) -> Checkpoint:
+        """The checkpoint of some parts alone: without the files that hold none of them."""
+        held = tuple((component, path) for component, path in self.files if component in parts)
+        if not self.files:
+            return self
+        if not held and self.rest is not None:
+            return replace(self.rest, shifts=self.shifts)
+        whole = {component for component, _ in held} >= set(parts)
+        return replace(self, files=held, rest=None if whole else self.rest)
+
+    def holder(self, part: str) -> Checkpoint:
+        """The checkpoint whose own files have the part: this one or its `rest`."""
+        if self.rest is None or part in dict(self.files):
+            return self
+        return self.rest
+
+    def holders(self, parts: Iterable[str]) -> dict[Checkpoint, list[str]]:
+        """The checkpoints whose own files have the parts, each with those that it has."""
+        found: dict[Checkpoint, list[str]] = {}
+        for part in parts:
+            found.setdefault(self.holder(part), []).append(part)
+        return found
+
+    def source(self, component: Component, on_event: Listener = ignore) -> Source:
+        """Where the weights of a component are; downloads them if necessary, which `on_event` is told.
+
+        Raises
+        ------
+        CheckpointError
+            If they are missing or incomplete, or are another model's.
+        DownloadError
+            If they cannot be downloaded.
+        """
+        holder = self.holder(component)
+        if not holder.files:
+            return folder_source(holder.locate_complete(component, on_event=on_event) / component, component)
+        path = dict(holder.files).get(component)
+        source = None if path is None else file_source(path, component)
+        if source is None:
+            raise CheckpointError(holder._lacking(component))
+        return source
+
+    def local_source(self, component: Component) -> Source | None:
+        """Where the weights of a component are on this machine; None if they are not, or not whole."""
+        if self.holder(component).local_folder(component) is None:
+            return None
+        try:
+            return self.source(component)
+        except CheckpointError:
+            return None
 
     def locate(self, *parts: str, on_event: Listener = ignore) -> Path:
-        """The local folder that contains the named parts; downloads them if necessary.
+        """The local folder that contains the named parts, none of them in a single file; downloads them if
+        necessary.
 
         A download is reported to `on_event`.
 
         Raises
         ------
+        CheckpointError
+            If the checkpoint has no such parts.
         DownloadError
             If they cannot be downloaded.
         """
+        if self.rest is not None:
+            return self.rest.locate(*parts, on_event=on_event)
+        if self.files:
+            raise CheckpointError(self._lacking(parts[0]))
         if self.folder is not None:
             return self.folder
         if self.repo is not None:
@@ -104,10 +206,24 @@ class Checkpoint:
 
     def missing(self, *parts: str) -> list[str]:
         """The parts that would have to be downloaded. Does not use the network."""
-        return [] if self.repo is None else [part for part in parts if self.local_folder(part) is None]
+        return [
+            part
+            for holder, held in self.holders(parts).items()
+            if holder.repo is not None
+            for part in held
+            if holder.local_folder(part) is None
+        ]
 
     def local_folder(self, *parts: str) -> Path | None:
-        """The local folder that contains the named parts complete, or None. Never downloads."""
+        """The local folder that contains the named parts complete, or None. Never downloads.
+
+        Of parts in single files, the folder of the first.
+        """
+        if self.files:
+            held: dict[str, Path] = dict(self.files)
+            if self.rest is not None and held.keys().isdisjoint(parts):
+                return self.rest.local_folder(*parts)
+            return held[parts[0]].parent if held.keys() >= set(parts) else None
         if self.repo is not None:
             return cached(self.repo, self.revision, parts)
         folder = self.locate(*parts)
@@ -122,7 +238,24 @@ class Checkpoint:
 
     def faults(self, *parts: str) -> list[str]:
         """What is wrong with the named parts, as far as is known without a download."""
-        return faults(self.folder, parts) if self.folder is not None else []
+        return [fault for part in parts for fault in self.holder(part)._part_faults(part)]
+
+    def _part_faults(self, part: str) -> list[str]:
+        if self.folder is not None and (found := faults(self.folder, [part])):
+            return found
+        if self.files and part not in dict(self.files):
+            return [self._lacking(part)]
+        if part not in COMPONENTS or not (self.folder or self.files):
+            return []
+        try:
+            return self.source(part).faults()
+        except CheckpointError as error:
+            return [str(error)]
+
+    def _lacking(self, part: str) -> str:
+        has = " and ".join(WORDS[component] for component, _ in self.files)
+        what = next((words for component, words in WORDS.items() if component == part), f"no {part}")
+        return f"{self.name} holds {has}, and not {what}. Name the file that holds it."
 
 
 def resolve_flux(name: str) -> Checkpoint:
@@ -144,24 +277,26 @@ def shifts_sigmas(checkpoint: Checkpoint) -> bool:
     """Whether the noise schedule is shifted towards noise at larger sizes: dev yes, schnell no.
 
     This is read from `scheduler_config.json`. mflux saves models without that file; then it depends on
-    whether the transformer has a guidance embedder. Among FLUX.1's models only schnell has none.
+    whether the transformer has a guidance embedder. Among FLUX.1's models only schnell has none. For single
+    files it depends on that alone.
     """
     if checkpoint.without_guidance:
         return False
+    if checkpoint.shifts is not None:
+        return checkpoint.shifts
     try:
         folder = checkpoint.locate(SCHEDULER_FOLDER)
         config = read_json(folder / SCHEDULER_FOLDER / "scheduler_config.json")
     except DownloadError:  # a repository made with mflux-save has no scheduler
-        local = checkpoint.local_folder("transformer")
-        if local is None:
+        if checkpoint.local_folder("transformer") is None:
             return "schnell" not in (checkpoint.repo or "").lower()
-        folder, config = local, {}
+        config = {}
     except ValueError as error:
         raise CheckpointError(str(error)) from error
     if "use_dynamic_shifting" in config:
         return bool(config["use_dynamic_shifting"])
-    names = tensors(folder / "transformer")
-    return any("guidance_embedder" in name for name in names) if names else True
+    source = checkpoint.local_source("transformer")
+    return True if source is None else source.has_guidance()
 
 
 def base_model(checkpoint: Checkpoint) -> str:
@@ -214,6 +349,8 @@ def _resolve(name: str, family: _Family, other: _Family) -> Checkpoint:
         repo, revision = family.aliases[name]
         return Checkpoint(name, repo=repo, revision=revision)
     path = Path(name).expanduser()
+    if name and path.is_file():
+        return from_files(name, [path])
     if name and (is_path(name) or path.is_dir()):
         return Checkpoint(name, folder=_existing_folder(path))
     if match := _REPOSITORY.fullmatch(name):
@@ -222,9 +359,46 @@ def _resolve(name: str, family: _Family, other: _Family) -> Checkpoint:
     raise UnknownModelError(_unknown(name, family, other))
 
 
+def from_files(name: str, paths: Sequence[Path]) -> Checkpoint:
+    """The checkpoint whose networks are in single files; what they lack comes from a published model.
+
+    Parameters
+    ----------
+    name
+        For messages and records.
+    paths
+        Files of one network or several, such as an autoencoder's, or a whole model's.
+
+    Raises
+    ------
+    CheckpointError
+        If a file cannot be read or is not FLUX.1's, or if two files hold the same network.
+    """
+    held: dict[Component, Path] = {}
+    sizes: dict[Component, int] = {}
+    for path in paths:
+        for found in file_networks(path):
+            if (other := held.setdefault(found.component, path)) != path:
+                raise CheckpointError(
+                    f"{other} and {path} both hold {WORDS[found.component]}. Name one of them."
+                )
+            sizes[found.component] = found.size
+    files = tuple((component, path.resolve()) for component, path in held.items())
+    is_tiny = any(size != PUBLISHED_SIZES[component] for component, size in sizes.items())
+    if not sizes.keys() & set(FLUX_COMPONENTS):
+        return Checkpoint(name, files=files, rest=_companion("dev-redux", is_tiny, _REDUX))
+    source = file_source(held["transformer"], "transformer") if "transformer" in held else None
+    shifts = None if source is None else source.has_guidance()
+    rest = replace(_companion(_UNGATED, is_tiny, _FLUX), shifts=shifts)
+    return Checkpoint(name, files=files, rest=rest, shifts=shifts)
+
+
+def _companion(alias: str, is_tiny: bool, family: _Family) -> Checkpoint:
+    """The model that a single file belongs to, by its size."""
+    return _BUILT_IN[TINY] if is_tiny else _resolve(alias, family, family)
+
+
 def _existing_folder(path: Path) -> Path:
-    if path.is_file():
-        raise UnknownModelError(f"{path} is a file; give the folder of a model in diffusers' layout.")
     if not path.is_dir():
         raise UnknownModelError(f"The model folder {path} does not exist.")
     return path.resolve()
@@ -239,6 +413,18 @@ def _unknown(name: str, family: _Family, other: _Family) -> str:
         hint = f"Known names are {', '.join(family.names)}."
     also = "A Hugging Face repository (org/name) or a local folder also works."
     return f"There is no {family.name} model {name!r}. {hint} {also}"
+
+
+def _files_digest(files: Sequence[tuple[Component, Path]]) -> str:
+    """A digest of what networks the files hold and of their contents."""
+    try:
+        contents = content_digests(path for _, path in files)
+    except OSError as error:
+        raise CheckpointError(f"A model cannot be read: {error}.") from error
+    named = sorted(
+        f"{component}\0{content}\n" for (component, _), content in zip(files, contents, strict=True)
+    )
+    return hashlib.sha256("".join(named).encode()).hexdigest()[:32]
 
 
 def _folder_digest(folder: Path) -> str:

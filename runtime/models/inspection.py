@@ -25,11 +25,12 @@ _MFLUX = {"mflux_version", "quantization_level"}  # metadata of mflux-save; old 
 
 @dataclass(frozen=True)
 class Tensor:
-    """What a header says about one tensor."""
+    """What a header says about one tensor: its type, and the place of its bytes in the file."""
 
     dtype: str
     shape: tuple[int, ...]
     nbytes: int
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,12 @@ def read_header(path: Path) -> Header:
         metadata = entries.pop("__metadata__", None) or {}  # MLX writes null if there is none.
         spans = {name: entry["data_offsets"] for name, entry in entries.items()}
         tensors = {
-            name: Tensor(entry["dtype"], tuple(entry["shape"]), spans[name][1] - spans[name][0])
+            name: Tensor(
+                entry["dtype"],
+                tuple(entry["shape"]),
+                spans[name][1] - spans[name][0],
+                8 + length + spans[name][0],
+            )
             for name, entry in entries.items()
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:

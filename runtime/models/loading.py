@@ -5,33 +5,32 @@ component is read alone.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-import mlx.nn as nn
 
 from run_graph.runtime.device import compute_dtype
 from run_graph.runtime.errors import CheckpointError
-from run_graph.runtime.models import inspection
-from run_graph.runtime.models.architecture import count, layers_of, name_in_memory
+from run_graph.runtime.models.architecture import count, layers_of
 from run_graph.runtime.models.assembly import (
     GROUP_SIZE,
     assemble,
     can_quantise,
     check_names,
     check_shapes,
-    leaves,
     named,
 )
 from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import Component
+from run_graph.runtime.models.layouts.decoding import decoded
+from run_graph.runtime.models.layouts.in_memory import in_memory
+from run_graph.runtime.models.layouts.stored import Tensors, read_tensors
+from run_graph.runtime.models.sources import Source
 from run_graph.runtime.networks.cpu import use_numpy_linears
 
 logger = logging.getLogger(__name__)
-
-Tensors = dict[str, mx.array]
 
 # The keys of each component's config.json that give the lengths of its lists of blocks.
 _BLOCK_COUNTS: dict[str, dict[str, str]] = {
@@ -44,7 +43,6 @@ _BLOCK_COUNTS: dict[str, dict[str, str]] = {
     "image_encoder": {"num_hidden_layers": "encoder.layers"},
 }
 _GUIDANCE = "guidance_embedder"
-_POSITION_BIAS = "t5_blocks.{}.attention.SelfAttention.relative_attention_bias.weight"
 
 
 @dataclass(frozen=True)
@@ -76,105 +74,82 @@ def load_component(
     DownloadError
         If they cannot be downloaded.
     """
-    place = checkpoint.locate_complete(component) / component
-    config = inspection.read_json(place / "config.json")
-    stored = inspection.saved_bits(place)
-    module = _assemble(place, component, config, stored, checkpoint.without_guidance)
-    if stored is None and quantize is not None:
-        nn.quantize(module, group_size=GROUP_SIZE, bits=quantize, class_predicate=can_quantise)
-    elif stored is not None and quantize not in (None, stored):
-        logger.warning("%s is stored with %d bits; quantize=%d is ignored.", place, stored, quantize)
-    use_numpy_linears(module)
-    return LoadedComponent(module, config, stored or quantize, _materialise(module))
+    source = checkpoint.source(component)
+    if problems := source.faults():
+        raise CheckpointError(" ".join(problems))
+    if source.bits is not None and quantize not in (None, source.bits):
+        logger.warning(
+            "%s is stored with %d bits; quantize=%d is ignored.", source.place, source.bits, quantize
+        )
+    bits = quantize if source.bits is None else None
+    module = _assemble(source, bits, checkpoint.without_guidance)
+    nbytes = sum(array.nbytes for array in named(module.parameters()).values())
+    return LoadedComponent(module, source.config, source.bits or quantize, nbytes)
 
 
-def _assemble(
-    place: Path,
-    component: Component,
-    config: dict[str, Any],
-    stored: int | None,
-    without_guidance: bool = False,
-) -> Any:
-    """The module with its weights, all still lazy.
-
-    The tensors are local to this function. If they lived longer, the unquantised weights would stay in memory
-    beside the quantised ones.
-    """
-    tensors = _in_memory(_stored(place), component, inspection.is_saved_by_mflux(place))
+def _assemble(source: Source, quantize: int | None, without_guidance: bool) -> Any:
+    """The module with its weights, read and, if asked for, quantised one layer after the other."""
+    place = str(source.place)
+    tensors = in_memory(decoded(_stored(source), place), source.component, source.layout, place)
     if without_guidance:
-        tensors = {name: array for name, array in tensors.items() if _GUIDANCE not in name}
-    _check_block_counts(component, config, tensors, str(place))
-    layers = layers_of(component, tensors)
-    check_names(layers, tensors, str(place))
-    _check_numbers(tensors, str(place))
-    check_shapes(layers, tensors, str(place))
-    dtype = compute_dtype()
-    module = assemble(layers, {name: _as_dtype(array, dtype) for name, array in tensors.items()}, stored)
-    if component == "transformer" and _GUIDANCE not in module.time_text_embed:
+        tensors = {name: tensor for name, tensor in tensors.items() if _GUIDANCE not in name}
+    _check_block_counts(source.component, source.config, tensors, place)
+    layers = layers_of(source.component, tensors)
+    check_names(layers, tensors, place)
+    check_shapes(layers, tensors, place)
+    names = set(tensors)
+    module = assemble(layers, names, _reader(tensors, place), source.bits, _quantiser(quantize))
+    if source.component == "transformer" and _GUIDANCE not in module.time_text_embed:
         module.time_text_embed.guidance_embedder = None
     module.freeze()
+    use_numpy_linears(module)
     return module
 
 
-def _stored(place: Path) -> Tensors:
-    """The tensors of all the component's files, lazy."""
+def _stored(source: Source) -> Tensors:
+    """The network's tensors in all its files, by their names without a prefix; none is read yet."""
     tensors: Tensors = {}
-    for path in inspection.weight_files(place):
-        try:
-            found: Any = mx.load(str(path), format="safetensors")
-        except (RuntimeError, ValueError) as error:
-            raise CheckpointError(f"{path} cannot be read: {error}") from error
-        if twice := tensors.keys() & found:
-            raise CheckpointError(
-                f"{place} has {min(twice)} in {path.name} and in another file. Remove the file that does not "
-                "belong to the model."
-            )
-        tensors |= found
+    for path in source.files:
+        found = read_tensors(path)
+        for own, name in source.own(found).items():
+            if own in tensors:
+                raise CheckpointError(
+                    f"{source.place} has {name} in {path.name} and in another file. Remove the file that "
+                    "does not belong to the model."
+                )
+            tensors[own] = found[name]
     return tensors
 
 
-def _in_memory(stored: Tensors, component: Component, saved_by_mflux: bool) -> Tensors:
-    """The tensors that the component uses, with their names and layouts in memory."""
-    tensors = {}
-    for name, array in stored.items():
-        if (own := name_in_memory(component, name)) is not None:
-            # MLX's convolutions are (outputs, height, width, inputs), published ones inputs first.
-            published = array.ndim == 4 and not saved_by_mflux
-            tensors[own] = array.transpose(0, 2, 3, 1) if published else array
-    if component == "transformer":
-        _add_output_bias(tensors)
-    elif component == "text_encoder_2":
-        _share_position_bias(tensors)
-    return tensors
+def _reader(tensors: Tensors, place: str) -> Callable[[str], mx.array]:
+    """Takes a tensor from `tensors` by its name, in the type to compute in, and refuses what is no number."""
+    dtype = compute_dtype()
 
-
-def _add_output_bias(tensors: Tensors) -> None:
-    """mflux 0.16 to 0.21 saved models without this bias and computed with zeros."""
-    weight = tensors.get("norm_out.linear.weight")
-    if weight is not None:
-        tensors.setdefault("norm_out.linear.bias", mx.zeros(weight.shape[0]))
-
-
-def _share_position_bias(tensors: Tensors) -> None:
-    """Published in the first block only; mflux has it in each."""
-    if (bias := tensors.get(_POSITION_BIAS.format(0))) is not None:
-        for index in range(count(tensors, "t5_blocks")):
-            tensors.setdefault(_POSITION_BIAS.format(index), bias)
-
-
-def _as_dtype(array: mx.array, dtype: mx.Dtype) -> mx.array:
-    return array.astype(dtype) if mx.issubdtype(array.dtype, mx.floating) else array
-
-
-def _check_numbers(tensors: Tensors, place: str) -> None:
-    """Refuse integers that are not the packed weights of a quantised layer: they would be read as numbers."""
-    for name, array in tensors.items():
-        packed = f"{name.removesuffix('weight')}scales" in tensors
-        if not packed and not mx.issubdtype(array.dtype, mx.floating):
+    def take(name: str) -> mx.array:
+        array = tensors.pop(name).take()
+        if not mx.issubdtype(array.dtype, mx.floating):
+            return array
+        array = array.astype(dtype)
+        if not mx.isfinite(array).all().item():
             raise CheckpointError(
-                f"{place}: {name} is stored as {str(array.dtype).removeprefix('mlx.core.')}, a format of "
-                "another program. Use a model in float32, float16 or bfloat16, or one that mflux-save made."
+                f"{place}: {name} holds values that are not numbers (NaN or infinite). The file is damaged, "
+                "or the model was converted with too small a range; use it in another format."
             )
+        return array
+
+    return take
+
+
+def _quantiser(bits: int | None) -> Callable[[str, Any], Any]:
+    """Quantises a layer where mflux would, and has its weights in memory when it returns."""
+
+    def finish(path: str, layer: Any) -> Any:
+        if bits is not None and can_quantise(path, layer):
+            layer = layer.to_quantized(group_size=GROUP_SIZE, bits=bits)
+        mx.eval(layer.parameters())
+        return layer
+
+    return finish
 
 
 def _check_block_counts(component: Component, config: dict[str, Any], tensors: Tensors, place: str) -> None:
@@ -185,14 +160,3 @@ def _check_block_counts(component: Component, config: dict[str, Any], tensors: T
                 f"{place} has {found} blocks where its config.json says {key} = {config[key]}. "
                 "The checkpoint is incomplete; download it again."
             )
-
-
-def _materialise(module: Any) -> int:
-    """Read the weights, one layer at a time, so that at most one is in memory unquantised.
-
-    Returns their size in bytes.
-    """
-    for _, layer in leaves(module):
-        mx.eval(layer.parameters())
-    mx.eval(module.parameters())
-    return sum(array.nbytes for array in named(module.parameters()).values())

@@ -43,7 +43,8 @@ class Preflight:
             If a repository requires a licence to be accepted, does not exist, or cannot or must not be
             reached.
         """
-        for key, checkpoint in needed.items():
+        for key, whole in needed.items():
+            checkpoint = whole.holder(key.component)
             repo = checkpoint.repo
             if repo is None or repo in self.allowed or repo == first.repo:
                 continue

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterable
-from pathlib import Path
 
 from run_graph.runtime.models.components import Component
-from run_graph.runtime.models.inspection import Tensor, saved_bits, tensors
+from run_graph.runtime.models.inspection import Tensor
+from run_graph.runtime.models.layouts.storage import FLOATS, is_auxiliary
+from run_graph.runtime.models.sources import Source
 
 _GROUP_SIZE = 64  # Weights that share one scale and one offset.
-_FLOATS = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}
 
 # Published sizes of the bfloat16 files of Black Forest Labs' repositories, in bytes; tokenizers are small.
 _DOWNLOADS = {
@@ -38,19 +38,19 @@ def published_bytes(component: Component, quantize: int | None, float_bytes: int
     return _packed(count, None if component == "vae" else quantize, float_bytes)
 
 
-def estimated_bytes(component_folder: Path, quantize: int | None, float_bytes: int) -> int:
+def estimated_bytes(source: Source, quantize: int | None, float_bytes: int) -> int:
     """Bytes that the component's weights will occupy once loaded.
 
     A floating-point weight takes `float_bytes` (2 on a GPU, 4 on the CPU). Where quantisation applies
     (matrix rows of whole groups), it takes `quantize` bits, plus two floats per group.
     """
-    stored = saved_bits(component_folder) is not None
-    bits = None if stored else quantize
-    return sum(_tensor_bytes(tensor, bits, float_bytes) for tensor in tensors(component_folder).values())
+    bits = quantize if source.bits is None else None
+    tensors = source.tensors().items()
+    return sum(_tensor_bytes(tensor, bits, float_bytes) for name, tensor in tensors if not is_auxiliary(name))
 
 
 def _tensor_bytes(tensor: Tensor, bits: int | None, float_bytes: int) -> int:
-    if tensor.dtype not in _FLOATS:
+    if tensor.dtype not in FLOATS:
         return tensor.nbytes
     count = math.prod(tensor.shape)
     is_packed = len(tensor.shape) == 2 and tensor.shape[1] % _GROUP_SIZE == 0

@@ -217,7 +217,7 @@ class ModelStore:
 
         if key not in self._components:
             self._preflight.check(_needed_by_run(), checkpoint)
-            checkpoint.locate_complete(key.component, on_event=emit)
+            checkpoint.source(key.component, on_event=emit)
             self._make_room(key, checkpoint)
             loaded = load_component(checkpoint, key.component, key.quantize)
             self.loads[key] += 1
@@ -264,7 +264,7 @@ class ModelStore:
         sizes = {
             f"the {key.component} of {checkpoint.name}": _estimate(key, checkpoint)
             for key, checkpoint in needed.items()
-            if key == first or checkpoint.repo is None
+            if key == first or checkpoint.holder(key.component).repo is None
         }
         limit = self.memory_limit
         if too_large := [f"{what} needs {bytes_text(size)}" for what, size in sizes.items() if size > limit]:
@@ -295,7 +295,5 @@ def _needed_by_run() -> Mapping[ComponentKey, Checkpoint]:
 
 def _estimate(key: ComponentKey, checkpoint: Checkpoint) -> int:
     """Bytes that the component will take, from its files' headers; 0 if they are not on this machine."""
-    folder = checkpoint.local_folder(key.component)
-    if folder is None:
-        return 0
-    return estimated_bytes(folder / key.component, key.quantize, compute_dtype().size)
+    source = checkpoint.local_source(key.component)
+    return 0 if source is None else estimated_bytes(source, key.quantize, compute_dtype().size)

@@ -13,7 +13,8 @@ from mflux_oracle import mflux_module
 from run_graph.runtime.models.architecture import count, layers_of, name_in_memory
 from run_graph.runtime.models.assembly import assemble, leaves, named
 from run_graph.runtime.models.components import COMPONENTS, Component
-from run_graph.runtime.models.loading import _in_memory
+from run_graph.runtime.models.layouts.in_memory import in_memory
+from run_graph.runtime.models.layouts.stored import LazyTensor
 from training.layout import shapes
 from training.layout.spec import TinySpec
 
@@ -22,6 +23,16 @@ SPEC = TinySpec(t5_layers=24, vae_layers=2)  # mflux fixes the number of T5's bl
 
 def published(component: Component) -> dict[str, mx.array]:
     return {name: mx.zeros(shape) for name, shape in shapes.SHAPES[component](SPEC)}
+
+
+def in_memory_of(component: Component) -> dict[str, mx.array]:
+    """The published tensors with the names and shapes that they have in memory."""
+
+    def lazy(array: mx.array) -> LazyTensor:
+        return LazyTensor(array.shape, "F32", lambda: array)
+
+    stored = {name: lazy(array) for name, array in published(component).items()}
+    return {name: tensor.take() for name, tensor in in_memory(stored, component, "published", "").items()}
 
 
 def as_mflux_reads(component: Component, tensors: dict[str, mx.array], patch: Any) -> dict[str, mx.array]:
@@ -41,7 +52,7 @@ def test_published_tensors_are_renamed_as_by_mflux(
     component: Component, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tensors = published(component)
-    ours = _in_memory(tensors, component, saved_by_mflux=False)
+    ours = in_memory_of(component)
     theirs = as_mflux_reads(component, tensors, monkeypatch)
     expected = {name: array.shape for name, array in theirs.items() if not name.startswith("head.")}
     assert {name: array.shape for name, array in ours.items()} == expected
@@ -49,8 +60,8 @@ def test_published_tensors_are_renamed_as_by_mflux(
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_the_tree_of_layers_is_that_of_mflux_s_module(component: Component) -> None:
-    tensors = _in_memory(published(component), component, saved_by_mflux=False)
-    ours = assemble(layers_of(component, tensors), tensors, None)
+    tensors = in_memory_of(component)
+    ours = assemble(layers_of(component, tensors), tensors, tensors.__getitem__, None, lambda _, layer: layer)
     theirs = mflux_module(component, ours)
     assert named(theirs.parameters()).keys() == named(ours.parameters()).keys()
     mine = dict(leaves(ours))
@@ -74,7 +85,7 @@ def test_the_other_half_of_an_encoder_is_left_out() -> None:
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_names_in_memory_stay_as_they_are(component: Component) -> None:
-    for name in _in_memory(published(component), component, saved_by_mflux=False):
+    for name in in_memory_of(component):
         assert name_in_memory(component, name) == name
 
 

@@ -98,13 +98,6 @@ def test_a_flux_model_is_no_redux_model() -> None:
         resolve_redux("dev")
 
 
-def test_a_single_file_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "flux.safetensors"
-    file.write_bytes(b"")
-    with pytest.raises(UnknownModelError, match="is a file; give the folder"):
-        resolve_flux(str(file))
-
-
 def test_a_folders_identity_does_not_depend_on_its_place_or_times(copy_of: Copy, tmp_path: Path) -> None:
     """So that keys agree between machines."""
     checkpoint = copy_of("image_embedder")

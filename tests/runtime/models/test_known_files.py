@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from run_graph.runtime.errors import UnknownModelError
+from run_graph.runtime.errors import CheckpointError, UnknownModelError
 from run_graph.runtime.models.checkpoints import resolve_flux, resolve_redux, shifts_sigmas
 from run_graph.runtime.models.known_files import (
     STYLE_MODEL,
@@ -85,7 +85,7 @@ def test_another_name_gets_the_list_of_those_that_are_known(role: Role, name: st
 def test_a_path_is_not_taken_for_a_known_file(tmp_path: Path) -> None:
     file = tmp_path / "flux1-dev.safetensors"
     file.write_bytes(b"")
-    with pytest.raises(UnknownModelError, match="is a file; give the folder"):
+    with pytest.raises(CheckpointError, match="is not a safetensors file"):
         resolve(TRANSFORMER, str(file))
     assert not is_eight_bit(str(tmp_path / "flux1-dev-fp8.safetensors"))
 

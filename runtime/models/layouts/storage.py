@@ -1,0 +1,110 @@
+"""How a file stores its numbers: which formats are read, and which are refused by name. Reads headers only.
+
+A layer called LAYER may come with tensors of its own: in files of ComfyUI's older form `LAYER.scale_weight`
+beside a tensor `scaled_fp8` for the whole network; in those of its newer form `LAYER.weight_scale`, and
+`LAYER.comfy_quant`, JSON that names the format, or the same JSON for all layers in the file's metadata under
+`_quantization_metadata`. The weight is the stored number times the scale. Scales of activations serve
+products of 8 bits, which are not computed here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from run_graph.graph.faults import listed
+from run_graph.runtime.models.inspection import Tensor
+
+EIGHT_BIT_FLOATS = {"F8_E4M3", "F8_E5M2"}
+FLOATS = {"F64", "F32", "F16", "BF16", *EIGHT_BIT_FLOATS}
+
+SCALES = ("scale_weight", "weight_scale")  # what a layer's weight is multiplied by
+QUANT = "comfy_quant"  # JSON that names a layer's format
+MARKER = "scaled_fp8"  # of a network whose layers may have `scale_weight`
+METADATA = "_quantization_metadata"
+_NOT_NEEDED = ("scale_input", "input_scale")  # of activations
+
+_DECODED = {"float8_e4m3fn", "float8_e5m2"}
+_OTHER_FORMATS = {
+    "int8_tensorwise": "8-bit integers",
+    "mxfp8": "MXFP8 (8-bit numbers with shared exponents)",
+    "nvfp4": "NVFP4 (NVIDIA's 4-bit numbers)",
+    "convrot_w4a4": "ConvRot (4-bit integers)",
+    "asym_w4a8_int8": "4-bit integers",
+}
+_INSTEAD = (
+    "Use the same model in float32, float16, bfloat16 or fp8 (e4m3fn or e5m2); quantize makes it smaller."
+)
+
+
+def is_auxiliary(name: str) -> bool:
+    """Whether a tensor only says how others are stored."""
+    return name.rpartition(".")[2] in {*SCALES, *_NOT_NEEDED, QUANT, MARKER}
+
+
+def storage_faults(
+    tensors: Mapping[str, Tensor], formats: Mapping[str, str], metadata: Mapping[str, str], place: str
+) -> list[str]:
+    """What of a network's tensors is stored in a way that is not read; empty if nothing is.
+
+    Parameters
+    ----------
+    tensors
+        The network's entries of the header.
+    formats
+        The formats that its tensors called `comfy_quant` name, by layer.
+    metadata
+        Of the file.
+    place
+        The file or folder, for messages.
+    """
+    named = {**formats, **formats_in_metadata(metadata)}
+    if unknown := {layer: name for layer, name in named.items() if name not in _DECODED}:
+        layer, name = next(iter(unknown.items()))
+        what = _OTHER_FORMATS.get(name, f"a format called {name!r}")
+        return [f"{place} stores {layer or 'its weights'} in {what}, which are not read. {_INSTEAD}"]
+    packed = {name.removesuffix("scales") for name in tensors if name.endswith(".scales")}
+    wrong = [
+        (name, tensor)
+        for name, tensor in tensors.items()
+        if not (is_auxiliary(name) or tensor.dtype in FLOATS or _is_packed(name, packed))
+    ]
+    if wrong:
+        kinds = listed(sorted({_words(tensor.dtype) for _, tensor in wrong}), 3)
+        return [f"{place} stores {wrong[0][0]} as {kinds}, a format of another program. {_INSTEAD}"]
+    return []
+
+
+def formats_in_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The format of each layer that a file's metadata names; empty if it names none."""
+    try:
+        layers = json.loads(metadata.get(METADATA, "{}")).get("layers", {})
+        return {layer: format_of(settings) for layer, settings in layers.items()}
+    except (ValueError, AttributeError):
+        return {"": "unreadable"}
+
+
+def format_of(settings: Any) -> str:
+    """The format that JSON of `comfy_quant` names."""
+    return str(settings.get("format", "unnamed")) if isinstance(settings, dict) else "unnamed"
+
+
+def format_in_bytes(content: Iterable[int]) -> str:
+    """The format that a tensor called `comfy_quant` names."""
+    try:
+        return format_of(json.loads(bytes(content)))
+    except ValueError:
+        return "unreadable"
+
+
+def _is_packed(name: str, layers: set[str]) -> bool:
+    """Whether a tensor is the packed weight of a layer that MLX quantised."""
+    return name.endswith("weight") and name.removesuffix("weight") in layers
+
+
+def _words(dtype: str) -> str:
+    """A safetensors type in words: I8 as int8."""
+    kinds = {"I": "int", "U": "uint", "F": "float", "C": "complex"}
+    kind, bits = dtype[:1], dtype[1:]
+    return kinds[kind] + bits.lower() if kind in kinds and bits[:1].isdigit() else dtype.lower()
