@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Protocol, Self, TypeVar
 
 from run_graph.runtime.errors import CheckpointError
-from run_graph.runtime.models.lora_names import find_layers
+from run_graph.runtime.models.lora_layer_names import find_layers
 
 
 class Rows(Protocol):
