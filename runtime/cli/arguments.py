@@ -262,6 +262,12 @@ def _add_actions(parser: ArgumentParser) -> None:
         help="write the workflow as a file of ComfyUI's editor, laid out as --draw draws it",
     )
     group.add_argument(
+        "--export-comfyui",
+        type=path_argument,
+        metavar="FILE.json",
+        help="the same with ComfyUI's nodes in place of run-graph's own; names what has no equivalent",
+    )
+    group.add_argument(
         "--save-model",
         type=path_argument,
         metavar="DIR",

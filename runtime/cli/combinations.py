@@ -39,7 +39,7 @@ def check_combination(options: Options, parser: CommandParser) -> None:
         parser.error("--quiet: cannot be combined with --verbose; leave one of them out")
     if actions.example is not None and len(actions.example) > 2:
         parser.error("--example takes a name and a folder, such as --example redux my-folder")
-    for option, path in (("--convert", actions.convert), ("--export-ui", actions.export_ui)):
+    for option, path in _written_formats(actions):
         if path and path.suffix.lower() != ".json":
             parser.error(f"{option} writes .json, not {str(path)!r}")
     _check_drawing(actions, parser)
@@ -48,10 +48,15 @@ def check_combination(options: Options, parser: CommandParser) -> None:
 def _options_for_one_file(options: Options) -> Iterator[tuple[str, Path | None]]:
     """The options that write something about one workflow, with its path."""
     yield "--draw", options.actions.draw
-    yield "--convert", options.actions.convert
-    yield "--export-ui", options.actions.export_ui
-    yield "--contact-sheet", options.contact_sheet
+    yield from _written_formats(options.actions)
     yield "--save-model", options.actions.save_model
+    yield "--contact-sheet", options.contact_sheet
+
+
+def _written_formats(actions: ActionOptions) -> Iterator[tuple[str, Path | None]]:
+    yield "--convert", actions.convert
+    yield "--export-ui", actions.export_ui
+    yield "--export-comfyui", actions.export_comfyui
 
 
 def _check_drawing(actions: ActionOptions, parser: CommandParser) -> None:

@@ -105,6 +105,8 @@ class ActionOptions:
         The file to write in API format.
     export_ui : Path, optional
         The file to write in the format of ComfyUI's editor.
+    export_comfyui : Path, optional
+        The same, with ComfyUI's nodes in place of our own.
     example : tuple of str, optional
         Empty to list the examples; else the name of one, and perhaps the folder for its files.
     save_model : Path, optional
@@ -125,6 +127,7 @@ class ActionOptions:
     draw_format: str | None
     convert: Path | None
     export_ui: Path | None
+    export_comfyui: Path | None
     example: tuple[str, ...] | None
     save_model: Path | None
     cache_info: bool
@@ -148,7 +151,7 @@ class ActionOptions:
     @property
     def converts(self) -> tuple[Path, ...]:
         """The files to write the workflow to, in other formats."""
-        return tuple(path for path in (self.convert, self.export_ui) if path is not None)
+        return tuple(path for path in (self.convert, self.export_ui, self.export_comfyui) if path is not None)
 
     @property
     def concerns_cache(self) -> bool:

@@ -14,7 +14,8 @@ _EVERY_OPTION = """
     --nodes n.py
     --models-dir m --offline --memory-limit 8GB --low-ram --memory-report --no-cache --cache-dir c
     --json -v --traceback --strict
-    --validate --draw - --draw-format svg --convert c.json --export-ui u.json --example redux d
+    --validate --draw - --draw-format svg --convert c.json --export-ui u.json
+    --export-comfyui s.json --example redux d
     --cache-info --cache-clear --doctor --save-model m --list-nodes --describe C --schema
 """
 EVERY_OPTION = _EVERY_OPTION.split()
