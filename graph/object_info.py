@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from run_graph.graph.declaration import InputSpec, inputs_of, outputs_of, prose_of
+from run_graph.graph.declaration import ADDED, InputSpec, inputs_of, outputs_of, prose_of
 from run_graph.graph.node import Node
 from run_graph.graph.registry import Registry
 
@@ -17,20 +17,23 @@ def object_info(registry: Registry) -> dict[str, Any]:
 def node_info(node_class: type[Node]) -> dict[str, Any]:
     """A class as plain JSON values.
 
-    ``input`` has the inputs in ``required`` and ``optional``, each as ``[type, hints]``. The type of a choice
-    is the list of its values; hints are ``default``, ``min``, ``max``, ``step``, ``tooltip``, ``lazy`` and
-    the class's own. ``output`` has the types of the outputs, ``output_name`` and ``output_tooltips`` their
-    names and descriptions.
+    ``input`` has the inputs in ``required`` and ``optional``, each as ``[type, hints]``. As in ComfyUI, a
+    parameter is required even if it has a default, which the editor writes out; optional are sockets that may
+    stay open, and parameters that ComfyUI's node of the same name does not have. The type of a choice is the
+    list of its values; hints are ``default``, ``min``, ``max``, ``step``, ``tooltip``, ``lazy`` and the
+    class's own. ``output`` has the types of the outputs, ``output_name`` and ``output_tooltips`` their names
+    and descriptions.
     """
     specs = inputs_of(node_class).values()
     groups = {
-        "required": {spec.name: _input(spec) for spec in specs if spec.required},
-        "optional": {spec.name: _input(spec) for spec in specs if not spec.required},
+        "required": {spec.name: _input(spec) for spec in specs if not _is_optional(spec)},
+        "optional": {spec.name: _input(spec) for spec in specs if _is_optional(spec)},
     }
     outputs = outputs_of(node_class)
     return {
         "input": groups,
         "input_order": {name: list(group) for name, group in groups.items()},
+        "is_input_list": False,
         "output": [output.socket for output in outputs],
         "output_is_list": [False for _ in outputs],
         "output_name": [output.name for output in outputs],
@@ -44,6 +47,10 @@ def node_info(node_class: type[Node]) -> dict[str, Any]:
     }
 
 
+def _is_optional(spec: InputSpec) -> bool:
+    return not spec.required and (spec.link_only or ADDED.keys() <= spec.hints.keys())
+
+
 def _input(spec: InputSpec) -> list[Any]:
     hints = {
         "default": spec.default if not spec.required else None,
@@ -54,4 +61,5 @@ def _input(spec: InputSpec) -> list[Any]:
         "lazy": spec.lazy or None,
     }
     known = {name: value for name, value in hints.items() if value is not None}
-    return [list(spec.options) if spec.options else spec.socket, {**known, **spec.hints}]
+    own = {name: value for name, value in spec.hints.items() if name not in ADDED}
+    return [list(spec.options) if spec.options else spec.socket, {**known, **own}]

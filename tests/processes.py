@@ -20,7 +20,7 @@ def command(name: str = RUN_GRAPH) -> list[str]:
     return [sys.executable, "-c", script]
 
 
-def _heed_signals() -> None:
+def heed_signals() -> None:
     # A shell without job control makes its background jobs ignore Ctrl-C; a test run in one hands that on.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
@@ -34,7 +34,7 @@ def started(folder: Path, *arguments: str, name: str = RUN_GRAPH) -> "subprocess
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=_heed_signals,
+        preexec_fn=heed_signals,
     )
 
 

@@ -24,6 +24,7 @@ ROWS = [
     {"engine"},
     {"formats", "sweep", "testing"},
     {"contact_sheet", "doctor"},
+    {"server"},
     {"cli"},
     {"nodes"},
     {"training", "benchmarks"},

@@ -162,7 +162,7 @@ def workflow_from(document: Any, report: Report | None = None, registry: Registr
         nodes = converted.nodes
         changes.added += converted.filled
         changes.notes += converted.notes
-    workflow = adapted(_api_workflow(nodes), registry, changes)
+    workflow = adapted(api_workflow(nodes), registry, changes)
     if line := changes.line():
         (report or _warn_of)(line)
     return workflow
@@ -172,8 +172,14 @@ def _warn_of(note: str) -> None:
     warnings.warn(note, stacklevel=4)
 
 
-def _api_workflow(nodes: Any) -> Workflow:
-    """The workflow in an object of nodes."""
+def api_workflow(nodes: Any) -> Workflow:
+    """The workflow in an object of nodes in API format, taken as it is.
+
+    Raises
+    ------
+    WorkflowError
+        If it is not an object of nodes.
+    """
     if not isinstance(nodes, Mapping):
         raise WorkflowError(
             [

@@ -6,6 +6,7 @@ answers at once.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from run_graph.runtime.cli.arguments import parse
@@ -27,7 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _execute(argv: Sequence[str] | None) -> int:
-    options = parse(argv)
+    given = sys.argv[1:] if argv is None else list(argv)
+    if given[:1] == ["serve"]:
+        from run_graph.runtime.cli.serve_command import run_server
+
+        return run_server(given[1:])
+    options = parse(given)
     from run_graph.runtime.cli.command import execute
 
     return execute(options)

@@ -23,7 +23,7 @@ from run_graph.graph.workflow import Workflow
 from run_graph.runtime.contact_sheet.layout import Labels, arrange
 from run_graph.runtime.contact_sheet.painting import paint
 from run_graph.runtime.engine.context import RunEnvironment
-from run_graph.runtime.engine.provenance import describe_run, editor_documents
+from run_graph.runtime.engine.provenance import carried_documents, describe_run
 from run_graph.runtime.events import Event, NodeFinished, NodeReused
 from run_graph.runtime.files.outputs import OWN_MARK
 from run_graph.runtime.files.recorded_names import shareable
@@ -107,7 +107,7 @@ class ContactSheet:
         """
         cells = {index: self._pictures.get(place) for index, place in self._cells.items()}
         sheet = paint(arrange(self._dimensions(), cells))
-        editor = editor_documents(as_run, self._registry)
+        editor = carried_documents(as_run, self._registry, environment)
         provenance = describe_run(as_run, environment, self._seconds, editor)
         documents = provenance.pop("documents") | {"prompt": provenance.pop("prompt")}
         documents["run_graph"] = {"sweep": self._swept(), **provenance}

@@ -33,13 +33,14 @@ class RunEnvironment:
     bounds : Bounds, optional
         The files that may be read. Default: all.
     documents : mapping
-        JSON values by name that saved pictures carry beside the graph, such as the editor's ``workflow``.
+        JSON values by name that saved pictures carry beside the graph. Default: ``workflow``, the graph as a
+        file of ComfyUI's editor.
     """
 
     input_directories: Sequence[Path]
     output_directory: Path
     bounds: Bounds | None = None
-    documents: Mapping[str, Any] = field(default_factory=dict)
+    documents: Mapping[str, Any] | None = None
 
     def find_input(self, name: str) -> Path:
         path = find_input(name, self.input_directories)

@@ -18,7 +18,7 @@ from run_graph.graph.validation import Checked, check
 from run_graph.graph.workflow import NodeSpec, Workflow
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.plan import Plan, make_plan, together
-from run_graph.runtime.engine.provenance import describe_run, describe_variant, editor_documents
+from run_graph.runtime.engine.provenance import carried_documents, describe_run, describe_variant
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ class CheckedJob:
         )
 
     @cached_property
-    def _documents(self) -> dict[str, Any]:
+    def _documents(self) -> Mapping[str, Any]:
         """What every picture of the job carries beside the graph."""
-        return editor_documents(self.as_run, self._registry)
+        return carried_documents(self.as_run, self._registry, self.job.environment)
 
     @cached_property
     def _registry(self) -> Registry:

@@ -17,7 +17,7 @@ def describe_run(
     workflow: Workflow,
     environment: RunEnvironment,
     seconds: Mapping[str, float],
-    documents: Mapping[str, Any] | None = None,
+    documents: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Plain JSON values for an output file's metadata.
 
@@ -26,8 +26,8 @@ def describe_run(
     workflow : Workflow
     environment : RunEnvironment
     seconds : mapping
-    documents : mapping, optional
-        What a picture carries beside the graph; those of the environment go before them.
+    documents : mapping
+        What a picture carries beside the graph.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def describe_run(
         "seconds": {node_id: round(value, 4) for node_id, value in seconds.items()},
         "versions": versions(),
         "input_directories": [os.path.abspath(folder) for folder in environment.input_directories],
-        "documents": {**(documents or {}), **environment.documents},
+        "documents": dict(documents),
     }
 
 
@@ -68,10 +68,14 @@ def describe_variant(
         for key, value in recorded[name].items():
             part = part.with_input(name, key, value)
     part = part.renamed(originals)
-    own = describe_run(part, environment, own_seconds, editor_documents(part, registry))
+    own = describe_run(part, environment, own_seconds, carried_documents(part, registry, environment))
     return own | {"node_id": originals[node_id]}
 
 
-def editor_documents(workflow: Workflow, registry: Registry) -> dict[str, Any]:
-    """The workflow as a file of ComfyUI's editor, under the name that ComfyUI gives it in pictures."""
+def carried_documents(
+    workflow: Workflow, registry: Registry, environment: RunEnvironment
+) -> Mapping[str, Any]:
+    """What a picture carries beside the graph: by default the graph as a file of ComfyUI's editor."""
+    if environment.documents is not None:
+        return environment.documents
     return {"workflow": exported(workflow, registry).document}

@@ -171,6 +171,11 @@ class ModelStore:
         """Bytes of the budget that no weights occupy; 0 with `low_ram`."""
         return 0 if self._low_ram else max(0, self.memory_limit - self.resident_bytes)
 
+    def evict_all(self) -> None:
+        """Evict all components; what a run is computing with is freed when it is done. From any thread."""
+        with self._lock:
+            self._evict(list(self._components))
+
     def observe(self, event: Event) -> None:
         """Report the memory of a stage to its run when it finishes."""
         if not self._stage_peaks:

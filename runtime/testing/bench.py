@@ -141,7 +141,7 @@ class NodeBench:
         def describe(node_id: str, seconds: Mapping[str, float]) -> dict[str, Any]:
             if self._provenance is not None:
                 return dict(self._provenance)
-            return describe_run(_alone(node), self.environment, seconds) | {"node_id": node_id}
+            return describe_run(_alone(node), self.environment, seconds, {}) | {"node_id": node_id}
 
         return RunContext(
             environment_of=lambda node_id: self.environment,

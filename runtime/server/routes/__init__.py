@@ -1,0 +1,1 @@
+"""What the server answers, by topic. Each module has a function ``routes``."""
