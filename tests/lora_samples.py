@@ -320,6 +320,9 @@ SPELLINGS: dict[str, Callable[..., Sample]] = {
     "old diffusers": lambda sizes, seed=0: _separate(
         sizes, _prefixed("transformer."), "lora.up.weight", "lora.down.weight", False, seed
     ),
+    "first diffusers": lambda sizes, seed=0: _separate(
+        sizes, lambda layer: f"transformer.{layer}_lora", "up.weight", "down.weight", False, seed
+    ),
     "OneTrainer": lambda sizes, seed=0: _separate(
         sizes, _prefixed("lora_transformer_", "_"), *_UP_DOWN, True, seed
     ),

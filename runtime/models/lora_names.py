@@ -86,6 +86,8 @@ _MATRICES = tuple(
         (rf"\.(?:lora_A|lora_down|lora\.down|lora_linear_layer\.down){_ADAPTER}", DOWN),
         (rf"\.(?:lora_B|lora_up|lora\.up|lora_linear_layer\.up){_ADAPTER}", UP),
         (rf"\.(?:lora_B|lora_up){_NAME}\.bias$", UP_BIAS),
+        (r"_lora\.down\.weight$", DOWN),  # diffusers' first
+        (r"_lora\.up\.weight$", UP),
         (r"(?<=lora)\.down\.weight$|(?<=lora[12])\.down\.weight$", DOWN),  # XLabs
         (r"(?<=lora)\.up\.weight$|(?<=lora[12])\.up\.weight$", UP),
         (r"\.alpha$", ALPHA),

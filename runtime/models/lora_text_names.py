@@ -20,7 +20,7 @@ _CLIP = re.compile(
     r"|(?P<last>final_layer_norm))"
 )
 _T5 = re.compile(
-    r"(?:base_model\.model\.)?(?:lora_te[23]_|text_encoder_2\.|text_encoders\.t5xxl\.transformer\.|t5(?:xxl)?\.)"
+    r"(?:base_model\.model\.)?(?:lora_te[23]_|text_encoder_2\.|text_encoders\.(?:t5xxl\.)?transformer\.|t5(?:xxl)?\.)"
     r"encoder[._](?:block[._](?P<block>\d+)[._]layer[._](?P<index>[01])[._]"
     r"(?:(?P<part>SelfAttention|DenseReluDense)[._](?P<layer>[qkvo]|wi_[01]|wo)|(?P<norm>layer_norm))"
     r"|(?P<last>final_layer_norm))"
@@ -44,7 +44,7 @@ def text_encoder_of(key: str) -> Component | None:
     """The text encoder that a key is for, whatever of it; None if for none."""
     if re.match(r"lora_te1?_|text_encoder\.|text_encoders\.clip_l|clip_l\.", key):
         return "text_encoder"
-    if re.match(r"lora_te[23]_|text_encoder_2\.|text_encoders\.t5xxl|t5(?:xxl)?\.", key):
+    if re.match(r"lora_te[23]_|text_encoder_2\.|text_encoders\.(?:t5xxl\.)?transformer\.|t5(?:xxl)?\.", key):
         return "text_encoder_2"
     return None
 

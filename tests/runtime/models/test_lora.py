@@ -11,7 +11,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
-from lora_samples import FORMATS, Sample, Sizes, diffusers, kohya, lokr
+from lora_samples import FORMATS, SPELLINGS, Sample, Sizes, diffusers, kohya, lokr
 from mlx.utils import tree_unflatten
 
 from run_graph.runtime.errors import LoraError
@@ -25,7 +25,7 @@ from run_graph.runtime.networks.transformer import FluxTransformer
 
 # Products of sums against sums of products in float32.
 TOLERANCE = 1e-4
-# Every format at every strength and precision, and every pair: half an hour.
+# Every format at every strength and precision, and every pair of forms: some minutes.
 EVERYTHING = bool(os.environ.get("RUN_GRAPH_ALL_LORAS"))
 
 
@@ -114,9 +114,12 @@ STACKS = (
     ),
 )
 
+# One spelling of each form.
+FORMS = sorted({*FORMATS} - {*SPELLINGS, "diffusers", "bare names", "up and down"})
+
 
 @pytest.mark.parametrize("bits", [None, 4])
-@pytest.mark.parametrize("stack", [*STACKS, *(permutations(FORMATS, 2) if EVERYTHING else [])], ids="+".join)
+@pytest.mark.parametrize("stack", [*STACKS, *(permutations(FORMS, 2) if EVERYTHING else [])], ids="+".join)
 def test_stacked_formats_equal_their_updates_merged_in_order(
     checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora], stack: Sequence[str], bits: int | None
 ) -> None:
@@ -185,6 +188,18 @@ def test_adapted_networks_share_the_base_weights(
     )
     assert list(store.loads.values()) == [1], "the transformer was loaded once"
     assert store.resident_bytes == base.nbytes + sum(own)
+
+
+def test_quantised_weights_stay_packed(
+    checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora]
+) -> None:
+    store = ModelStore()
+    for form in ("kohya", "DoRA", "LoHa", "uneven LoKr with magnitudes"):
+        sample = FORMATS[form](sizes)
+        own = store.get(checkpoint, "transformer", 4, (saved(sample, name=form),)).nbytes
+        layers = {layer for each in sample.decomposed for layer in each.layers}
+        factors = sum(4 * sizes[layer][0] for layer in layers)
+        assert own <= 3 * sum(array.nbytes for array in sample.tensors.values()) + factors, form
 
 
 def test_the_same_lora_is_applied_once(

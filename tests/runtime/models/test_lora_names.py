@@ -78,6 +78,7 @@ def test_t5_has_several_numbers(published: str, layer: str) -> None:
         "lora_te3_" + path.replace(".", "_"),
         f"text_encoder_2.{path}",
         f"text_encoders.t5xxl.transformer.{path}",
+        f"text_encoders.transformer.{path}",
         f"t5.{path}",
     ):
         assert find_layers(name) == expected, name

@@ -100,6 +100,28 @@ def test_every_spelling_equals_its_update_merged_by_hand(
         assert np.abs(merged - before).max() > 1e-2 * largest, "the update is not negligible"
 
 
+def test_normalisations_are_changed_too(handle: TextEncoders, tmp_path: Path) -> None:
+    store = ModelStore()
+    gain, offset = np.full(64, 0.25, np.float32), np.linspace(-1, 1, 64, dtype=np.float32)
+    names = {"text_model.encoder.layers.1.layer_norm2": "b_norm", "text_model.final_layer_norm": "diff_b"}
+    tensors = {f"lora_te1_{name.replace('.', '_')}.w_norm": gain for name in names}
+    tensors |= {f"lora_te1_{name.replace('.', '_')}.{end}": offset for name, end in names.items()}
+    t5 = "encoder.block.1.layer.1.layer_norm"
+    tensors[f"text_encoder_2.{t5}.diff"] = np.full(128, -0.5, np.float32)
+    lora = both(Sample(tensors, {}).save(tmp_path / "norms.safetensors"), -0.5)
+    found = encoded(store, replace(handle, loras=(lora,)))
+    plain = encoded(store, handle)
+    clip = dict(leaves(store.component(handle, "text_encoder").module))
+    for name in names:
+        clip[name].weight = clip[name].weight - 0.5 * mx.array(gain)
+        clip[name].bias = clip[name].bias - 0.5 * mx.array(offset)
+    norm = dict(leaves(store.component(handle, "text_encoder_2").module))["t5_blocks.1.ff.layer_norm"]
+    norm.weight = norm.weight + 0.25
+    for merged, own, before in zip(encoded(store, handle), found, plain, strict=True):
+        assert np.abs(merged - own).max() < 1e-4 * np.abs(merged).max()
+        assert np.abs(merged - before).max() > 1e-2 * np.abs(merged).max()
+
+
 def test_networks_that_a_lora_does_not_change_are_not_adapted(
     handle: TextEncoders, sample: Callable[[str], Sample], tmp_path: Path
 ) -> None:
