@@ -20,6 +20,7 @@ BENCHMARKS = (
     "sampling_wide",
     "networks",
     "step_reuse",
+    "modulation",
     "patch_downsample",
 )
 """The modules with a benchmark, in the order of their sections."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import mlx.core as mx
@@ -25,15 +26,30 @@ def peak_bytes(call: Callable[[], object]) -> int | None:
         mx.reset_peak_memory()
         call()
         return mx.get_peak_memory() - before
+    start = start_process_peak()
+    call()
+    return start.peak()
+
+
+@dataclass(frozen=True)
+class ProcessPeak:
+    """A measurement of the process's memory, which began with this many bytes held; None if it cannot be."""
+
+    held: int | None
+
+    def peak(self) -> int | None:
+        """The most that was held in addition since then, in bytes."""
+        return None if self.held is None else _status("VmHWM") - self.held
+
+
+def start_process_peak() -> ProcessPeak:
+    """Begin to measure the peak of the process's memory."""
     try:
         ctypes.CDLL(None).malloc_trim(0)  # Freed memory that is still held could be reused without showing.
         _CLEAR.write_text("5")  # Resets the peak to the current value.
     except (OSError, AttributeError):
-        call()
-        return None
-    held = _status("VmRSS")
-    call()
-    return _status("VmHWM") - held
+        return ProcessPeak(None)
+    return ProcessPeak(_status("VmRSS"))
 
 
 def _status(name: str) -> int:

@@ -85,7 +85,6 @@ class FluxSample(Node):
         from run_graph.runtime.models.checkpoints import shifts_sigmas
         from run_graph.runtime.models.store import ModelStore
         from run_graph.runtime.networks.rope import image_positions
-        from run_graph.runtime.networks.transformer import conditioning_widths
         from run_graph.runtime.sampling.batch import Sampling, sample
         from run_graph.runtime.sampling.latents import to_autoencoder_scale, unpack
         from run_graph.runtime.sampling.schedules import comfyui_scale, levels, noise_scale
@@ -98,9 +97,8 @@ class FluxSample(Node):
         sigmas = levels(self.steps, scale, self.schedule)
         store = ctx.service(ModelStore)
         transformer = store.transformer(model.checkpoint, model.quantize, model.loras)
-        base = store.get(model.checkpoint, "transformer", model.quantize)
         given = self.conditioning.only
-        _require_fit(given, conditioning_widths(base.module))
+        _require_fit(given, transformer.conditioning_widths)
         guidance = self.guidance if given.guidance is None else given.guidance
         image = image_positions((self.height // 16, self.width // 16))
         prepared = transformer.prepare_at(

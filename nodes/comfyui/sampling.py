@@ -204,7 +204,7 @@ def _sampled(
         _masked(latent, guider.model),
     )
     visited = sampler.prepared(levels, scale)
-    model = _model(ctx, guider, start, visited, sampler.uses_negative)
+    model = _model(ctx, guider, start, choice, visited)
     flow = GuidedFlow(model, start, levels, visited, scale, sampler)
     saved = ctx.resume_state()
     denoised = saved.pop("denoised") if saved else start.latents
@@ -221,13 +221,15 @@ def _sampled(
 
 
 def _model(
-    ctx: Context, guider: Guider, start: Start, levels: Sequence[float], uses_negative: bool
+    ctx: Context, guider: Guider, start: Start, choice: SamplerChoice, levels: Sequence[float]
 ) -> ConditionedModel:
     from run_graph.runtime.models.store import ModelStore
     from run_graph.runtime.sampling.conditioned import ConditionedModel, Guidance
 
-    handle = guider.model
-    transformer = ctx.service(ModelStore).transformer(handle.checkpoint, handle.quantize, handle.loras)
+    handle, sampler, scale = guider.model, SAMPLERS[choice.name], scale_of(guider.model)
+    transformer = ctx.service(ModelStore).transformer(
+        handle.checkpoint, handle.quantize, handle.loras, levels_are_known=not sampler.is_adaptive
+    )
     guidance = Guidance(
         guider.positive,
         guider.negative,
@@ -238,8 +240,10 @@ def _model(
         handle.rescale,
     )
     _, height, width, _ = start.latents.shape
-    level_at = scale_of(handle).at_part
-    return ConditionedModel(transformer, guidance, height, width, levels[:-1], level_at, uses_negative)
+    visited = sampler.visited(levels, scale, dict(choice.options))
+    return ConditionedModel(
+        transformer, guidance, height, width, visited, scale.at_part, sampler.uses_negative
+    )
 
 
 def _with_16_channels(latent: Latent) -> Latent:

@@ -79,11 +79,10 @@ def network_outputs(store: ModelStore) -> Outputs:
 def transformer_step(store: ModelStore, quantize: int | None = None) -> Step:
     """A step of the built-in transformer, its weights packed into `quantize` bits or not."""
     from run_graph.runtime.models.checkpoints import TINY, resolve_flux
-    from run_graph.runtime.networks.transformer import conditioning_widths
 
     tiny = resolve_flux(TINY)
     transformer = store.transformer(tiny, quantize)
-    width, pooled = conditioning_widths(transformer.module)
+    width, pooled = transformer.conditioning_widths
     return Step(
         transformer,
         transformer.prepare(_given(1, _TOKENS, width), _given(1, pooled), _GUIDANCE, SIDE, SIDE),

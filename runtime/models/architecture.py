@@ -16,6 +16,10 @@ from typing import Literal
 
 from run_graph.runtime.models.components import Component
 
+_MODULATION = re.compile(
+    r"(transformer_blocks\.\d+\.norm1(_context)?|single_transformer_blocks\.\d+\.norm|norm_out)\.linear"
+)
+
 Kind = Literal["linear", "embedding", "norm", "convolution"]
 
 
@@ -54,6 +58,14 @@ def name_in_memory(component: Component, name: str) -> str | None:
     for pattern, replacement in _RENAMED.get(component, ()):
         name = re.sub(pattern, replacement, name)
     return name
+
+
+def is_modulation_layer(path: str) -> bool:
+    """Whether a layer of the transformer computes the vectors that modulate its blocks, by its path.
+
+    They are 27 % of FLUX.1's weights, and what they compute does not depend on the picture.
+    """
+    return _MODULATION.fullmatch(path) is not None
 
 
 def layers_of(component: Component, paths: Collection[str]) -> list[Layer]:

@@ -54,8 +54,9 @@ def assemble(
     Parameters
     ----------
     layers
+        All layers of a network, or some of them.
     names
-        Exactly the names of the layers' tensors; see `check_names` and `check_shapes`.
+        Of the network's tensors, exactly; see `check_names` and `check_shapes`.
     take
         Reads the tensor of a name.
     bits
@@ -123,6 +124,13 @@ def leaves(module: Any) -> list[tuple[str, Any]]:
     return cast(list[tuple[str, Any]], found)
 
 
+def layer_at(module: Any, path: str) -> Any:
+    """The layer at a path of a tree."""
+    for step in path.split("."):
+        module = module[int(step) if isinstance(module, list) else step]
+    return module
+
+
 def can_quantise(path: str, layer: Any) -> bool:
     """mflux's rule: linear layers and embeddings whose rows divide into whole groups."""
     return hasattr(layer, "to_quantized") and layer.weight.shape[-1] % GROUP_SIZE == 0
@@ -134,6 +142,7 @@ def _descend(root: Any, parents: list[str], name: str) -> Any:
     for step, following in itertools.pairwise([*parents, name]):
         made: Any = [] if following.isdigit() else Part()
         if isinstance(place, list):
+            place.extend(Part() for _ in range(int(step) - len(place)))  # of layers that are left out
             if int(step) == len(place):
                 place.append(made)
             place = place[int(step)]

@@ -5,21 +5,22 @@ component is read alone.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 
 from run_graph.runtime.device import compute_dtype
 from run_graph.runtime.errors import CheckpointError
-from run_graph.runtime.models.architecture import count, layers_of
+from run_graph.runtime.models.architecture import Layer, count, is_modulation_layer, layers_of
 from run_graph.runtime.models.assembly import (
     GROUP_SIZE,
     assemble,
     can_quantise,
     check_names,
     check_shapes,
+    layer_at,
     named,
 )
 from run_graph.runtime.models.checkpoints import Checkpoint
@@ -27,6 +28,7 @@ from run_graph.runtime.models.components import Component
 from run_graph.runtime.models.layouts.decoding import decoded
 from run_graph.runtime.models.layouts.in_memory import in_memory
 from run_graph.runtime.models.layouts.stored import Tensors, read_tensors
+from run_graph.runtime.models.lora_files import Lora
 from run_graph.runtime.models.sources import Source
 from run_graph.runtime.networks.cpu import use_numpy_linears
 
@@ -50,22 +52,33 @@ class LoadedComponent:
     """A network in memory.
 
     `module` is a tree of layers with mflux's names; `config` is the component's config.json (`{}` if mflux
-    saved the model); `bits` is its quantisation; `nbytes` is the size of its weights.
+    saved the model); `bits` is its quantisation; `nbytes` is the size of its weights. `streamed` says that
+    the layers that modulate the blocks are not among them.
     """
 
     module: Any
     config: dict[str, Any]
     bits: int | None
     nbytes: int
+    streamed: bool = False
+
+
+class _Opened(NamedTuple):
+    """A component whose tensors have been checked and are not read yet."""
+
+    source: Source
+    layers: list[Layer]
+    tensors: Tensors
 
 
 def load_component(
-    checkpoint: Checkpoint, component: Component, quantize: int | None = None
+    checkpoint: Checkpoint, component: Component, quantize: int | None = None, *, streamed: bool = False
 ) -> LoadedComponent:
     """Read one component and nothing else.
 
     Weights have the type `compute_dtype()`, or are quantised to `quantize` bits (3, 4, 5, 6, 8). A
-    checkpoint that is stored quantised keeps its precision.
+    checkpoint that is stored quantised keeps its precision. With `streamed`, the transformer's modulation
+    layers are left out; `streamed_layers` reads them.
 
     Raises
     ------
@@ -74,33 +87,63 @@ def load_component(
     DownloadError
         If they cannot be downloaded.
     """
-    source = checkpoint.source(component)
-    if problems := source.faults():
-        raise CheckpointError(" ".join(problems))
+    opened = _open(checkpoint, component)
+    source = opened.source
     if source.bits is not None and quantize not in (None, source.bits):
         logger.warning(
             "%s is stored with %d bits; quantize=%d is ignored.", source.place, source.bits, quantize
         )
-    bits = quantize if source.bits is None else None
-    module = _assemble(source, bits, checkpoint.without_guidance)
+    layers = [layer for layer in opened.layers if not (streamed and is_modulation_layer(layer.path))]
+    module = _assembled(opened, layers, quantize)
+    if component == "transformer" and _GUIDANCE not in module.time_text_embed:
+        module.time_text_embed.guidance_embedder = None
     nbytes = sum(array.nbytes for array in named(module.parameters()).values())
-    return LoadedComponent(module, source.config, source.bits or quantize, nbytes)
+    return LoadedComponent(module, source.config, source.bits or quantize, nbytes, streamed)
 
 
-def _assemble(source: Source, quantize: int | None, without_guidance: bool) -> Any:
-    """The module with its weights, read and, if asked for, quantised one layer after the other."""
+def streamed_layers(
+    checkpoint: Checkpoint, quantize: int | None, loras: tuple[Lora, ...] = ()
+) -> Iterator[tuple[str, Any]]:
+    """The transformer's modulation layers one after another, adapted by the LoRAs, with their paths.
+
+    Nothing here keeps one. Raises as `load_component`.
+    """
+    opened = _open(checkpoint, "transformer")
+    for layer in opened.layers:
+        if is_modulation_layer(layer.path):
+            yield layer.path, _adapted_layer(opened, layer, quantize, loras)
+
+
+def _adapted_layer(opened: _Opened, layer: Layer, quantize: int | None, loras: tuple[Lora, ...]) -> Any:
+    from run_graph.runtime.models.lora import adapted
+
+    tree = _assembled(opened, [layer], quantize)
+    if loras:
+        tree, _ = adapted(tree, loras, part=layer.path.__eq__)
+    return layer_at(tree, layer.path)
+
+
+def _open(checkpoint: Checkpoint, component: Component) -> _Opened:
+    source = checkpoint.source(component)
+    if problems := source.faults():
+        raise CheckpointError(" ".join(problems))
     place = str(source.place)
-    tensors = in_memory(decoded(_stored(source), place), source.component, source.layout, place)
-    if without_guidance:
+    tensors = in_memory(decoded(_stored(source), place), component, source.layout, place)
+    if checkpoint.without_guidance:
         tensors = {name: tensor for name, tensor in tensors.items() if _GUIDANCE not in name}
-    _check_block_counts(source.component, source.config, tensors, place)
-    layers = layers_of(source.component, tensors)
+    _check_block_counts(component, source.config, tensors, place)
+    layers = layers_of(component, tensors)
     check_names(layers, tensors, place)
     check_shapes(layers, tensors, place)
-    names = set(tensors)
-    module = assemble(layers, names, _reader(tensors, place), source.bits, _quantiser(quantize))
-    if source.component == "transformer" and _GUIDANCE not in module.time_text_embed:
-        module.time_text_embed.guidance_embedder = None
+    return _Opened(source, layers, tensors)
+
+
+def _assembled(opened: _Opened, layers: Iterable[Layer], quantize: int | None) -> Any:
+    """The tree of these layers with their weights, read and, if asked for, quantised one after the other."""
+    source, tensors = opened.source, opened.tensors
+    bits = quantize if source.bits is None else None
+    take = _reader(tensors, str(source.place))
+    module = assemble(layers, set(tensors), take, source.bits, _quantiser(bits))
     module.freeze()
     use_numpy_linears(module)
     return module

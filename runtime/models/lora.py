@@ -7,7 +7,7 @@ weights are in memory only once, quantised or not.
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -36,7 +36,12 @@ class _File(NamedTuple):
     configs: dict[str, dict[str, Any]]
 
 
-def adapted(module: Any, loras: Sequence[Lora], component: Component = "transformer") -> tuple[Any, int]:
+def adapted(
+    module: Any,
+    loras: Sequence[Lora],
+    component: Component = "transformer",
+    part: Callable[[str], bool] | None = None,
+) -> tuple[Any, int]:
     """A network that computes like `module` with the weights that the LoRAs make of its own.
 
     Parameters
@@ -47,6 +52,8 @@ def adapted(module: Any, loras: Sequence[Lora], component: Component = "transfor
         They are applied in this order. The updates of all but DoRAs add up, in any order.
     component
         Which of FLUX's networks it is.
+    part
+        Which of its layers are changed, by their names; updates of others are left out. None: all.
 
     Returns
     -------
@@ -63,6 +70,8 @@ def adapted(module: Any, loras: Sequence[Lora], component: Component = "transfor
     for lora in loras:
         layout = examine(lora.path, lora.skip_unmatched, lora.components)
         adapters = layout.of(component)
+        if part is not None:
+            adapters = [each for each in adapters if any(map(part, each.layers.names))]
         check_fits(layout, adapters, found)
         logger.debug("%s: %d layers of the file, scale %g", lora.path, len(adapters), lora.scale)
         file = _read(lora.path)

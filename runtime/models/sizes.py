@@ -1,11 +1,14 @@
 """How much memory and disk a component takes, before any of its weights are read."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 
+from run_graph.runtime.models.architecture import is_modulation_layer
 from run_graph.runtime.models.components import Component
 from run_graph.runtime.models.inspection import Tensor
 from run_graph.runtime.models.layouts.storage import FLOATS, is_auxiliary
+from run_graph.runtime.models.lora_layer_names import find_layers
 from run_graph.runtime.models.sources import Source
 
 _GROUP_SIZE = 64  # Weights that share one scale and one offset.
@@ -38,15 +41,27 @@ def published_bytes(component: Component, quantize: int | None, float_bytes: int
     return _packed(count, None if component == "vae" else quantize, float_bytes)
 
 
-def estimated_bytes(source: Source, quantize: int | None, float_bytes: int) -> int:
+def estimated_bytes(source: Source, quantize: int | None, float_bytes: int, *, streamed: bool = False) -> int:
     """Bytes that the component's weights will occupy once loaded.
 
     A floating-point weight takes `float_bytes` (2 on a GPU, 4 on the CPU). Where quantisation applies
-    (matrix rows of whole groups), it takes `quantize` bits, plus two floats per group.
+    (matrix rows of whole groups), it takes `quantize` bits, plus two floats per group. With `streamed`, only
+    the largest of the transformer's modulation layers counts.
     """
     bits = quantize if source.bits is None else None
-    tensors = source.tensors().items()
-    return sum(_tensor_bytes(tensor, bits, float_bytes) for name, tensor in tensors if not is_auxiliary(name))
+    kept, passing = 0, Counter[str]()
+    for name, tensor in source.tensors().items():
+        layer, size = name.rpartition(".")[0], _tensor_bytes(tensor, bits, float_bytes)
+        if streamed and _modulates(layer):
+            passing[layer] += size
+        elif not is_auxiliary(name):
+            kept += size
+    return kept + max(passing.values(), default=0)
+
+
+def _modulates(layer: str) -> bool:
+    found = find_layers(layer)
+    return found is not None and all(map(is_modulation_layer, found.names))
 
 
 def _tensor_bytes(tensor: Tensor, bits: int | None, float_bytes: int) -> int:

@@ -10,28 +10,28 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from run_graph.runtime.current_run import RunView, current_run, emit
 from run_graph.runtime.device import (
-    compute_dtype,
     limit_cache,
     memory_budget,
     memory_in_use,
     release_cache,
     start_peak,
 )
-from run_graph.runtime.errors import MemoryLimitError, ModelError
 from run_graph.runtime.events import Event, ModelEvicted, ModelLoaded, NodeFinished, RunFinished, StageMemory
+from run_graph.runtime.models.architecture import is_modulation_layer
+from run_graph.runtime.models.budget import check_bits, estimate, refuse_too_large
 from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.component_key import ComponentKey, needed_by
-from run_graph.runtime.models.components import QUANTIZE_BITS, Component, TokenizerKind
+from run_graph.runtime.models.components import Component, TokenizerKind
 from run_graph.runtime.models.handles import ModelHandle
 from run_graph.runtime.models.lora_files import Lora
 from run_graph.runtime.models.preflight import Preflight
-from run_graph.runtime.models.sizes import estimated_bytes
-from run_graph.runtime.units import bytes_text
 
 if TYPE_CHECKING:
     from run_graph.runtime.models.loading import LoadedComponent
@@ -105,32 +105,43 @@ class ModelStore:
         MemoryLimitError
             If it alone exceeds the limit that the user set.
         """
-        if quantize is not None and quantize not in QUANTIZE_BITS:
-            allowed = ", ".join(map(str, QUANTIZE_BITS))
-            raise ModelError(f"quantize is {quantize}; it must be none or one of {allowed}.")
+        check_bits(quantize)
         key = ComponentKey(checkpoint.identity, component, quantize, loras)
         with self._lock:
-            self._start_use()
-            self._ensure_loaded(key.base, checkpoint)
-            if loras:
-                self._ensure_adapted(key, checkpoint)
-            return self._components[key]
+            return self._get(key, checkpoint)
 
     def component(self, handle: ModelHandle, component: Component) -> LoadedComponent:
         """A network of a handle, with the handle's LoRAs applied; see `get`."""
         return self.get(handle.checkpoint, component, handle.quantize, handle.loras_of(component))
 
     def transformer(
-        self, checkpoint: Checkpoint, quantize: int | None = None, loras: tuple[Lora, ...] = ()
+        self,
+        checkpoint: Checkpoint,
+        quantize: int | None = None,
+        loras: tuple[Lora, ...] = (),
+        levels_are_known: bool = True,
     ) -> FluxTransformer:
-        """FLUX's transformer, ready to sample with; see `get`."""
+        """FLUX's transformer, ready to sample with; see `get`.
+
+        Where memory is short, its modulation layers, 27 % of it, are not kept: they are read for the first
+        step of a sampling, used for all its steps, and let go one by one. Memory is short with `low_ram`, or
+        if the whole transformer has no room beside what is resident.
+
+        Parameters
+        ----------
+        levels_are_known
+            Whether the noise levels that the sampler visits are known before the first step. If not, the
+            modulation layers stay: reading them at each step would take too long.
+        """
         from run_graph.runtime.networks.transformer import FluxTransformer
 
+        check_bits(quantize)
         key = ComponentKey(checkpoint.identity, "transformer", quantize, loras)
         with self._lock:
-            loaded = self.get(checkpoint, "transformer", quantize, loras)
+            loaded = self._get(key, checkpoint, may_stream=levels_are_known)
             if key not in self._transformers:
-                self._transformers[key] = FluxTransformer(loaded.module, loaded.config)
+                read = partial(_streamed_layers, checkpoint, quantize, loras) if loaded.streamed else None
+                self._transformers[key] = FluxTransformer(loaded.module, loaded.config, read)
             return self._transformers[key]
 
     def tokenizer(self, checkpoint: Checkpoint, kind: TokenizerKind) -> PromptTokenizer:
@@ -153,7 +164,7 @@ class ModelStore:
             }
             if self._low_ram and absent:
                 return False
-            required = sum(_estimate(key, checkpoint) for key, checkpoint in absent.items() if not key.loras)
+            required = sum(estimate(key, checkpoint) for key, checkpoint in absent.items() if not key.loras)
             return self.resident_bytes + required <= self.memory_limit
 
     def resident(self) -> list[tuple[ComponentKey, int]]:
@@ -216,15 +227,28 @@ class ModelStore:
             return self._cache_limit
         return 0 if self._low_ram else min(self.memory_limit // 8, 2 * 10**9)
 
-    def _ensure_loaded(self, key: ComponentKey, checkpoint: Checkpoint) -> None:
-        """Load the component unless it is resident, and mark it as the most recently used."""
+    def _get(self, key: ComponentKey, checkpoint: Checkpoint, may_stream: bool = False) -> LoadedComponent:
+        self._start_use()
+        self._ensure_loaded(key.base, checkpoint, may_stream)
+        if key.loras:
+            self._ensure_adapted(key, checkpoint)
+        return self._components[key]
+
+    def _ensure_loaded(self, key: ComponentKey, checkpoint: Checkpoint, may_stream: bool) -> None:
+        """Load the component unless it is resident, and mark it as the most recently used.
+
+        `may_stream` says that its modulation layers may be missing.
+        """
         from run_graph.runtime.models.loading import load_component
 
+        if key in self._components and self._components[key].streamed and not may_stream:
+            self._evict([key])
         if key not in self._components:
             self._preflight.check(_needed_by_run(), checkpoint)
             checkpoint.source(key.component, on_event=emit)
-            self._make_room(key, checkpoint)
-            loaded = load_component(checkpoint, key.component, key.quantize)
+            streamed = may_stream and self._is_short_of_memory(key, checkpoint)
+            self._make_room(key, checkpoint, streamed)
+            loaded = load_component(checkpoint, key.component, key.quantize, streamed=streamed)
             self.loads[key] += 1
             self._admit(key, checkpoint.name, loaded)
         self._components.move_to_end(key)
@@ -234,9 +258,10 @@ class ModelStore:
 
         if key not in self._components:
             base = self._components[key.base]
-            module, nbytes = adapted(base.module, key.loras, key.component)
+            part = _is_kept if base.streamed else None
+            module, nbytes = adapted(base.module, key.loras, key.component, part)
             names = " + ".join([checkpoint.name, *(lora.name for lora in key.loras)])
-            self._admit(key, names, type(base)(module, base.config, base.bits, nbytes))
+            self._admit(key, names, replace(base, module=module, nbytes=nbytes))
         self._components.move_to_end(key)
 
     def _admit(self, key: ComponentKey, name: str, loaded: LoadedComponent) -> None:
@@ -244,15 +269,20 @@ class ModelStore:
         self._names[key] = name
         emit(ModelLoaded(name, key.component, loaded.bits, loaded.nbytes, self.resident_bytes))
 
-    def _make_room(self, key: ComponentKey, checkpoint: Checkpoint) -> None:
-        """Evict until the component fits."""
+    def _is_short_of_memory(self, key: ComponentKey, checkpoint: Checkpoint) -> bool:
+        """Whether the whole component would take more memory than should be used."""
+        return self._low_ram or self.resident_bytes + estimate(key, checkpoint) > self.memory_limit
+
+    def _make_room(self, key: ComponentKey, checkpoint: Checkpoint, streamed: bool) -> None:
+        """Evict until the component fits, without its modulation layers if it is `streamed`."""
         needed = _needed_by_run()
+        size = estimate(key, checkpoint, streamed)
         if self._limit is not None:
-            self._refuse_too_large({**needed, key: checkpoint}, key)
+            refuse_too_large(self.memory_limit, {**needed, key: checkpoint}, key, size)
         if self._low_ram:
             self._evict(list(self._components))
             return
-        excess = self.resident_bytes + _estimate(key, checkpoint) - self.memory_limit
+        excess = self.resident_bytes + size - self.memory_limit
         victims = []
         for victim in sorted(self._components, key=needed.__contains__):  # Stable: least recently used first.
             if excess <= 0:
@@ -260,23 +290,6 @@ class ModelStore:
             victims.append(victim)
             excess -= self._components[victim].nbytes
         self._evict(victims)
-
-    def _refuse_too_large(self, needed: Mapping[ComponentKey, Checkpoint], first: ComponentKey) -> None:
-        """Raise MemoryLimitError if `first` or another component that the run needs exceeds the limit alone.
-
-        The size of a component that has to be downloaded is checked only when it is `first`.
-        """
-        sizes = {
-            f"the {key.component} of {checkpoint.name}": _estimate(key, checkpoint)
-            for key, checkpoint in needed.items()
-            if key == first or checkpoint.holder(key.component).repo is None
-        }
-        limit = self.memory_limit
-        if too_large := [f"{what} needs {bytes_text(size)}" for what, size in sizes.items() if size > limit]:
-            raise MemoryLimitError(
-                f"The memory limit of {bytes_text(limit)} is too small: {', '.join(too_large)}. "
-                "Raise the limit, or set quantize to a smaller number of bits."
-            )
 
     def _evict(self, keys: Iterable[ComponentKey]) -> None:
         """Evict these components, and with a base network the networks adapted from it."""
@@ -292,13 +305,19 @@ class ModelStore:
             release_cache()
 
 
+def _streamed_layers(
+    checkpoint: Checkpoint, quantize: int | None, loras: tuple[Lora, ...]
+) -> Iterator[tuple[str, Any]]:
+    from run_graph.runtime.models.loading import streamed_layers
+
+    return streamed_layers(checkpoint, quantize, loras)
+
+
 def _needed_by_run() -> Mapping[ComponentKey, Checkpoint]:
     """The components that the run which calls this still needs."""
     run = current_run()
     return {} if run is None else needed_by(run.pending_values())
 
 
-def _estimate(key: ComponentKey, checkpoint: Checkpoint) -> int:
-    """Bytes that the component will take, from its files' headers; 0 if they are not on this machine."""
-    source = checkpoint.local_source(key.component)
-    return 0 if source is None else estimated_bytes(source, key.quantize, compute_dtype().size)
+def _is_kept(layer: str) -> bool:
+    return not is_modulation_layer(layer)

@@ -6,8 +6,8 @@ reads those weights once, and are passed to the blocks.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import mlx.core as mx
 import numpy as np
@@ -16,6 +16,8 @@ from run_graph.runtime.networks.elementwise import silu
 
 LEVELS_AT_ONCE = 16  # Noise levels in a portion: 34 MB for FLUX.1 in bfloat16.
 FREQUENCIES = 128  # of the sinusoidal embedding of sigma and guidance
+
+Layer = Callable[[mx.array], mx.array]
 
 
 class Modulation(NamedTuple):
@@ -45,8 +47,15 @@ class Modulation(NamedTuple):
         )
 
 
-class Modulations:
-    """The vectors of any noise level of a run, computed for several levels at once.
+class Modulations(Protocol):
+    """The vectors of any noise level of a run."""
+
+    def at(self, sigma: float) -> Modulation:
+        """The vectors at a noise level, 0 to 1."""
+
+
+class ModulationsInMemory:
+    """`Modulations` by layers that are in memory, computed for several levels at once.
 
     Parameters
     ----------
@@ -85,13 +94,17 @@ class Modulations:
         return self._portion.at(index - first)
 
     def _computed(self, sigmas: Sequence[float]) -> Modulation:
-        noise = embed(self._module.time_text_embed.timestep_embedder, sinusoids(sigmas, self._dtype))
-        return modulate_blocks(self._module, self._embedding + noise[:, None])
+        return modulate_blocks(self._module, condition(self._module, self._embedding, sigmas, self._dtype))
 
 
-def modulate_blocks(module: Any, embedding: mx.array) -> Modulation:
-    """The vectors of every block of mflux's `Transformer` for embeddings (steps, B, width)."""
-    condition = silu(embedding)[:, :, None]
+def condition(module: Any, embedding: mx.array, sigmas: Sequence[float], dtype: mx.Dtype) -> mx.array:
+    """What the layers get for an embedding (B, width) at these noise levels: (levels, B, 1, width)."""
+    noise = embed(module.time_text_embed.timestep_embedder, sinusoids(sigmas, dtype))
+    return silu(embedding + noise[:, None])[:, :, None]
+
+
+def modulate_blocks(module: Any, condition: mx.array) -> Modulation:
+    """The vectors of every block of mflux's `Transformer` for a condition (levels, B, 1, width)."""
     return Modulation(
         joint=tuple(
             (block.norm1.linear(condition), block.norm1_context.linear(condition))

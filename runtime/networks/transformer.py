@@ -20,8 +20,15 @@ import numpy as np
 from run_graph.runtime.errors import CheckpointError
 from run_graph.runtime.networks.attention import attend, split_heads
 from run_graph.runtime.networks.elementwise import fused, gated_add, gelu_tanh, modulate
-from run_graph.runtime.networks.modulation import Modulation, Modulations, embed, sinusoids
+from run_graph.runtime.networks.modulation import (
+    Modulation,
+    Modulations,
+    ModulationsInMemory,
+    embed,
+    sinusoids,
+)
 from run_graph.runtime.networks.rope import image_positions, positions, rotate, rotations
+from run_graph.runtime.networks.streamed_modulation import Layers, ModulationStream
 
 NORM_EPS = 1e-6
 DEFAULT_AXES = (16, 56, 56)
@@ -60,6 +67,8 @@ class FluxTransformer:
         mflux's `Transformer` with a checkpoint's weights applied.
     config
         The transformer's `config.json` (diffusers format); `{}` means FLUX.1's own values.
+    modulation_layers
+        Given if the module lacks the layers that modulate its blocks: reads them when they are needed.
 
     Raises
     ------
@@ -67,7 +76,9 @@ class FluxTransformer:
         If the position axes do not add up to the width of the checkpoint's attention heads.
     """
 
-    def __init__(self, module: Any, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, module: Any, config: Mapping[str, Any], modulation_layers: Layers | None = None
+    ) -> None:
         self.module = module
         self.axes: tuple[int, ...] = tuple(config.get("axes_dims_rope", DEFAULT_AXES))
         # From a norm's weight, since a linear layer may be wrapped in a LoRA layer.
@@ -75,8 +86,17 @@ class FluxTransformer:
         self.dtype: mx.Dtype = module.transformer_blocks[0].attn.norm_q.weight.dtype
         embedder = module.time_text_embed.guidance_embedder
         self.guided: bool = embedder is not None and bool(config.get("guidance_embeds", True))
+        self._stream = (
+            None if modulation_layers is None else ModulationStream(module, modulation_layers, self.dtype)
+        )
         # A function of the module alone: in a reference cycle weights would stay until the collector runs.
         self._run = fused(partial(_run_blocks, module), shapeless=False)
+
+    @property
+    def conditioning_widths(self) -> tuple[int, int]:
+        """Widths of T5's tokens and CLIP's pooled prompt that it takes, from its weights."""
+        of_pooled = self.module.time_text_embed.text_embedder.linear_1
+        return _inputs(self.module.context_embedder), _inputs(of_pooled)
 
     def prepare(
         self,
@@ -136,8 +156,14 @@ class FluxTransformer:
         )
 
     def modulations(self, prepared: Prepared, sigmas: Sequence[float]) -> Modulations:
-        """The modulation of the blocks at each of these noise levels (0 to 1), computed when it is needed."""
-        return Modulations(self.module, prepared.embedding, sigmas, self.dtype)
+        """The modulation of the blocks at each of these noise levels (0 to 1), computed when it is needed.
+
+        `sigmas` should be all levels that the sampling visits, in their order: others take a pass through
+        the modulation layers each.
+        """
+        if self._stream is not None:
+            return self._stream.modulations(prepared.embedding, sigmas)
+        return ModulationsInMemory(self.module, prepared.embedding, sigmas, self.dtype)
 
     def velocity(self, latents: mx.array, sigma: float, prepared: Prepared) -> mx.array:
         """Velocity of packed latents (B, h * w, 64) at noise level `sigma` (0 to 1).
@@ -276,11 +302,6 @@ def _rotated_attention(q: mx.array, k: mx.array, v: mx.array, rotation: _Rotatio
 
 def _norm(x: mx.array) -> mx.array:
     return mx.fast.layer_norm(x, None, None, NORM_EPS)
-
-
-def conditioning_widths(module: Any) -> tuple[int, int]:
-    """Widths of T5's tokens and CLIP's pooled prompt that mflux's `Transformer` takes, from its weights."""
-    return _inputs(module.context_embedder), _inputs(module.time_text_embed.text_embedder.linear_1)
 
 
 def _inputs(layer: Any) -> int:

@@ -13,7 +13,6 @@ import mlx.core as mx
 import numpy as np
 
 from run_graph.runtime.conditioning import Entry
-from run_graph.runtime.networks.modulation import Modulations
 from run_graph.runtime.networks.rope import image_positions
 from run_graph.runtime.networks.transformer import FluxTransformer, Prepared
 from run_graph.runtime.sampling.latents import pack, unpack
@@ -70,7 +69,7 @@ class ConditionedModel:
     height, width : int
         Of the latent pictures, in cells of 8 pixels; odd sizes are padded.
     sigmas : sequence of float
-        The noise levels that will be visited most, from which modulations are computed together.
+        The noise levels that will be visited, for which modulations are computed together; others cost more.
     level_at : callable
         The noise level at a part of the sampling.
     always_negative : bool
@@ -202,9 +201,7 @@ class _Part:
         )
         self._references = [_even(each) for each in entry.reference_latents]
         self._prepared = self._prepare(entry)
-        self._modulations = Modulations(
-            transformer.module, self._prepared.embedding, sigmas, transformer.dtype
-        )
+        self._modulations = transformer.modulations(self._prepared, sigmas)
 
     def holds_at(self, sigma: float) -> bool:
         """Whether the entry is in force at a noise level; both ends belong to its part of the sampling."""

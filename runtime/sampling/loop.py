@@ -81,7 +81,9 @@ def denoise(
         Its latents have the shape and dtype of `state.latents`.
     """
     row = SAMPLERS[sampler]
-    flow = _ModelFlow(transformer, prepared, row.prepared(sigmas, scale), noise, step_reuse, scale)
+    levels = row.prepared(sigmas, scale)
+    visited = row.visited(levels, scale)
+    flow = _ModelFlow(transformer, prepared, levels, noise, step_reuse, scale, visited)
     steps, last = row.steps(flow.sigmas), flow.sigmas[-1]
     resume = state
     while state.step < steps:
@@ -112,6 +114,7 @@ class _ModelFlow(Flow):
         noise: Noise,
         step_reuse: float,
         scale: NoiseScale,
+        visited: Sequence[float],
     ) -> None:
         self.sigmas = sigmas
         self.scale = scale
@@ -120,7 +123,7 @@ class _ModelFlow(Flow):
         self._is_last_step = False
         self._transformer = transformer
         self._prepared = prepared
-        self._modulations = transformer.modulations(prepared, sigmas[:-1])
+        self._modulations = transformer.modulations(prepared, visited)
         self._reuse = StepReuse(transformer, prepared, step_reuse) if step_reuse else None
 
     def step(self, sampler: Sampler, state: State) -> State:

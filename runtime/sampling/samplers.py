@@ -10,7 +10,7 @@ Nothing here imports MLX, so that the names are known before any model code is l
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +22,9 @@ from run_graph.runtime.sampling.solvers.deis import deis
 from run_graph.runtime.sampling.solvers.er_sde import er_sde
 from run_graph.runtime.sampling.solvers.sa_solver import sa_solver, sa_solver_pece
 from run_graph.runtime.sampling.solvers.uni_pc import uni_pc, uni_pc_bh2
+
+if TYPE_CHECKING:
+    import mlx.core as mx
 
 Advance = Callable[..., State]
 Levels = Callable[[Sequence[float], NoiseScale], Sequence[float]]
@@ -139,7 +142,26 @@ class Sampler:
             raise ValueError("noise levels must be above 0; only the last may be 0")
         return self.levels(sigmas, scale)
 
-    def run(self, flow: Flow, state: State, options: dict[str, Any] | None = None) -> Iterator[State]:
+    def visited(
+        self, sigmas: Sequence[float], scale: NoiseScale, options: Mapping[str, Any] | None = None
+    ) -> tuple[float, ...]:
+        """The levels at which a run evaluates the model, in the order of the first evaluation at each.
+
+        Parameters
+        ----------
+        sigmas
+            `prepared`. Those of an adaptive sampler alone are known beforehand, not what it visits between.
+        options
+            Keyword parameters of the solver.
+        """
+        if self.is_adaptive:
+            return tuple(sigmas[:-1])
+        flow = _Rehearsal(sigmas, scale)
+        for _ in self.run(flow, State(0, flow.nothing), options):
+            pass
+        return tuple(flow.visited)
+
+    def run(self, flow: Flow, state: State, options: Mapping[str, Any] | None = None) -> Iterator[State]:
         """The states after each step to come, up to the last.
 
         Parameters
@@ -154,6 +176,35 @@ class Sampler:
         while self.done(flow.sigmas, state) < self.steps(flow.sigmas):
             state = self.advance(flow, state, **(options or {}))
             yield state
+
+
+class _Rehearsal(Flow):
+    """A flow without a model, which notes the levels that it is asked for."""
+
+    def __init__(self, sigmas: Sequence[float], scale: NoiseScale) -> None:
+        import mlx.core as mx
+
+        self.sigmas = sigmas
+        self.scale = scale
+        self.nothing = mx.zeros((2,))
+        self.visited: dict[float, None] = {}
+
+    def velocity(self, latents: mx.array, sigma: float) -> mx.array:
+        self.visited[sigma] = None
+        return self.nothing
+
+    def denoised(self, latents: mx.array, sigma: float) -> mx.array:
+        return self.velocity(latents, sigma)
+
+    @property
+    def uncond_denoised(self) -> mx.array:
+        return self.nothing
+
+    def noise(self, draw: int) -> mx.array:
+        return self.nothing
+
+    def brownian(self, sigma: float, following: float) -> mx.array:
+        return self.nothing
 
 
 _SDE = Sampler(sde.dpmpp_sde, 2, "brownian", levels=below_one)

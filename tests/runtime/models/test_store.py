@@ -4,6 +4,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,9 +86,9 @@ def test_room_is_made_before_the_weights_are_read(
     store.get(checkpoint, "text_encoder_2")
     at_load: list[list[Component]] = []
 
-    def watched(*arguments: object) -> object:
+    def watched(*arguments: Any, **options: Any) -> object:
         at_load.append(held(store))
-        return load_component(*arguments)  # type: ignore[arg-type]
+        return load_component(*arguments, **options)
 
     monkeypatch.setattr(loading, "load_component", watched)
     store.get(checkpoint, "transformer")

@@ -30,6 +30,7 @@ class Curved(Flow):
     asked_levels: list[float] = field(default_factory=lambda: LEVELS)
     seed: int = 3
     asked: list[str] = field(default_factory=list)
+    visited: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.sigmas = self.sampler.prepared(self.asked_levels, SCALE)
@@ -39,6 +40,7 @@ class Curved(Flow):
 
     def denoised(self, latents: mx.array, sigma: float) -> mx.array:
         self.asked.append("D")
+        self.visited.append(sigma)
         self._negative = mx.cos(latents) * sigma
         return mx.sin(latents + 3 * sigma) * (1 - 0.5 * sigma)
 
@@ -71,6 +73,29 @@ def stored(state: State) -> State:
     items = deserialize_items(serialize_items({**arrays, "step": state.step, "numbers": state.numbers}))
     latents, *history = (items[name] for name in arrays)
     return State(items["step"], latents, tuple(history), items["numbers"])
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_the_levels_of_a_run_are_known_before_it(name: str) -> None:
+    row = SAMPLERS[name]
+    flow = Curved(row)
+    for _ in row.run(flow, State(0, START)):
+        pass
+    known = row.visited(flow.sigmas, SCALE)
+    if row.is_adaptive:
+        assert known == tuple(flow.sigmas[:-1])
+    else:
+        assert known == tuple(dict.fromkeys(flow.visited))
+
+
+def test_options_move_the_levels_of_a_run() -> None:
+    row = SAMPLERS["dpmpp_sde"]
+    levels = row.prepared(LEVELS, SCALE)
+    flow = Curved(row)
+    for _ in row.run(flow, State(0, START), {"r": 0.3}):
+        pass
+    assert row.visited(levels, SCALE, {"r": 0.3}) == tuple(dict.fromkeys(flow.visited))
+    assert row.visited(levels, SCALE) != row.visited(levels, SCALE, {"r": 0.3})
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
