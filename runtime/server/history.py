@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from run_graph.runtime.server.database import Database
 from run_graph.runtime.server.replies import Refused, dumped
+
+Row = sqlite3.Row | dict[str, Any]
 
 _STATUS = {"pending": "pending", "running": "in_progress"}
 _STATE_OF = "CASE state WHEN 'pending' THEN 'pending' WHEN 'running' THEN 'in_progress' ELSE outcome END"
@@ -18,10 +20,17 @@ _JOB = "id, number, state, created, workflow_id, outcome, began, ended, outputs_
 
 
 class History:
-    """The finished prompts of a server. Safe to use from any thread."""
+    """The finished prompts of a server. Safe to use from any thread.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    Parameters
+    ----------
+    database : Database
+    unsaved : callable
+        The finished prompts that are not in the database yet, as its rows.
+    """
+
+    def __init__(self, database: Database, unsaved: Callable[[], list[dict[str, Any]]]) -> None:
+        self._database, self._unsaved = database, unsaved
 
     def entries(self, maximum: int | None, offset: int | None) -> str:
         """Finished prompts as JSON by id, oldest first.
@@ -37,15 +46,19 @@ class History:
             query = (
                 "SELECT * FROM (SELECT * FROM prompts WHERE state = 'done' ORDER BY finished DESC LIMIT ?)"
             )
-            rows = self._read(f"{query} ORDER BY finished", (max(maximum, 0),))
+            rows = self._read(f"{query} ORDER BY finished", (max(maximum, 0),)) + self._unsaved()
+            rows = rows[-maximum:] if maximum else []
         else:
             limit = -1 if maximum is None else max(maximum, 0)
             query = "SELECT * FROM prompts WHERE state = 'done' ORDER BY finished LIMIT ? OFFSET ?"
             rows = self._read(query, (limit, max(offset or 0, 0)))
+            rows += self._unsaved() if maximum is None else []
         return _by_id(rows)
 
     def entry(self, prompt_id: str) -> str:
         """A finished prompt as JSON by its id; ``{}`` if there is none."""
+        if waiting := [row for row in self._unsaved() if row["id"] == prompt_id]:
+            return _by_id(waiting)
         return _by_id(self._read("SELECT * FROM prompts WHERE state = 'done' AND id = ?", (prompt_id,)))
 
     def forget(self, ids: Collection[str] | None) -> None:
@@ -100,24 +113,24 @@ class History:
             found["execution_status"] = json.loads(row["status"])
         return found
 
-    def _read(self, query: str, values: Sequence[Any]) -> list[sqlite3.Row]:
+    def _read(self, query: str, values: Sequence[Any]) -> list[Row]:
         try:
-            return self._database.connection().execute(query, values).fetchall()
+            return list(self._database.connection().execute(query, values))
         except sqlite3.Error as error:
             raise _unreadable(error) from None
 
 
-def _by_id(rows: Sequence[sqlite3.Row]) -> str:
+def _by_id(rows: Sequence[Row]) -> str:
     return "{" + ",".join(f"{dumped(row['id'])}:{_entry(row)}" for row in rows) + "}"
 
 
-def _entry(row: sqlite3.Row) -> str:
+def _entry(row: Row) -> str:
     prompt = f"[{dumped(row['number'])},{dumped(row['id'])},{row['graph']},{row['extra']},{row['targets']}]"
     fields = f'"outputs":{row["outputs"]},"status":{row["status"]},"meta":{row["meta"]}'
     return f'{{"prompt":{prompt},{fields}}}'
 
 
-def _job(row: sqlite3.Row) -> dict[str, Any]:
+def _job(row: Row) -> dict[str, Any]:
     """What is not known of a prompt is left out."""
     previews = json.loads(row["preview"]) if row["preview"] else None
     known = {

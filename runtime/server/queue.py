@@ -125,7 +125,7 @@ class PromptQueue:
         self._tell, self._maximum, self._remembered = tell, maximum, remembered
         self._told = float("-inf")
         self._changed = threading.Condition(threading.RLock())
-        self._unsaved: dict[str, dict[str, Any]] = {}
+        self._unsaved: dict[str, tuple[QueuedPrompt, dict[str, Any]]] = {}
         self._closed = False
         rows = database.connection().execute("SELECT * FROM prompts WHERE state != 'done'").fetchall()
         interrupted = [_from_row(row) for row in rows if row["state"] == "running"]
@@ -200,9 +200,15 @@ class PromptQueue:
     def finish(self, prompt: QueuedPrompt, ended: Ended) -> None:
         """Record how the running prompt has ended. What the disk does not take is kept in memory for it."""
         with self._changed:
-            self._unsaved[prompt.id] = {"id": prompt.id, "remembered": self._remembered, **ended.row()}
+            row = {"id": prompt.id, "remembered": self._remembered, **ended.row()}
+            self._unsaved[prompt.id] = prompt, row
             self.running = None
             self._save()
+
+    def unsaved(self) -> list[dict[str, Any]]:
+        """The finished prompts that the disk has not taken yet, with the columns of their history entries."""
+        with self._changed:
+            return [{**_row_of(prompt), **row} for prompt, row in self._unsaved.values()]
 
     def delete(self, ids: Collection[str] | None = None) -> list[str]:
         """Drop waiting prompts (default: all); the others of the ids are ignored.
@@ -232,7 +238,7 @@ class PromptQueue:
             self._changed.notify_all()
 
     def _save(self) -> None:
-        for prompt_id, row in list(self._unsaved.items()):
+        for prompt_id, (_, row) in list(self._unsaved.items()):
             if not self._try_to_write(_FINISH, row):
                 return
             self._try_to_write(_FORGET, row)

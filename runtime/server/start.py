@@ -84,7 +84,7 @@ def make_server(
     session = Session(registry, cache, services)
     hub = Hub(lambda: status(queue.remaining), features(settings), lambda client: worker.position(client))
     worker = Worker(queue, session, registry, folders, hub, log)
-    return ServerState(settings, registry, folders, queue, History(database), hub, worker, log)
+    return ServerState(settings, registry, folders, queue, History(database, queue.unsaved), hub, worker, log)
 
 
 def _listener(settings: ServerSettings) -> socket.socket:

@@ -1,4 +1,4 @@
-"""One server for all tests of a module, which must leave its queue empty."""
+"""One server for all tests, which must leave its queue empty."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import pytest
 from server_process import Server, waited
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(tmp_path_factory.mktemp("server")) as server:
         yield server
