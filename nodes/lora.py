@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from run_graph.graph import Context, Field, Node, Outputs
 from run_graph.nodes.lora_choice import LoraChoice, applied, examined
-from run_graph.runtime.models.components import TEXT_ENCODERS, TRANSFORMER_ONLY
+from run_graph.runtime.models.components import TEXT_ENCODERS, TRANSFORMER_ONLY, Component
 from run_graph.runtime.models.handles import Flux, TextEncoders
 
 
@@ -54,12 +54,20 @@ class LoadLora(LoraChoice, Node):
         description="Factor on the update of the text encoders; that of the transformer if not given.",
     )
 
+    @property
+    def changed(self) -> tuple[Component, ...]:
+        return TRANSFORMER_ONLY if self.text_encoders is None else (*TRANSFORMER_ONLY, *TEXT_ENCODERS)
+
+    @property
+    def skips_unmatched(self) -> bool:
+        return self.unmatched == "skip"
+
     def run(self, ctx: Context) -> Adapted:
-        encoders = () if self.text_encoders is None else TEXT_ENCODERS
-        components = (*TRANSFORMER_ONLY, *encoders)
-        layout = examined(ctx, self.lora, components, self.unmatched == "skip")
-        text_scale = self.scale if self.text_scale is None else self.text_scale
-        adapted = self.text_encoders and applied(self.text_encoders, layout, self.lora, text_scale, encoders)
+        layout = examined(ctx, self)
+        flux = applied(self.flux, layout, self.lora, self.scale, TRANSFORMER_ONLY)
+        if self.text_encoders is None:
+            return Adapted(flux=flux, text_encoders=None)
+        scale = self.scale if self.text_scale is None else self.text_scale
         return Adapted(
-            flux=applied(self.flux, layout, self.lora, self.scale, TRANSFORMER_ONLY), text_encoders=adapted
+            flux=flux, text_encoders=applied(self.text_encoders, layout, self.lora, scale, TEXT_ENCODERS)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from run_graph.graph import Context, Effect, Environment, Problem
 from run_graph.runtime.errors import LoraError
@@ -12,9 +12,7 @@ from run_graph.runtime.models.components import Component
 from run_graph.runtime.models.handles import ModelHandle
 from run_graph.runtime.models.hub import commit_of
 from run_graph.runtime.models.lora_files import LoraSource, lora_digest, resolve_lora
-
-if TYPE_CHECKING:
-    from run_graph.runtime.models.lora_matching import LoraLayout
+from run_graph.runtime.models.lora_matching import LoraLayout, examine, lora_of
 
 Handle = TypeVar("Handle", bound=ModelHandle)
 
@@ -24,6 +22,16 @@ class LoraChoice:
 
     lora_input: ClassVar[str]
 
+    @property
+    def changed(self) -> tuple[Component, ...]:
+        """The networks that the node can change, given what is linked to it."""
+        raise NotImplementedError
+
+    @property
+    def skips_unmatched(self) -> bool:
+        """Whether tensors for other networks are left out instead of refused."""
+        return True
+
     def source(self, env: Environment) -> LoraSource | None:
         """Where the LoRA is stored; None if its name is linked. Raises LoraError."""
         name = getattr(self, self.lora_input)
@@ -31,8 +39,8 @@ class LoraChoice:
 
     def check(self, env: Environment) -> Iterable[Problem]:
         try:
-            if (source := self.source(env)) is not None:
-                source.check()
+            if (source := self.source(env)) is not None and source.path is not None:
+                examine(source.path, self.skips_unmatched, self.changed)
         except LoraError as error:
             found = getattr(self, self.lora_input)
             yield Problem(self.lora_input, str(error), "Name another LoRA.", found=found)
@@ -55,15 +63,13 @@ class LoraChoice:
             yield Effect("download", source.name, "lora")
 
 
-def examined(ctx: Context, name: str, components: tuple[Component, ...], skip_unmatched: bool) -> LoraLayout:
-    """The contents of the LoRA that `name` means, for these networks. Raises LoraError.
+def examined(ctx: Context, node: LoraChoice) -> LoraLayout:
+    """The contents of the LoRA that a node names, for the networks that it can change. Raises LoraError.
 
     Tensors that are left out are told in a warning, with the reason.
     """
-    from run_graph.runtime.models.lora_matching import examine
-
-    path = resolve_lora(name, ctx.find_model).locate()
-    layout = examine(path, skip_unmatched, components)
+    name = getattr(node, node.lora_input)
+    layout = examine(resolve_lora(name, ctx.find_model).locate(), node.skips_unmatched, node.changed)
     if layout.unmatched:
         ctx.warn(
             f"{name}: {len(layout.unmatched)} of its {len(layout.tensors)} tensors are left out: "
@@ -76,8 +82,6 @@ def applied(
     handle: Handle, layout: LoraLayout, name: str, strength: float, components: Sequence[Component]
 ) -> Handle:
     """The handle with the LoRA on those of its networks that the file has layers of."""
-    from run_graph.runtime.models.lora_matching import lora_of
-
     changed = tuple(component for component in components if layout.of(component))
     if not changed or strength == 0:
         return handle

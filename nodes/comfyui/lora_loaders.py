@@ -24,6 +24,7 @@ class LoraLoader(LoraChoice, Node):
     category = "comfyui/loaders"
     forwards_models = True
     lora_input: ClassVar = "lora_name"
+    changed: ClassVar = (*TRANSFORMER_ONLY, *TEXT_ENCODERS)
 
     model: Flux = Field(description="The transformer.")
     clip: TextEncoders = Field(description="The text encoders.")
@@ -38,8 +39,7 @@ class LoraLoader(LoraChoice, Node):
     def run(self, ctx: Context) -> AdaptedModels:
         if self.strength_model == self.strength_clip == 0:
             return AdaptedModels(model=self.model, clip=self.clip)
-        name = self.lora_name
-        layout = examined(ctx, name, (*TRANSFORMER_ONLY, *TEXT_ENCODERS), skip_unmatched=True)
+        layout, name = examined(ctx, self), self.lora_name
         return AdaptedModels(
             model=applied(self.model, layout, name, self.strength_model, TRANSFORMER_ONLY),
             clip=applied(self.clip, layout, name, self.strength_clip, TEXT_ENCODERS),
@@ -52,6 +52,7 @@ class LoraLoaderModelOnly(LoraChoice, Node):
     category = "comfyui/loaders"
     forwards_models = True
     lora_input: ClassVar = "lora_name"
+    changed: ClassVar = TRANSFORMER_ONLY
 
     model: Flux = Field(description="The transformer.")
     lora_name: str = Field(description=_LORA)
@@ -60,6 +61,5 @@ class LoraLoaderModelOnly(LoraChoice, Node):
     def run(self, ctx: Context) -> Transformer:
         if self.strength_model == 0:
             return Transformer(model=self.model)
-        name = self.lora_name
-        layout = examined(ctx, name, TRANSFORMER_ONLY, skip_unmatched=True)
+        layout, name = examined(ctx, self), self.lora_name
         return Transformer(model=applied(self.model, layout, name, self.strength_model, TRANSFORMER_ONLY))

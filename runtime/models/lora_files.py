@@ -23,7 +23,6 @@ from run_graph.runtime.errors import LoraError, ModelError
 from run_graph.runtime.files.digests import content_digest, named_digest
 from run_graph.runtime.models.components import TRANSFORMER_ONLY, Component
 from run_graph.runtime.models.hub_files import cached_file, fetch_file
-from run_graph.runtime.models.inspection import read_header
 from run_graph.runtime.models.library.finding import find, what_is_there
 from run_graph.runtime.models.library.places import Category
 
@@ -71,14 +70,6 @@ class LoraSource:
     path: Path | None = None
     repo: str = ""
     file: str | None = None
-
-    def check(self) -> None:
-        """Raise LoraError if it is a local file but not a complete safetensors file."""
-        if self.path is not None:
-            try:
-                read_header(self.path)
-            except (OSError, ValueError) as error:
-                raise LoraError(f"The LoRA cannot be read: {error}") from error
 
     def is_cached(self) -> bool:
         """Whether it is on this machine. Does not use the network."""

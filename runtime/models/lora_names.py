@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from run_graph.runtime.models.components import Component
@@ -45,6 +46,7 @@ class ParsedKey:
     component: Component = "transformer"
 
 
+@lru_cache(maxsize=8192)
 def parse_key(key: str) -> ParsedKey:
     """What a key means."""
     for pattern, matrix in _MATRICES:

@@ -11,13 +11,13 @@ import pytest
 from lora_samples import Sample, diffusers
 from small import shipped, shrunk
 
-from run_graph.graph import Registry, Workflow
+from run_graph.graph import Registry, Workflow, WorkflowError
 from run_graph.nodes import NODES, LoadFlux, LoadLora
 from run_graph.runtime.cache import NoCache
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.services import Services
 from run_graph.runtime.engine.session import Session
-from run_graph.runtime.errors import LoraError, NodeFailed
+from run_graph.runtime.errors import NodeFailed
 from run_graph.runtime.events import Event, NodeStarted
 from run_graph.runtime.images.png_text import read_text
 from run_graph.runtime.models.assembly import leaves
@@ -85,16 +85,15 @@ def test_the_picture_changes_and_records_which_loras_made_it(
     assert loads == [1]
 
 
-def test_a_lora_for_another_model_fails_before_any_model_is_read(small_model: str, tmp_path: Path) -> None:
+def test_a_lora_for_another_model_is_found_by_validation(small_model: str, tmp_path: Path) -> None:
     key = "lora_unet_down_blocks_1_attentions_0_proj_in.lora_up.weight"
     Sample({key: np.zeros((4, 4), np.float32)}, {}).save(tmp_path / "sdxl.safetensors")
     store = ModelStore()
     with pytest.raises(
-        NodeFailed, match=r"node 'style' \(LoadLora\) failed: .*is not a LoRA for FLUX\.1"
+        WorkflowError, match=r"node 'style' \(LoadLora\), input 'lora': .*is not a LoRA for FLUX\.1"
     ) as caught:
         run(with_lora(small_model, "sdxl.safetensors"), tmp_path, store)
     assert key in str(caught.value)
-    assert isinstance(caught.value.__cause__, LoraError)
     assert not store.loads
 
 
