@@ -189,3 +189,41 @@ def write_folder(
     write(folder / changed / path.name, tensors, metadata)
     (folder / changed / "config.json").write_bytes(config)
     return folder
+
+
+def float8_values(exponent_bits: int) -> Array:
+    """The value of each of the 256 codes of OCP's E4M3 (4 exponent bits) or E5M2 (5).
+
+    Computed from the definition: sign, exponent, mantissa; the exponent 0 means no implied one. E4M3 has NaN
+    where all bits are set, and no infinity; E5M2 has both, as IEEE's formats do.
+    """
+    mantissa_bits, bias = 7 - exponent_bits, 2 ** (exponent_bits - 1) - 1
+    values = np.empty(256, np.float64)
+    for code in range(256):
+        sign = -1.0 if code & 0x80 else 1.0
+        exponent = (code & 0x7F) >> mantissa_bits
+        fraction = (code & (2**mantissa_bits - 1)) / 2**mantissa_bits
+        implied = 0 if exponent == 0 else 1
+        size = (implied + fraction) * 2.0 ** (max(exponent, 1) - bias)
+        highest = exponent == 2**exponent_bits - 1
+        if exponent_bits == 4 and code & 0x7F == 0x7F:
+            size = np.nan
+        elif exponent_bits == 5 and highest:
+            size = np.nan if fraction else np.inf
+        values[code] = sign * size
+    return values
+
+
+FLOAT8 = {"F8_E4M3": float8_values(4), "F8_E5M2": float8_values(5)}
+
+
+def as_float8(array: Array, dtype: str) -> tuple[Raw, Array]:
+    """An array rounded to 8-bit floats: as a file has it, and what it means, in float32."""
+    values = FLOAT8[dtype]
+    order = np.argsort(values[np.isfinite(values)], kind="stable")
+    codes = np.flatnonzero(np.isfinite(values))[order]
+    sorted_values = values[codes]
+    upper = np.clip(np.searchsorted(sorted_values, array), 1, len(codes) - 1)
+    nearer_below = array - sorted_values[upper - 1] < sorted_values[upper] - array
+    chosen = codes[np.where(nearer_below, upper - 1, upper)].astype(np.uint8)
+    return Raw(dtype, array.shape, chosen.tobytes()), values[chosen].astype(np.float32)

@@ -1,7 +1,7 @@
 """ComfyUI's model loaders. They only return handles; a node loads the weights that it computes with.
 
-A file of ComfyUI is known by its usual name, and its weights are read from the repository of whoever
-published them (:mod:`runtime.models.known_files`).
+A file that is there is read. One that is not there is known by its usual name, and its weights are read from
+the repository of whoever published them (:mod:`runtime.models.known_files`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from run_graph.runtime.models.known_files import (
     resolver,
 )
 
-_FILE = "Name of a known file, or a model as in "
+_FILE = "A file, or the name of a known one, or a model as in "
 _FLUX_FILE = f"{_FILE}LoadFlux."
 _REDUX_FILE = f"{_FILE}LoadRedux."
 _DEVICE = "Has no effect: one memory serves all of this machine's processors."
@@ -139,7 +139,8 @@ class UNETLoader(ModelChoice, Node):
     def run(self, ctx: Context) -> Transformer:
         asked = [] if self.weight_dtype == "default" else [f"weight_dtype {self.weight_dtype}"]
         _note_precision(ctx, self.quantize, *(asked or _eight_bit(self.unet_name)))
-        return Transformer(model=Flux(resolve(TRANSFORMER, self.unet_name), bits(self.quantize)))
+        checkpoint = resolve(TRANSFORMER, self.unet_name).of("transformer")
+        return Transformer(model=Flux(checkpoint, bits(self.quantize)))
 
 
 class DualCLIPLoader(Node):
@@ -181,12 +182,12 @@ class DualCLIPLoader(Node):
 
 
 class CLIPLoader(ModelChoice, Node):
-    """Choose a model's text encoders by its name. A file has one of the two: DualCLIPLoader takes files."""
+    """Choose a model's text encoders, by its name or a file that has both; DualCLIPLoader takes two files."""
 
     category = "comfyui/loaders"
     models: ClassVar = (ModelInput("clip_name", resolve_both_text_encoders, TEXT_PARTS),)
 
-    clip_name: str = Field(description="A model as in LoadFlux.")
+    clip_name: str = Field(description="A model as in LoadFlux, or a file of a whole model.")
     type: SingleEncoder = Field(
         default="stable_diffusion", description="Has no effect: prompts are encoded for FLUX.1."
     )
@@ -209,7 +210,7 @@ class VAELoader(ModelChoice, Node):
 
     def run(self, ctx: Context) -> Autoencoder:
         _note_precision(ctx, self.quantize, *_eight_bit(self.vae_name))
-        return Autoencoder(vae=Vae(resolve(VAE, self.vae_name), bits(self.quantize)))
+        return Autoencoder(vae=Vae(resolve(VAE, self.vae_name).of("vae"), bits(self.quantize)))
 
 
 class CLIPVisionLoader(ModelChoice, Node):
@@ -223,7 +224,8 @@ class CLIPVisionLoader(ModelChoice, Node):
 
     def run(self, ctx: Context) -> VisionTower:
         _note_precision(ctx, self.quantize, *_eight_bit(self.clip_name))
-        return VisionTower(clip_vision=Siglip(resolve(VISION, self.clip_name), bits(self.quantize)))
+        checkpoint = resolve(VISION, self.clip_name).of("image_encoder")
+        return VisionTower(clip_vision=Siglip(checkpoint, bits(self.quantize)))
 
 
 class StyleModelLoader(ModelChoice, Node):
@@ -237,7 +239,7 @@ class StyleModelLoader(ModelChoice, Node):
 
     def run(self, ctx: Context) -> StyleModel:
         _note_precision(ctx, self.quantize, *_eight_bit(self.style_model_name))
-        checkpoint = resolve(STYLE_MODEL, self.style_model_name)
+        checkpoint = resolve(STYLE_MODEL, self.style_model_name).of("image_embedder")
         return StyleModel(style_model=Redux(checkpoint, bits(self.quantize)))
 
 
@@ -258,5 +260,7 @@ class CheckpointLoaderSimple(ModelChoice, Node):
         transformer, others = resolve_whole(self.ckpt_name)
         width = bits(self.quantize)
         return WholeModel(
-            model=Flux(transformer, width), clip=TextEncoders(others, width), vae=Vae(others, width)
+            model=Flux(transformer, width),
+            clip=TextEncoders(others.of(*TEXT_PARTS), width),
+            vae=Vae(others.of("vae"), width),
         )

@@ -22,10 +22,13 @@ from run_graph.runtime.files.digests import content_digests, named_digest
 from run_graph.runtime.models.components import (
     COMPONENTS,
     FLUX_COMPONENTS,
+    REDUX_COMPONENTS,
     SCHEDULER_FOLDER,
     TOKENIZER_FOLDERS,
+    TRANSFORMER_ONLY,
     Component,
 )
+from run_graph.runtime.models.fitting import faults_of
 from run_graph.runtime.models.hub import cached, commit_of, fetch
 from run_graph.runtime.models.inspection import faults, is_a_file, read_json
 from run_graph.runtime.models.sources import (
@@ -248,7 +251,7 @@ class Checkpoint:
         if part not in COMPONENTS or not (self.folder or self.files):
             return []
         try:
-            return self.source(part).faults()
+            return faults_of(self.source(part))
         except CheckpointError as error:
             return [str(error)]
 
@@ -266,6 +269,12 @@ def resolve_flux(name: str) -> Checkpoint:
 def resolve_redux(name: str) -> Checkpoint:
     """The checkpoint that `LoadRedux(model=name)` means. Raises UnknownModelError."""
     return _resolve(name, _REDUX, _FLUX)
+
+
+def file_called(name: str) -> Path | None:
+    """The file that a name means, which may be relative; None if there is no such file."""
+    path = Path(name).expanduser() if name else None
+    return path if path is not None and path.is_file() else None
 
 
 def is_path(name: str) -> bool:
@@ -324,12 +333,13 @@ def max_text_tokens(checkpoint: Checkpoint) -> int:
 
 
 class _Family(NamedTuple):
-    """Models that one node loads: those that are built in, and those with an alias."""
+    """Models that one node loads: built in or with an alias, or a file that holds what the node needs."""
 
     name: str
     node: str
     built_in: dict[str, Checkpoint]
     aliases: dict[str, tuple[str, str]]
+    needs: tuple[Component, ...]
 
     @property
     def names(self) -> list[str]:
@@ -337,8 +347,8 @@ class _Family(NamedTuple):
 
 
 _BUILT_IN = {TINY: Checkpoint(TINY), TINY_SCHNELL: Checkpoint(TINY_SCHNELL, without_guidance=True)}
-_FLUX = _Family("FLUX", "LoadFlux", _BUILT_IN, FLUX_ALIASES)
-_REDUX = _Family("Redux", "LoadRedux", {TINY: _BUILT_IN[TINY]}, REDUX_ALIASES)
+_FLUX = _Family("FLUX", "LoadFlux", _BUILT_IN, FLUX_ALIASES, TRANSFORMER_ONLY)
+_REDUX = _Family("Redux", "LoadRedux", {TINY: _BUILT_IN[TINY]}, REDUX_ALIASES, REDUX_COMPONENTS)
 
 
 def _resolve(name: str, family: _Family, other: _Family) -> Checkpoint:
@@ -349,8 +359,8 @@ def _resolve(name: str, family: _Family, other: _Family) -> Checkpoint:
         repo, revision = family.aliases[name]
         return Checkpoint(name, repo=repo, revision=revision)
     path = Path(name).expanduser()
-    if name and path.is_file():
-        return from_files(name, [path])
+    if (file := file_called(name)) is not None:
+        return _of_family(from_files(name, [file]), family)
     if name and (is_path(name) or path.is_dir()):
         return Checkpoint(name, folder=_existing_folder(path))
     if match := _REPOSITORY.fullmatch(name):
@@ -391,6 +401,16 @@ def from_files(name: str, paths: Sequence[Path]) -> Checkpoint:
     shifts = None if source is None else source.has_guidance()
     rest = replace(_companion(_UNGATED, is_tiny, _FLUX), shifts=shifts)
     return Checkpoint(name, files=files, rest=rest, shifts=shifts)
+
+
+def _of_family(checkpoint: Checkpoint, family: _Family) -> Checkpoint:
+    """The checkpoint, unless it lacks what makes it a model of the family."""
+    held = dict(checkpoint.files)
+    if held.keys().isdisjoint(family.needs):
+        has = " and ".join(WORDS[component] for component in held)
+        needed = " or ".join(WORDS[component] for component in family.needs)
+        raise CheckpointError(f"{checkpoint.name} holds {has}; {family.node} needs the file of {needed}.")
+    return checkpoint
 
 
 def _companion(alias: str, is_tiny: bool, family: _Family) -> Checkpoint:

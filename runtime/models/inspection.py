@@ -109,6 +109,16 @@ def read_header(path: Path) -> Header:
     return Header(tensors, metadata)
 
 
+def read_bytes(path: Path, tensor: Tensor) -> bytearray:
+    """A tensor's bytes. Raises OSError, or ValueError if the file has become shorter."""
+    content = bytearray(tensor.nbytes)
+    with open_regular(path) as file:
+        file.seek(tensor.start)
+        if file.readinto(content) != tensor.nbytes:
+            raise ValueError(f"{path} is cut short. {_AGAIN}")
+    return content
+
+
 def tensors(component_folder: Path) -> dict[str, Tensor]:
     """Every tensor of a component, from all its files. Raises ValueError like `read_header`."""
     return {

@@ -1,8 +1,4 @@
-"""Read one component of a checkpoint into memory.
-
-A checkpoint has the published tensor names of diffusers and transformers, or is what mflux-save wrote. Each
-component is read alone.
-"""
+"""Read one component of a checkpoint into memory, and nothing else of it."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -13,38 +9,24 @@ import mlx.core as mx
 
 from run_graph.runtime.device import compute_dtype
 from run_graph.runtime.errors import CheckpointError
-from run_graph.runtime.models.architecture import Layer, count, is_modulation_layer, layers_of
+from run_graph.runtime.models.architecture import Layer, is_modulation_layer
 from run_graph.runtime.models.assembly import (
     GROUP_SIZE,
     assemble,
     can_quantise,
-    check_names,
-    check_shapes,
     layer_at,
     named,
 )
 from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import Component
-from run_graph.runtime.models.layouts.decoding import decoded
-from run_graph.runtime.models.layouts.in_memory import in_memory
-from run_graph.runtime.models.layouts.stored import Tensors, read_tensors
+from run_graph.runtime.models.fitting import GUIDANCE, fitted
+from run_graph.runtime.models.layouts.lazy import Tensors
+from run_graph.runtime.models.layouts.stored import read_tensors
 from run_graph.runtime.models.lora_files import Lora
 from run_graph.runtime.models.sources import Source
 from run_graph.runtime.networks.cpu import use_numpy_linears
 
 logger = logging.getLogger(__name__)
-
-# The keys of each component's config.json that give the lengths of its lists of blocks.
-_BLOCK_COUNTS: dict[str, dict[str, str]] = {
-    "transformer": {
-        "num_layers": "transformer_blocks",
-        "num_single_layers": "single_transformer_blocks",
-    },
-    "text_encoder": {"num_hidden_layers": "text_model.encoder.layers"},
-    "text_encoder_2": {"num_layers": "t5_blocks"},
-    "image_encoder": {"num_hidden_layers": "encoder.layers"},
-}
-_GUIDANCE = "guidance_embedder"
 
 
 @dataclass(frozen=True)
@@ -95,7 +77,7 @@ def load_component(
         )
     layers = [layer for layer in opened.layers if not (streamed and is_modulation_layer(layer.path))]
     module = _assembled(opened, layers, quantize)
-    if component == "transformer" and _GUIDANCE not in module.time_text_embed:
+    if component == "transformer" and GUIDANCE not in module.time_text_embed:
         module.time_text_embed.guidance_embedder = None
     nbytes = sum(array.nbytes for array in named(module.parameters()).values())
     return LoadedComponent(module, source.config, source.bits or quantize, nbytes, streamed)
@@ -127,14 +109,7 @@ def _open(checkpoint: Checkpoint, component: Component) -> _Opened:
     source = checkpoint.source(component)
     if problems := source.faults():
         raise CheckpointError(" ".join(problems))
-    place = str(source.place)
-    tensors = in_memory(decoded(_stored(source), place), component, source.layout, place)
-    if checkpoint.without_guidance:
-        tensors = {name: tensor for name, tensor in tensors.items() if _GUIDANCE not in name}
-    _check_block_counts(component, source.config, tensors, place)
-    layers = layers_of(component, tensors)
-    check_names(layers, tensors, place)
-    check_shapes(layers, tensors, place)
+    layers, tensors = fitted(source, _stored(source), checkpoint.without_guidance)
     return _Opened(source, layers, tensors)
 
 
@@ -154,13 +129,7 @@ def _stored(source: Source) -> Tensors:
     tensors: Tensors = {}
     for path in source.files:
         found = read_tensors(path)
-        for own, name in source.own(found).items():
-            if own in tensors:
-                raise CheckpointError(
-                    f"{source.place} has {name} in {path.name} and in another file. Remove the file that "
-                    "does not belong to the model."
-                )
-            tensors[own] = found[name]
+        tensors |= {own: found[name] for own, name in source.own(found).items()}
     return tensors
 
 
@@ -193,13 +162,3 @@ def _quantiser(bits: int | None) -> Callable[[str, Any], Any]:
         return layer
 
     return finish
-
-
-def _check_block_counts(component: Component, config: dict[str, Any], tensors: Tensors, place: str) -> None:
-    for key, path in _BLOCK_COUNTS.get(component, {}).items():
-        found = count(tensors, path)
-        if key in config and config[key] != found:
-            raise CheckpointError(
-                f"{place} has {found} blocks where its config.json says {key} = {config[key]}. "
-                "The checkpoint is incomplete; download it again."
-            )

@@ -15,10 +15,12 @@ import mlx.core as mx
 import mlx.nn as nn
 from mflux.models.common.lora.mapping.peft_lora_metadata import PeftLoRAMetadata
 
-from run_graph.runtime.errors import LoraError
+from run_graph.runtime.errors import CheckpointError, LoraError
 from run_graph.runtime.models.assembly import named
 from run_graph.runtime.models.components import Component
-from run_graph.runtime.models.inspection import read_json
+from run_graph.runtime.models.inspection import read_header, read_json
+from run_graph.runtime.models.layouts.decoding import decoded
+from run_graph.runtime.models.layouts.stored import read_tensors
 from run_graph.runtime.models.lora_adapters import Adapter
 from run_graph.runtime.models.lora_application import apply
 from run_graph.runtime.models.lora_files import Lora, peft_config
@@ -117,11 +119,11 @@ def _replace(network: Any, path: str, layer: Any) -> None:
 
 def _read(path: Path) -> _File:
     try:
-        tensors, metadata = cast(Any, mx.load(str(path), format="safetensors", return_metadata=True))
-        configs = PeftLoRAMetadata.configs(metadata)
+        tensors = {name: each.take() for name, each in decoded(read_tensors(path), str(path)).items()}
+        configs = PeftLoRAMetadata.configs(read_header(path).metadata)
         if (beside := peft_config(path)) is not None:
             configs = configs or {"": _with_alpha(read_json(beside), path)}
-    except (OSError, RuntimeError, ValueError) as error:
+    except (CheckpointError, OSError, ValueError) as error:
         raise LoraError(f"{path} cannot be applied: {error}") from error
     return _File(tensors, {name: config for name, config in configs.items() if "lora_alpha" in config})
 

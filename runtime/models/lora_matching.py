@@ -12,6 +12,7 @@ from run_graph.runtime.errors import LoraError
 from run_graph.runtime.models import lora_families
 from run_graph.runtime.models.components import TRANSFORMER_ONLY, Component
 from run_graph.runtime.models.inspection import Tensor, read_header
+from run_graph.runtime.models.layouts.storage import FLOATS, format_fault, formats_in, is_auxiliary
 from run_graph.runtime.models.lora_adapters import Adapter, check_adapter
 from run_graph.runtime.models.lora_files import Lora, lora_digest
 from run_graph.runtime.models.lora_layer_names import block_number
@@ -19,7 +20,6 @@ from run_graph.runtime.models.lora_names import DOWN, UP, ParsedKey, parse_key
 from run_graph.runtime.models.lora_text_names import text_encoder_of
 
 _LISTED = 3  # Names that a message gives of a longer list.
-_NUMBERS = {"F64", "F32", "F16", "BF16"}
 _NOT_APPLIED = "which it is not applied to here"
 _ENCODERS = {"text_encoder": "CLIP", "text_encoder_2": "T5"}
 
@@ -89,11 +89,16 @@ def examine(
         layer or lacks its counterpart, or if a pair of matrices differs in rank; the message names the keys.
     """
     try:
-        layout = LoraLayout(path, read_header(path).tensors, components=components)
+        header = read_header(path)
+        unknown = format_fault(formats_in(path, header), str(path))
     except (OSError, ValueError) as error:
         raise LoraError(f"The LoRA cannot be read: {error}") from error
+    if unknown is not None:
+        raise LoraError(unknown)
+    layout = LoraLayout(path, header.tensors, components=components)
     for key in layout.tensors:
-        _place(layout, key, parse_key(key))
+        if not is_auxiliary(key):
+            _place(layout, key, parse_key(key))
     _check_family(layout)
     _check_supported(layout)
     _check_unmatched(layout, skip_unmatched)
@@ -194,10 +199,10 @@ def _check_supported(layout: LoraLayout) -> None:
             "that it would give another picture. Use a LoRA, DoRA, LoHa or LoKr."
         )
     keys_of_adapters = (key for adapter in layout.adapters.values() for key in adapter.matrices.values())
-    if odd := [key for key in keys_of_adapters if layout.tensors[key].dtype not in _NUMBERS]:
+    if odd := [key for key in keys_of_adapters if layout.tensors[key].dtype not in FLOATS]:
         raise LoraError(
             f"{layout.path} is stored as {layout.tensors[odd[0]].dtype} ({listed(odd)}), which run-graph "
-            "does not read. Use a file in float32, float16 or bfloat16."
+            "does not read. Use a file in float32, float16, bfloat16 or fp8."
         )
 
 

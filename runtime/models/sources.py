@@ -28,7 +28,7 @@ from run_graph.runtime.models.inspection import (
 )
 from run_graph.runtime.models.layouts.foreign import foreign, foreign_start
 from run_graph.runtime.models.layouts.recognition import Found, Layout, networks_in, own_names
-from run_graph.runtime.models.layouts.storage import storage_faults
+from run_graph.runtime.models.layouts.storage import formats_in, storage_faults
 from run_graph.runtime.models.tiny import TINY_FOLDER
 
 # FLUX.1's own sizes (`Found.size`). Its configuration is what networks assume if there is none.
@@ -94,10 +94,22 @@ class Source:
         return [_header(path) for path in self.files]
 
     def tensors(self) -> dict[str, Tensor]:
-        """What the headers say of its tensors, by their names without a prefix. Raises CheckpointError."""
+        """What the headers say of its tensors, by their names without a prefix.
+
+        Raises
+        ------
+        CheckpointError
+            If a file cannot be read, or if two files have the same tensor.
+        """
         found: dict[str, Tensor] = {}
-        for header in self.headers():
-            found |= {own: header.tensors[name] for own, name in self.own(header.tensors).items()}
+        for path, header in zip(self.files, self.headers(), strict=True):
+            for own, name in self.own(header.tensors).items():
+                if own in found:
+                    raise CheckpointError(
+                        f"{self.place} has {name} in {path.name} and in another file. Remove the file that "
+                        "does not belong to the model."
+                    )
+                found[own] = header.tensors[name]
         return found
 
     def has_guidance(self) -> bool:
@@ -107,15 +119,26 @@ class Source:
     def faults(self) -> list[str]:
         """What makes its weights unreadable, as far as the headers say."""
         try:
-            metadata = {key: text for header in self.headers() for key, text in header.metadata.items()}
             tensors = {
                 self.prefix + name: tensor
                 for name, tensor in self.tensors().items()
                 if name_in_memory(self.component, name) is not None
             }
-            return storage_faults(tensors, {}, metadata, str(self.place))
+            return storage_faults(tensors, self._formats(), str(self.place))
         except CheckpointError as error:
             return [str(error)]
+
+    def _formats(self) -> dict[str, str]:
+        """The storage formats that its files name for its layers. Raises CheckpointError."""
+        named: dict[str, str] = {}
+        for path, header in zip(self.files, self.headers(), strict=True):
+            try:
+                named |= formats_in(path, header)
+            except (OSError, ValueError) as error:
+                raise CheckpointError(f"{path} cannot be read: {error}") from error
+        return {
+            layer: format for layer, format in named.items() if layer.startswith(self.prefix) or not layer
+        }
 
 
 def folder_source(folder: Path, component: Component) -> Source:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-
-import mlx.core as mx
+from typing import TYPE_CHECKING
 
 from run_graph.runtime.models.architecture import count, name_in_memory
 from run_graph.runtime.models.components import Component
 from run_graph.runtime.models.layouts.latent_diffusion import from_latent_diffusion
+from run_graph.runtime.models.layouts.lazy import LazyTensor, Tensors
 from run_graph.runtime.models.layouts.original import from_original
 from run_graph.runtime.models.layouts.recognition import Layout
-from run_graph.runtime.models.layouts.stored import LazyTensor, Tensors
+
+if TYPE_CHECKING:
+    import mlx.core as mx
 
 _POSITION_BIAS = "t5_blocks.{}.attention.SelfAttention.relative_attention_bias.weight"
 _T5_EMBEDDING, _T5_EMBEDDING_COPY = "shared.weight", "encoder.embed_tokens.weight"
@@ -64,7 +66,13 @@ def _add_output_bias(tensors: Tensors) -> None:
     """mflux 0.16 to 0.21 saved models without this bias and computed with zeros."""
     if (weight := tensors.get("norm_out.linear.weight")) is not None:
         rows = weight.shape[0]
-        tensors.setdefault("norm_out.linear.bias", LazyTensor((rows,), "F32", lambda: mx.zeros(rows)))
+        tensors.setdefault("norm_out.linear.bias", LazyTensor((rows,), "F32", lambda: _zeros(rows)))
+
+
+def _zeros(count: int) -> mx.array:
+    import mlx.core as mx
+
+    return mx.zeros(count)
 
 
 def _share_position_bias(tensors: Tensors) -> None:

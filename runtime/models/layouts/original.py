@@ -7,7 +7,6 @@ before scale, which diffusers and mflux have the other way round.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Protocol, Self, TypeVar
 
@@ -28,11 +27,6 @@ class Rows(Protocol):
 
 T = TypeVar("T", bound=Rows)
 
-_NORM = re.compile(
-    r"(?P<family>double|single)_blocks\.(?P<number>\d+)\.(?:(?P<stream>img|txt)_attn\.)?"
-    r"norm\.(?P<kind>query|key)_norm\.(?:scale|weight)"
-)
-
 
 def from_original(tensors: Mapping[str, T], place: str) -> dict[str, T]:
     """A transformer's tensors by their names in memory.
@@ -52,10 +46,10 @@ def from_original(tensors: Mapping[str, T], place: str) -> dict[str, T]:
     found: dict[str, T] = {}
     for name, tensor in tensors.items():
         layer, _, kind = name.rpartition(".")
-        if (norm := _norm(name)) is not None:
-            found[norm] = tensor
-        elif (layers := find_layers(layer)) is None:
+        if (layers := find_layers(layer)) is None:
             found[name] = tensor  # unknown, which the check of names tells
+        elif layers.is_norm:
+            found[f"{layers.names[0]}.weight"] = tensor  # older files call it `scale`
         else:
             if layers.halves_swapped:
                 tensor = tensor.halves_swapped()
@@ -63,16 +57,6 @@ def from_original(tensors: Mapping[str, T], place: str) -> dict[str, T]:
             for own, start, stop in zip(layers.names, sizes, sizes[1:], strict=False):
                 found[f"{own}.{kind}"] = tensor.rows(start, stop)
     return found
-
-
-def _norm(name: str) -> str | None:
-    """The name in memory of a norm of queries or keys."""
-    if (match := _NORM.fullmatch(name)) is None:
-        return None
-    letter = match["kind"][0]
-    which = f"norm_added_{letter}" if match["stream"] == "txt" else f"norm_{letter}"
-    owner = "single_transformer_blocks" if match["family"] == "single" else "transformer_blocks"
-    return f"{owner}.{match['number']}.attn.{which}.weight"
 
 
 def _inner(tensors: Mapping[str, Rows], layer: str) -> int | None:

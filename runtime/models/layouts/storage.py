@@ -10,11 +10,12 @@ products of 8 bits, which are not computed here.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from run_graph.graph.faults import listed
-from run_graph.runtime.models.inspection import Tensor
+from run_graph.runtime.models.inspection import Header, Tensor, read_bytes
 
 EIGHT_BIT_FLOATS = {"F8_E4M3", "F8_E5M2"}
 FLOATS = {"F64", "F32", "F16", "BF16", *EIGHT_BIT_FLOATS}
@@ -33,7 +34,7 @@ _OTHER_FORMATS = {
     "convrot_w4a4": "ConvRot (4-bit integers)",
     "asym_w4a8_int8": "4-bit integers",
 }
-_INSTEAD = (
+INSTEAD = (
     "Use the same model in float32, float16, bfloat16 or fp8 (e4m3fn or e5m2); quantize makes it smaller."
 )
 
@@ -43,9 +44,7 @@ def is_auxiliary(name: str) -> bool:
     return name.rpartition(".")[2] in {*SCALES, *_NOT_NEEDED, QUANT, MARKER}
 
 
-def storage_faults(
-    tensors: Mapping[str, Tensor], formats: Mapping[str, str], metadata: Mapping[str, str], place: str
-) -> list[str]:
+def storage_faults(tensors: Mapping[str, Tensor], formats: Mapping[str, str], place: str) -> list[str]:
     """What of a network's tensors is stored in a way that is not read; empty if nothing is.
 
     Parameters
@@ -53,17 +52,12 @@ def storage_faults(
     tensors
         The network's entries of the header.
     formats
-        The formats that its tensors called `comfy_quant` name, by layer.
-    metadata
-        Of the file.
+        That its files name, by layer (`formats_in`).
     place
         The file or folder, for messages.
     """
-    named = {**formats, **formats_in_metadata(metadata)}
-    if unknown := {layer: name for layer, name in named.items() if name not in _DECODED}:
-        layer, name = next(iter(unknown.items()))
-        what = _OTHER_FORMATS.get(name, f"a format called {name!r}")
-        return [f"{place} stores {layer or 'its weights'} in {what}, which are not read. {_INSTEAD}"]
+    if (unknown := format_fault(formats, place)) is not None:
+        return [unknown]
     packed = {name.removesuffix("scales") for name in tensors if name.endswith(".scales")}
     wrong = [
         (name, tensor)
@@ -72,28 +66,56 @@ def storage_faults(
     ]
     if wrong:
         kinds = listed(sorted({_words(tensor.dtype) for _, tensor in wrong}), 3)
-        return [f"{place} stores {wrong[0][0]} as {kinds}, a format of another program. {_INSTEAD}"]
+        return [f"{place} stores {wrong[0][0]} as {kinds}, a format of another program. {INSTEAD}"]
     return []
 
 
-def formats_in_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+def format_fault(formats: Mapping[str, str], place: str) -> str | None:
+    """Which layer has a format that is not read; None if none has.
+
+    Parameters
+    ----------
+    formats
+        That a file names, by layer (`formats_in`).
+    """
+    for layer, name in formats.items():
+        if name not in _DECODED:
+            what = _OTHER_FORMATS.get(name, f"a format called {name!r}")
+            return f"{place} stores {layer or 'its weights'} as {what}, which is not read. {INSTEAD}"
+    return None
+
+
+def formats_in(path: Path, header: Header) -> dict[str, str]:
+    """The format of each layer that a file names, in tensors called `comfy_quant` or in its metadata.
+
+    Raises OSError, ValueError if the file cannot be read.
+    """
+    named = {
+        name.removesuffix(f".{QUANT}"): _format_in(read_bytes(path, tensor))
+        for name, tensor in header.tensors.items()
+        if name.endswith(f".{QUANT}")
+    }
+    return {**_formats_in_metadata(header.metadata), **named}
+
+
+def _formats_in_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     """The format of each layer that a file's metadata names; empty if it names none."""
     try:
         layers = json.loads(metadata.get(METADATA, "{}")).get("layers", {})
-        return {layer: format_of(settings) for layer, settings in layers.items()}
+        return {layer: _format_of(settings) for layer, settings in layers.items()}
     except (ValueError, AttributeError):
         return {"": "unreadable"}
 
 
-def format_of(settings: Any) -> str:
+def _format_of(settings: Any) -> str:
     """The format that JSON of `comfy_quant` names."""
     return str(settings.get("format", "unnamed")) if isinstance(settings, dict) else "unnamed"
 
 
-def format_in_bytes(content: Iterable[int]) -> str:
+def _format_in(content: bytearray) -> str:
     """The format that a tensor called `comfy_quant` names."""
     try:
-        return format_of(json.loads(bytes(content)))
+        return _format_of(json.loads(bytes(content)))
     except ValueError:
         return "unreadable"
 

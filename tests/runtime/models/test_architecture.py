@@ -14,7 +14,7 @@ from run_graph.runtime.models.architecture import count, layers_of, name_in_memo
 from run_graph.runtime.models.assembly import assemble, leaves, named
 from run_graph.runtime.models.components import COMPONENTS, Component
 from run_graph.runtime.models.layouts.in_memory import in_memory
-from run_graph.runtime.models.layouts.stored import LazyTensor
+from run_graph.runtime.models.layouts.lazy import LazyTensor
 from training.layout import shapes
 from training.layout.spec import TinySpec
 

@@ -6,10 +6,10 @@ import mlx.core as mx
 import pytest
 
 from run_graph.runtime.models.architecture import layers_of
-from run_graph.runtime.models.assembly import check_names, check_shapes
 from run_graph.runtime.models.components import COMPONENTS, Component
+from run_graph.runtime.models.fitting import check_names, check_shapes
 from run_graph.runtime.models.layouts.in_memory import in_memory
-from run_graph.runtime.models.layouts.stored import LazyTensor
+from run_graph.runtime.models.layouts.lazy import LazyTensor
 from training.layout import shapes
 from training.layout.spec import TinySpec
 

@@ -22,7 +22,7 @@ from run_graph.runtime.cache import NoCache
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.models.assembly import named
-from run_graph.runtime.models.checkpoints import Checkpoint, resolve_flux, resolve_redux, shifts_sigmas
+from run_graph.runtime.models.checkpoints import Checkpoint, from_files, resolve_flux, shifts_sigmas
 from run_graph.runtime.models.components import COMPONENTS, FLUX_COMPONENTS, Component
 from run_graph.runtime.models.loading import load_component
 
@@ -72,8 +72,7 @@ def assert_same_weights(checkpoint: Checkpoint, component: Component) -> None:
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_each_of_comfyuis_files_is_read_whole(comfyui: Path, component: Component) -> None:
-    resolve = resolve_flux if component in FLUX_COMPONENTS else resolve_redux
-    assert_same_weights(resolve(str(comfyui / FILE_OF[component])), component)
+    assert_same_weights(from_files("a file", [comfyui / FILE_OF[component]]), component)
 
 
 @pytest.mark.parametrize("prefix", ["model.diffusion_model.", "diffusion_model.", "model."])
@@ -96,7 +95,7 @@ def test_one_file_may_hold_a_whole_model(tmp_path: Path, component: Component) -
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_one_file_of_diffusers_names_will_do(tmp_path: Path, component: Component) -> None:
     path = write(tmp_path / "renamed.safetensors", published(component))
-    assert_same_weights(resolve_flux(str(path)), component)
+    assert_same_weights(from_files("a file", [path]), component)
 
 
 VARIANTS: dict[str, tuple[Component, Callable[[], dict[str, Any]]]] = {
@@ -152,7 +151,7 @@ VARIANTS: dict[str, tuple[Component, Callable[[], dict[str, Any]]]] = {
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_variants_of_a_file(tmp_path: Path, variant: str) -> None:
     component, tensors = VARIANTS[variant]
-    assert_same_weights(resolve_flux(str(write(tmp_path / "x.safetensors", tensors()))), component)
+    assert_same_weights(from_files("x", [write(tmp_path / "x.safetensors", tensors())]), component)
 
 
 def test_the_picture_is_the_same_from_single_files(comfyui: Path, expected: np.ndarray) -> None:
@@ -178,5 +177,5 @@ def test_comfyuis_names_are_all_told_apart_by_content(tmp_path: Path) -> None:
     assert latent_diffusion_vae().keys() != published("vae").keys()
     for number, (name, tensors) in enumerate(COMFYUI.items()):
         path = write(tmp_path / f"{number}.safetensors", tensors())
-        ((component, _),) = resolve_flux(str(path)).files
+        ((component, _),) = from_files(name, [path]).files
         assert FILE_OF[component] == name
