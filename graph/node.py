@@ -74,6 +74,9 @@ class Node(BaseModel):
     runs_in_background : bool
         True for a node that uses neither models nor MLX, such as one that compresses and writes a file. It
         may run on another thread while other nodes compute, so ``run`` must be thread-safe.
+    heavy : bool or None
+        Whether it is worth sending to another machine (:mod:`runtime.cluster`). Such a node reads no files of
+        this machine. Default (None): whether it computes with a model.
     stock : bool
         True for one of ComfyUI's own nodes. Files that other versions of ComfyUI wrote may lack inputs of it,
         which are filled in when they are read, or have others, which are left out. Default: whether it is in
@@ -94,6 +97,7 @@ class Node(BaseModel):
     forwards_models: ClassVar[bool] = False
     persistent: ClassVar[bool] = True
     runs_in_background: ClassVar[bool] = False
+    heavy: ClassVar[bool | None] = None
     stock: ClassVar[bool] = False
     class_type: ClassVar[str] = ""
 

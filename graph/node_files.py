@@ -49,6 +49,11 @@ def package_of(node_class: type[Node]) -> str:
     return file if package.startswith(_PREFIX) and file else package
 
 
+def is_node_file(module: str) -> bool:
+    """Whether a module of this name is such a file: another machine has no module of its name."""
+    return module.startswith(_PREFIX)
+
+
 def _add(registry: Registry, path: Path) -> None:
     if not path.is_file():
         fix = "Give the path of a Python file with node classes."

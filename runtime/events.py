@@ -167,6 +167,15 @@ class NodeWarned(Event):
 
 
 @dataclass(slots=True)
+class WorkerNote(Event):
+    """Something about a cluster that the user should know: ``worker`` is its address, or the scheduler's."""
+
+    kind: ClassVar[str] = "worker_note"
+    worker: str
+    message: str
+
+
+@dataclass(slots=True)
 class NodeErred(Event):
     """A node raised an exception: ``error`` is its class, ``message`` its text. The run ends.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -38,6 +39,11 @@ class Guider(SocketValue):
     middle_scale: float = 1.0
     is_nested: bool = False
 
+    @property
+    def affinity(self) -> Hashable:
+        """The weights that a node with this input computes with: those of the model."""
+        return self.model.affinity
+
 
 class Guided(Outputs):
     guider: Guider = Field(description="The guider, for a sampler.")
@@ -48,6 +54,7 @@ class BasicGuider(Node):
 
     category = _CATEGORY
     persistent = False
+    heavy = False  # nothing is computed
 
     model: Flux = Field(description="The transformer.")
     conditioning: Conditioning = Field(description="What the picture shows.")
@@ -61,6 +68,7 @@ class CFGGuider(Node):
 
     category = _CATEGORY
     persistent = False
+    heavy = False  # nothing is computed
 
     model: Flux = Field(description="The transformer.")
     positive: Conditioning = Field(description="What the picture shows.")
@@ -76,6 +84,7 @@ class DualCFGGuider(Node):
 
     category = _CATEGORY
     persistent = False
+    heavy = False  # nothing is computed
 
     model: Flux = Field(description="The transformer.")
     cond1: Conditioning = Field(description="The first condition.")

@@ -33,6 +33,7 @@ class BasicScheduler(Node):
 
     category = "comfyui/sampling/schedulers"
     persistent = False
+    heavy = False  # reads the model's settings only
 
     model: Flux = Field(description="The transformer, whose levels are shifted as it asks for.")
     scheduler: ComfyuiScheduleName = Field(default="simple", description="The schedule's name in ComfyUI.")

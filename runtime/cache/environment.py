@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -23,23 +24,35 @@ _DEVICE_FACTS = ("architecture", "device_name")
 def environment_digest() -> str:
     """A digest that is the same in two processes exactly if they compute the same numbers.
 
-    It changes with the releases of run-graph, mflux, MLX and the other packages that compute, with
-    run-graph's own sources, and with the device and number format: float32 on a CPU, bfloat16 on a GPU.
-    Imports MLX.
+    It is that of the `environment_facts`.
 
     Raises
     ------
     BackendError
         If MLX cannot be imported on this machine.
     """
-    facts = {
+    return hashlib.sha256(json.dumps(environment_facts(), sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def environment_facts() -> Mapping[str, Any]:
+    """What the numbers depend on besides the graph, as plain JSON values.
+
+    The releases of run-graph, mflux, MLX and the other packages that compute, run-graph's own sources, and
+    the device and number format: float32 on a CPU, bfloat16 on a GPU. Imports MLX.
+
+    Raises
+    ------
+    BackendError
+        If MLX cannot be imported on this machine.
+    """
+    return {
         "format": FORMAT,
         "versions": versions() | versions_of(_PACKAGES),
         "sources": [source_digest("run_graph.graph"), source_digest("run_graph.runtime")],
         "machine": [platform.system(), platform.machine()],
         "device": _device(),
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _device() -> list[Any]:

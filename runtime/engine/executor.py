@@ -119,17 +119,22 @@ class Executor:
 
     def _advance(self, step: Step, values: Values) -> None:
         """Run a node, or let it wait for the lazy inputs that it turns out to need."""
-        node_id, node = step.node_id, step.node
+        node_id = step.node_id
         if step.lazy and (names := self._guarded(step, values, lazy_inputs_needed, step, values)):
             self._announce_found(self.state.demand_lazy(node_id, names))
             return
         input_digest = self._input_digest(step, values)
-        known = _valid_result(self.cache, input_digest, node) if input_digest is not None else None
+        known = _valid_result(self.cache, input_digest, step.node) if input_digest is not None else None
         if known is not None:
             self._reuse(step, known)
             return
+        self._run_step(step, values, input_digest)
+
+    def _run_step(self, step: Step, values: Values, input_digest: str | None) -> None:
+        """Run a node whose result is not known, here or beside what follows."""
+        node_id, node = step.node_id, step.node
         self.emit(NodeStarted(node_id, node.class_type))
-        if node.runs_in_background and self.state.ready:  # otherwise nothing could run beside it
+        if node.runs_in_background and self._has_other_work():
             self._begin_background_work(step, values, input_digest)
             return
         context = NodeContext(node_id, self._run_context_here(), self._snapshot_name(step, input_digest))
@@ -140,6 +145,10 @@ class Executor:
             self.emit(NodeInterrupted(node_id, *context.kept))
             raise
         self._finish(step, input_digest, context, outputs, time.perf_counter() - started)
+
+    def _has_other_work(self) -> bool:
+        """Whether anything could run beside a node on the second thread."""
+        return bool(self.state.ready)
 
     def _finish(
         self, step: Step, input_digest: str | None, context: NodeContext, outputs: Outputs, seconds: float

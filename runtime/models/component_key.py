@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import Component
-from run_graph.runtime.models.handles import ModelHandle
+from run_graph.runtime.models.handles import handles_in
 from run_graph.runtime.models.lora_files import Lora
 
 
@@ -31,9 +31,9 @@ class ComponentKey(NamedTuple):
 def needed_by(values: Iterable[Any]) -> dict[ComponentKey, Checkpoint]:
     """The components that the model handles among `values` may load, each with its checkpoint.
 
-    Values that are not model handles are ignored.
+    A handle may also be a field of a value, such as a guider's. Other values are ignored.
     """
-    handles = {value for value in values if isinstance(value, ModelHandle)}
+    handles = {handle for value in values for handle in handles_in(value)}
     identities = {checkpoint: checkpoint.identity for checkpoint in {handle.checkpoint for handle in handles}}
     needed = {}
     for handle in handles:

@@ -6,7 +6,7 @@ Socket types are ComfyUI's, so that nodes of both kinds can be linked in one gra
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -64,6 +64,14 @@ class ModelHandle(SocketValue):
     def affinity(self) -> Hashable:
         """The weights that a node with this input computes with; a model with LoRAs shares its base's."""
         return (self.socket_type, self.checkpoint, self.quantize)
+
+
+def handles_in(value: Any) -> Iterator[ModelHandle]:
+    """The handle that a value is, or those that its fields are."""
+    if isinstance(value, ModelHandle):
+        yield value
+    elif isinstance(value, SocketValue):
+        yield from (each for each in vars(value).values() if isinstance(each, ModelHandle))
 
 
 @dataclass(frozen=True, repr=False)
