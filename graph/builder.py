@@ -158,6 +158,7 @@ class Graph:
         cache: bool = True,
         strict: bool = False,
         session: Session | None = None,
+        cluster: str | None = None,
     ) -> Result:
         """Run the graph on the installed engine, which keeps models and results for the next run.
 
@@ -180,6 +181,9 @@ class Graph:
             Whether a node fails where it would warn, for example of a prompt that is cut.
         session : Session, optional
             Where models and results are kept. Default: one for the process.
+        cluster : str, optional
+            The address of a dask scheduler, such as ``tcp://192.168.1.5:8786``. The stages that compute with
+            models then run on its workers (docs/cluster.md).
 
         Raises
         ------
@@ -189,6 +193,8 @@ class Graph:
             (runtime) If a node failed.
         Cancelled
             (runtime) If the token stopped the run.
+        ClusterError
+            (runtime) If the cluster cannot be used.
         """
         return installed_engine()(
             self.workflow,
@@ -201,6 +207,7 @@ class Graph:
             cache=cache,
             strict=strict,
             session=session,
+            cluster=cluster,
         )
 
     @property

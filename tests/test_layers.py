@@ -22,7 +22,7 @@ ROWS = [
     {"networks"},
     {"sampling", "models"},
     {"engine"},
-    {"formats", "sweep", "testing"},
+    {"formats", "sweep", "testing", "cluster"},
     {"contact_sheet", "doctor"},
     {"server"},
     {"cli"},

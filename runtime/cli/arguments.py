@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from run_graph.runtime.cli.cache_options import add_cache_arguments
+from run_graph.runtime.cli.cluster_options import add_cluster_arguments
 from run_graph.runtime.cli.combinations import check_combination
 from run_graph.runtime.cli.completion import add_completion_argument
-from run_graph.runtime.cli.parser import CommandParser, path_argument
+from run_graph.runtime.cli.parser import CommandParser, path_argument, size_argument
 from run_graph.runtime.cli.permission_options import add_permission_arguments
-from run_graph.runtime.units import parse_bytes
 
 if TYPE_CHECKING:
     from run_graph.runtime.cli.options import Options
@@ -117,6 +117,7 @@ def build_parser() -> CommandParser:
     _add_trial(parser)
     _add_many(parser)
     _add_memory(parser)
+    add_cluster_arguments(parser)
     add_cache_arguments(parser)
     _add_reporting(parser)
     _add_actions(parser)
@@ -174,7 +175,7 @@ def _add_memory(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("memory")
     group.add_argument(
         "--memory-limit",
-        type=_amount,
+        type=size_argument,
         metavar="SIZE",
         help="the most memory that weights may use, such as 8GB (default: what the machine can spare)",
     )
@@ -188,13 +189,6 @@ def _add_memory(parser: ArgumentParser) -> None:
         action="store_true",
         help="at the end, print to standard error which models were in memory when",
     )
-
-
-def _amount(text: str) -> int:
-    try:
-        return parse_bytes(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
 
 
 def _add_reporting(parser: ArgumentParser) -> None:

@@ -35,6 +35,8 @@ def check_combination(options: Options, parser: CommandParser) -> None:
         parser.error("--inputs lists the inputs of the workflow as it is; leave out --sweep")
     if sheet and not sheet.name.lower().endswith(".png"):
         parser.error(f"--contact-sheet writes .png, not {str(sheet)!r}")
+    if options.machines.cluster and options.machines.workers:
+        parser.error("--workers starts processes on this machine; leave it out with --cluster")
     if options.reporting.quiet and options.reporting.verbose:
         parser.error("--quiet: cannot be combined with --verbose; leave one of them out")
     if actions.example is not None and len(actions.example) > 2:

@@ -14,6 +14,7 @@ from run_graph.graph.faults import WorkflowError, WorkflowErrors, raise_all
 from run_graph.graph.registry import Registry
 from run_graph.graph.validation import check
 from run_graph.runtime.cli.check_option import check_files
+from run_graph.runtime.cli.cluster_options import chosen_executor
 from run_graph.runtime.cli.combinations import STANDARD_OUTPUT
 from run_graph.runtime.cli.consent import differs, permitted, summary
 from run_graph.runtime.cli.contact_sheet_option import make_contact_sheet, save_contact_sheet
@@ -48,6 +49,7 @@ from run_graph.runtime.cli.terminal import (
     warn,
 )
 from run_graph.runtime.cli.value_lines import target_values
+from run_graph.runtime.cluster.errors import ClusterError
 from run_graph.runtime.errors import Cancelled, NodeFailed
 from run_graph.runtime.files.atomic import SaveError
 from run_graph.runtime.models.hub import offline
@@ -68,7 +70,7 @@ def execute(options: Options) -> int:
         for each in errors.errors:
             _report_faults(each, reporting)
         return BAD_INPUT
-    except SaveError as error:
+    except (SaveError, ClusterError) as error:
         if reporting.json:
             print_json({"event": "error", "message": str(error)})
         print_message(str(error))
@@ -245,7 +247,6 @@ def _run(jobs: Sequence[FileJob], options: Options, registry: Registry) -> None:
         _introduce(jobs)
     results = chosen_cache(cache.no_cache, cache.cache_dir, discard_warning if reporting.quiet else warn)
     services = Services(ModelStore(memory.memory_limit, memory.low_ram))
-    session = Session(registry, results, services, strict=reporting.strict)
     token, ending = CancelToken(), Ending(keeps_results=not cache.no_cache)
     try:
         with (
@@ -253,7 +254,9 @@ def _run(jobs: Sequence[FileJob], options: Options, registry: Registry) -> None:
             memory_report(memory.memory_report) as report,
             display(_stages(jobs), _detail(reporting), as_json=reporting.json) as shown,
             _failures_name_their_file(jobs),
+            chosen_executor(options.machines, memory) as executor,
         ):
+            session = Session(registry, results, services, executor, strict=reporting.strict)
             listeners = (shown.on_event, ResultLines(shown.print_result), ending, sheet, report)
             result = session.run_together(
                 [each.job for each in jobs], on_event=each_of(*listeners), token=token

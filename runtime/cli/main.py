@@ -7,7 +7,7 @@ answers at once.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from run_graph.runtime.cli.arguments import parse
 from run_graph.runtime.cli.signals import SIGNALS
@@ -29,11 +29,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _execute(argv: Sequence[str] | None) -> int:
     given = sys.argv[1:] if argv is None else list(argv)
-    if given[:1] == ["serve"]:
-        from run_graph.runtime.cli.serve_command import run_server
-
-        return run_server(given[1:])
+    if given and given[0] in SUBCOMMANDS:
+        return SUBCOMMANDS[given[0]](given[1:])
     options = parse(given)
     from run_graph.runtime.cli.command import execute
 
     return execute(options)
+
+
+def _serve(arguments: Sequence[str]) -> int:
+    from run_graph.runtime.cli.serve_command import run_server
+
+    return run_server(arguments)
+
+
+def _worker(arguments: Sequence[str]) -> int:
+    from run_graph.runtime.cli.worker_command import run_worker
+
+    return run_worker(arguments)
+
+
+SUBCOMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"serve": _serve, "worker": _worker}
+"""What runs instead, by the first argument; a file of such a name is given as ``./worker``."""

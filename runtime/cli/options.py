@@ -46,6 +46,22 @@ class MemoryOptions:
 
 
 @dataclass(frozen=True)
+class ClusterOptions:
+    """Which machines compute; neither is set if this process does.
+
+    Attributes
+    ----------
+    cluster : str, optional
+        The address of a dask scheduler.
+    workers : int, optional
+        How many processes of this machine.
+    """
+
+    cluster: str | None
+    workers: int | None
+
+
+@dataclass(frozen=True)
 class PermissionOptions:
     """What a workflow that came in a picture may do beyond its bounds (:mod:`runtime.cli.consent`).
 
@@ -185,6 +201,7 @@ class Options:
         Whether the network is off limits.
     permissions : PermissionOptions
     memory : MemoryOptions
+    machines : ClusterOptions
     cache : CacheOptions
     reporting : ReportingOptions
     actions : ActionOptions
@@ -200,6 +217,7 @@ class Options:
     offline: bool
     permissions: PermissionOptions
     memory: MemoryOptions
+    machines: ClusterOptions
     cache: CacheOptions
     reporting: ReportingOptions
     actions: ActionOptions

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from run_graph.runtime.cli.completion import DESTINATION, print_completion
 from run_graph.runtime.cli.terminal import BAD_INPUT, print_message
+from run_graph.runtime.units import parse_bytes
 
 # What argparse says, and how we say it. What is not listed is printed as argparse says it.
 _REWORDED = (
@@ -92,6 +93,14 @@ def text_argument(text: str) -> str:
     if not text:
         raise ArgumentTypeError("the value is empty")
     return text
+
+
+def size_argument(text: str) -> int:
+    """A number of bytes, such as ``8GB``."""
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def _nearest(text: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:

@@ -10,6 +10,7 @@ from run_graph.runtime.cli.overall import Overall
 from run_graph.runtime.cli.stage_text import (
     details_text,
     download_text,
+    note_text,
     outcome_text,
     resumed_text,
     warning_text,
@@ -26,6 +27,7 @@ from run_graph.runtime.events import (
     NodeStarted,
     NodeWarned,
     StageMemory,
+    WorkerNote,
 )
 from run_graph.runtime.units import duration_text
 
@@ -81,6 +83,8 @@ class PlainLines:
             self._print(event.node_id, resumed_text(event))
         elif isinstance(event, NodeWarned):
             print_message(warning_text(event), self._program)
+        elif isinstance(event, WorkerNote):
+            print_message(note_text(event), self._program)
         elif isinstance(event, Downloading):
             self._show_download(event)
         elif isinstance(event, StageMemory):

@@ -9,6 +9,7 @@ from run_graph.runtime.events import (
     NodeReused,
     NodeWarned,
     StageMemory,
+    WorkerNote,
 )
 from run_graph.runtime.units import bytes_text
 
@@ -19,6 +20,11 @@ _ORIGINS = {"cache": "from the cache", "duplicate": "same as another", "unchange
 def warning_text(event: NodeWarned) -> str:
     """A node's warning as one line."""
     return f"warning: node {event.node_id!r}: {event.message}"
+
+
+def note_text(event: WorkerNote) -> str:
+    """A note about a cluster as one line."""
+    return f"warning: {event.worker}: {event.message}"
 
 
 def download_text(event: Downloading) -> str:

@@ -28,6 +28,7 @@ from run_graph.runtime.cli.overall import Overall
 from run_graph.runtime.cli.stage_text import (
     details_text,
     download_text,
+    note_text,
     outcome_text,
     resumed_text,
     warning_text,
@@ -45,6 +46,7 @@ from run_graph.runtime.events import (
     NodeStarted,
     NodeWarned,
     StageMemory,
+    WorkerNote,
 )
 
 _AT_ONCE, _A_SECOND = 50, 10  # lines about quick stages
@@ -150,6 +152,8 @@ class StageLines:
             self._bars.print_line(f"{self._name(event.node_id)} {resumed_text(event)}")
         elif isinstance(event, NodeWarned):
             self._bars.print_text(f"run-graph: {warning_text(event)}")
+        elif isinstance(event, WorkerNote):
+            self._bars.print_text(f"run-graph: {note_text(event)}")
         elif isinstance(event, Downloading):
             self._show_download(event)
         elif isinstance(event, StageMemory):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -107,6 +108,8 @@ class LocalCluster:
             [sys.executable, "-m", "run_graph.runtime.cluster.worker", json.dumps(asdict(settings))],
             stdin=subprocess.PIPE,  # closed when this process ends: the worker then ends too
             stdout=subprocess.DEVNULL,
+            # What this process can import, such as a module beside its script, the worker can.
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             start_new_session=True,  # so that Ctrl-C in a terminal reaches this process alone
         )
 

@@ -10,6 +10,7 @@ A parcel is packed and unpacked where its values are used. On the way, in dask's
 
 from __future__ import annotations
 
+import copyreg
 import io
 import pickle
 import sys
@@ -31,8 +32,13 @@ from run_graph.runtime.cache.serialization import (
     serialize,
     serialize_items,
 )
+from run_graph.runtime.errors import NodeFailed
 
 _ARRAY = "array"
+
+# dask has tblib pickle all exceptions with their causes, also with one that cannot be pickled. This class
+# knows how to do without.
+copyreg.dispatch_table.pop(NodeFailed, None)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -77,6 +78,7 @@ async def work(
     session = WorkerSession(ModelStore(settings.memory_limit, settings.low_ram), cache)
     use(session)
     with tempfile.TemporaryDirectory(prefix="run-graph-worker-", ignore_cleanup_errors=True) as folder:
+        say(f"waiting for a scheduler at {settings.scheduler}")
         while not ended.is_set():
             worker = Worker(
                 settings.scheduler,
@@ -131,6 +133,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which tells this process
     silence_dask()
     asyncio.run(_until_parent_ends(WorkerSettings(**json.loads(sys.argv[1]))))
+    os._exit(0)  # not after a node that is still in the middle of its last step
 
 
 if __name__ == "__main__":

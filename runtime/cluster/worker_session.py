@@ -77,7 +77,7 @@ class WorkerSession:
     def __init__(self, store: ModelStore | None = None, cache: ResultCache | None = None) -> None:
         self.name = secrets.token_hex(8)
         self.store = store or ModelStore()
-        self.cache = cache or NoCache()
+        self.cache = NoCache() if cache is None else cache
         self.services = Services(self.store)
         self._thread = ThreadPoolExecutor(1, "run-graph")
         self._reports: OrderedDict[str, Reports] = OrderedDict()

@@ -254,18 +254,24 @@ def run(
     cache: bool = True,
     strict: bool = False,
     session: Session | None = None,
+    executor: ExecutorFactory | None = None,
 ) -> RunResult:
     """Run a workflow: the engine behind :meth:`graph.Graph.run`, which describes the options.
 
-    Without ``session`` it runs in the process's own, and is strict only if ``strict`` says so.
+    Without ``session`` it runs in the process's own, and is strict only if ``strict`` says so. ``executor``
+    takes the place of the session's.
     """
     environment = RunEnvironment(
         [Path(folder).expanduser() for folder in input_directories], Path(output_directory).expanduser()
     )
     own = session if session is not None else default_session()
-    if strict or not cache:
+    if strict or executor or not cache:
         own = Session(
-            own.registry, own.cache if cache else NoCache(), own.services, own.executor, strict or own.strict
+            own.registry,
+            own.cache if cache else NoCache(),
+            own.services,
+            executor or own.executor,
+            strict or own.strict,
         )
     return own.run(
         workflow,

@@ -12,7 +12,8 @@ _EVERY_OPTION = """
     --model tiny --max-pixels 65536
     a.json --set a.b=1 --target a --sweep a.b=1,2 --sweep a.c=3,4 --zip -o o --contact-sheet s.png
     --nodes n.py
-    --models-dir m --offline --memory-limit 8GB --low-ram --memory-report --no-cache --cache-dir c
+    --models-dir m --offline --memory-limit 8GB --low-ram --memory-report --cluster tcp://h:1
+    --no-cache --cache-dir c
     --json -v --traceback --strict
     --validate --draw - --draw-format svg --convert c.json --export-ui u.json
     --export-comfyui s.json --example redux d
@@ -32,7 +33,13 @@ def test_every_value_has_the_type_of_its_field_and_cannot_be_changed(argv: list[
 
 def test_the_sample_command_line_gives_every_option() -> None:
     default, given = leaf_values(parse(["--schema"])), leaf_values(parse(EVERY_OPTION))
-    assert [name for name in given if given[name] == default[name]] == ["quiet", "check", "inputs", "schema"]
+    assert [name for name in given if given[name] == default[name]] == [
+        "workers",
+        "quiet",
+        "check",
+        "inputs",
+        "schema",
+    ]
 
 
 def test_options_may_come_between_the_files() -> None:
