@@ -133,9 +133,10 @@ def test_a_lost_workers_step_goes_on_elsewhere_from_its_last_state(cluster: Loca
                 os.kill(pid, 9)
 
     found = run.run(given, ["a"], kill).by_node["a"]
-    [warning] = run.of("node_warning")
-    assert "was lost" in warning.message
-    [resumed] = run.of("node_resumed")
+    warnings = [event.message for event in run.of("node_warning")]
+    assert warnings  # two, if it was given to the other dead worker before that was noticed
+    assert all("was lost" in warning for warning in warnings)
+    resumed = run.of("node_resumed")[-1]
     assert resumed.value >= 4
     assert found.steps == 40 - resumed.value  # type: ignore[attr-defined]
     assert len(run.of("node_started")) == len(run.of("node_finished")) == 1
