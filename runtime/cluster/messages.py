@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from run_graph.graph.node import Outputs
@@ -63,6 +64,8 @@ class Task:
         Where the client reads and writes.
     identities : mapping
         What the client's files of each checkpoint are (``Checkpoint.identity``).
+    home : Path
+        The client's home folder.
     strict, offline : bool
         As for the whole run.
     """
@@ -76,6 +79,7 @@ class Task:
     state: Mapping[str, Any] | None
     environment: RunEnvironment
     identities: Mapping[Checkpoint, str]
+    home: Path
     strict: bool
     offline: bool
 

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from run_graph.graph.node import Outputs
 from run_graph.runtime.cluster.errors import ClusterError
 from run_graph.runtime.cluster.link import Done, Joined, Lost, News, Refused, Reported
+from run_graph.runtime.cluster.local_models import with_pinned_models
 from run_graph.runtime.cluster.messages import Began, Outcome, Report, SavedState, Task
 from run_graph.runtime.cluster.model_use import ModelUse
 from run_graph.runtime.cluster.placement import Place, Placement
@@ -30,10 +32,10 @@ from run_graph.runtime.events import (
     NodeWarned,
     WorkerNote,
 )
+from run_graph.runtime.models.budget import estimate
 from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.component_key import ComponentKey, needed_by
 from run_graph.runtime.models.hub import is_offline
-from run_graph.runtime.models.store import estimated_size
 
 ATTEMPTS = 3  # workers that a step may lose before it counts as their killer
 PATIENCE = 60.0  # seconds without any worker
@@ -126,6 +128,7 @@ class RemoteSteps:
         if self._link is None:
             self._link = self._connect(self._run)
             self._waiting_since = time.monotonic()
+        values = with_pinned_models(values)
         models = {key.base: checkpoint for key, checkpoint in needed_by(values.values()).items()}
         self._work[step.node_id] = work = Work(step, values, key, input_digest, context, models)
         self._queue(work)
@@ -179,7 +182,7 @@ class RemoteSteps:
 
     def _size(self, key: ComponentKey, checkpoint: Checkpoint) -> int:
         if key not in self._sizes:
-            self._sizes[key] = estimated_size(key, checkpoint)
+            self._sizes[key] = estimate(key, checkpoint)
         return self._sizes[key]
 
     def _place(self) -> None:
@@ -200,6 +203,7 @@ class RemoteSteps:
             work.context.resume_state(),
             run.environment_of(work.step.node_id),
             {checkpoint: checkpoint.identity for checkpoint in work.models.values()},
+            Path.home(),
             run.strict,
             is_offline(),
         )

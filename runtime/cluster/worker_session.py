@@ -161,7 +161,7 @@ class WorkerSession:
                 return Outcome(known, was_known=True, resident=dict(self.store.resident()))
             send(Began())
             with offline(task.offline):
-                values = with_local_models(task.values, task.identities)
+                values = with_local_models(task.values, task.identities, task.home)
                 outputs, reads = self._computed(task, values, send, token)
         except Cancelled:
             return Outcome(resident=dict(self.store.resident()))

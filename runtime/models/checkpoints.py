@@ -133,6 +133,13 @@ class Checkpoint:
         ]
         return " ".join([self.identity, *branches])
 
+    def pinned(self) -> Checkpoint:
+        """The same at the commit that a repository's branch is known to be at, so that none follows it."""
+        rest = None if self.rest is None else self.rest.pinned()
+        if self.repo is None or _COMMIT.fullmatch(self.revision or ""):
+            return self if rest is self.rest else replace(self, rest=rest)
+        return replace(self, rest=rest, revision=commit_of(self.repo, self.revision) or self.revision)
+
     def of(self, *parts: str) -> Checkpoint:
         """The checkpoint of some parts alone: without the files that hold none of them."""
         held = tuple((component, path) for component, path in self.files if component in parts)

@@ -190,4 +190,4 @@ def described(path: Path) -> dict[str, object]:
 def _timeless(fact: object) -> object:
     if isinstance(fact, dict):
         return {name: _timeless(item) for name, item in fact.items() if "seconds" not in name}
-    return fact
+    return [_timeless(item) for item in fact] if isinstance(fact, list) else fact
