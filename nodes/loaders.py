@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from run_graph.graph import Context, Field, Node, Outputs
 from run_graph.nodes.model_inputs import BITS, ModelChoice, ModelInput, Quantize, bits
-from run_graph.runtime.models.checkpoints import resolve_flux, resolve_redux
 from run_graph.runtime.models.components import FLUX_PARTS, REDUX_PARTS, TEXT_PARTS
 from run_graph.runtime.models.handles import Flux, Redux, Siglip, TextEncoders, Vae
+from run_graph.runtime.models.names import resolve_flux_model, resolve_redux_model
 
 
 class FluxHandles(Outputs):
@@ -22,13 +22,14 @@ class LoadFlux(ModelChoice, Node):
 
     `tiny` is built in, and so is `tiny-schnell`, the same without guidance. `schnell`, `dev` and `krea-dev`
     are Black Forest Labs' models. A Hugging Face repository (`org/name`) or a local folder works too, in
-    diffusers' layout or as mflux-save writes it, and so does a single file, as ComfyUI uses them. Networks
-    that such a file lacks are those of schnell, which are dev's too. This node loads nothing: a node loads
-    the weights that it computes with when it first runs.
+    diffusers' layout or as mflux-save writes it, and so does a single file, as ComfyUI uses them, by its path
+    or its name in a folder of models. Networks that such a file lacks are read from well-known files in these
+    folders, or else are those of schnell, which are dev's too. This node loads nothing: a node loads the
+    weights that it computes with when it first runs.
     """
 
     category = "loaders"
-    models: ClassVar = (ModelInput("model", resolve_flux, FLUX_PARTS),)
+    models: ClassVar = (ModelInput("model", resolve_flux_model, FLUX_PARTS),)
 
     model: str = Field(
         default="tiny", description="`tiny`, `schnell`, `dev`, `krea-dev`, a repository, a folder or a file."
@@ -36,7 +37,7 @@ class LoadFlux(ModelChoice, Node):
     quantize: Quantize = Field(default="none", description=BITS)
 
     def run(self, ctx: Context) -> FluxHandles:
-        model, precision = resolve_flux(self.model), bits(self.quantize)
+        model, precision = resolve_flux_model(self.model), bits(self.quantize)
         return FluxHandles(
             flux=Flux(model.of("transformer"), precision),
             text_encoders=TextEncoders(model.of(*TEXT_PARTS), precision),
@@ -57,13 +58,13 @@ class LoadRedux(ModelChoice, Node):
     """
 
     category = "loaders"
-    models: ClassVar = (ModelInput("model", resolve_redux, REDUX_PARTS),)
+    models: ClassVar = (ModelInput("model", resolve_redux_model, REDUX_PARTS),)
 
     model: str = Field(default="tiny", description="`tiny`, `dev-redux`, a repository, a folder or a file.")
     quantize: Quantize = Field(default="none", description=BITS)
 
     def run(self, ctx: Context) -> ReduxHandles:
-        model, precision = resolve_redux(self.model), bits(self.quantize)
+        model, precision = resolve_redux_model(self.model), bits(self.quantize)
         return ReduxHandles(
             siglip=Siglip(model.of("image_encoder"), precision),
             redux=Redux(model.of("image_embedder"), precision),

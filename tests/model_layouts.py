@@ -169,6 +169,27 @@ COMFYUI: dict[str, Callable[[], dict[str, Array]]] = {
 }
 
 
+# Where ComfyUI's users have them, in a folder of models.
+COMFYUI_FOLDERS = {
+    "flux1-dev.safetensors": "diffusion_models/FLUX",
+    "ae.safetensors": "vae",
+    "clip_l.safetensors": "text_encoders",
+    "t5xxl_fp16.safetensors": "text_encoders",
+    "sigclip_vision_patch14_384.safetensors": "clip_vision",
+    "flux1-redux-dev.safetensors": "style_models",
+}
+
+
+def write_models_folder(folder: Path) -> Path:
+    """A folder like ComfyUI's `models` with the model's six files, all in one, and a renamed one."""
+    for name, place in COMFYUI_FOLDERS.items():
+        write(folder / place / name, COMFYUI[name]())
+    write(folder / "checkpoints" / "everything.safetensors", all_in_one())
+    write(folder / "vae" / "Renamed.SFT", COMFYUI["ae.safetensors"]())
+    write(folder / "vae" / "other.safetensors", {"weight": np.zeros((2, 2), np.float32)})
+    return folder
+
+
 def write_comfyui(folder: Path) -> Path:
     """ComfyUI's six files of the model in a folder."""
     for name, tensors in COMFYUI.items():

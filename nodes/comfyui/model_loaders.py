@@ -1,7 +1,7 @@
 """ComfyUI's model loaders. They only return handles; a node loads the weights that it computes with.
 
-A file that is there is read. One that is not there is known by its usual name, and its weights are read from
-the repository of whoever published them (:mod:`runtime.models.known_files`).
+A file is found by its name in the user's folders; a well-known one that is not there is read from whoever
+published its weights (:mod:`runtime.models.names`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from run_graph.runtime.models.known_files import (
     VAE,
     VISION,
     is_eight_bit,
+)
+from run_graph.runtime.models.names import (
     resolve,
     resolve_both_text_encoders,
     resolve_text_encoders,
@@ -30,7 +32,7 @@ from run_graph.runtime.models.known_files import (
     resolver,
 )
 
-_FILE = "A file, or the name of a known one, or a model as in "
+_FILE = "Name of a file in the folders of models, of a well-known one, or a model as in "
 _FLUX_FILE = f"{_FILE}LoadFlux."
 _REDUX_FILE = f"{_FILE}LoadRedux."
 _DEVICE = "Has no effect: one memory serves all of this machine's processors."
@@ -111,17 +113,19 @@ EncoderPair = Literal[
 ]
 
 
-def _note_precision(ctx: Context, quantize: Any, *names: str) -> None:
-    """Say that weights are not in 8 bits although a file's name, or an input, says so."""
-    for name in names if quantize == "none" else ():
-        ctx.warn(
-            f"{name} asks for weights in 8 bits; they are read in the precision they were published in. Set "
-            "quantize to 8 to use less memory"
-        )
+def _note_precision(ctx: Context, quantize: Any, checkpoint: Checkpoint, *names: str) -> None:
+    """Say that weights are not in 8 bits although the name of a file that is not there says so."""
+    if quantize == "none" and not checkpoint.files:
+        for name in names:
+            if is_eight_bit(name):
+                _warn_of_eight_bits(ctx, name)
 
 
-def _eight_bit(*names: str) -> list[str]:
-    return [name for name in names if is_eight_bit(name)]
+def _warn_of_eight_bits(ctx: Context, what: str) -> None:
+    ctx.warn(
+        f"{what} asks for weights in 8 bits; they are read in the precision they were published in. Set "
+        "quantize to 8 to use less memory"
+    )
 
 
 class UNETLoader(ModelChoice, Node):
@@ -137,9 +141,11 @@ class UNETLoader(ModelChoice, Node):
     quantize: Quantize = Field(default="none", description=BITS, json_schema_extra=ADDED)
 
     def run(self, ctx: Context) -> Transformer:
-        asked = [] if self.weight_dtype == "default" else [f"weight_dtype {self.weight_dtype}"]
-        _note_precision(ctx, self.quantize, *(asked or _eight_bit(self.unet_name)))
-        checkpoint = resolve(TRANSFORMER, self.unet_name).of("transformer")
+        checkpoint = resolve(TRANSFORMER, self.unet_name)
+        if self.weight_dtype != "default" and self.quantize == "none":
+            _warn_of_eight_bits(ctx, f"weight_dtype {self.weight_dtype}")
+        else:
+            _note_precision(ctx, self.quantize, checkpoint, self.unet_name)
         return Transformer(model=Flux(checkpoint, bits(self.quantize)))
 
 
@@ -176,18 +182,18 @@ class DualCLIPLoader(Node):
         return resolve_text_encoders(*names) if all(isinstance(name, str) for name in names) else None
 
     def run(self, ctx: Context) -> Encoders:
-        _note_precision(ctx, self.quantize, *_eight_bit(self.clip_name1, self.clip_name2))
         checkpoint = resolve_text_encoders(self.clip_name1, self.clip_name2)
+        _note_precision(ctx, self.quantize, checkpoint, self.clip_name1, self.clip_name2)
         return Encoders(clip=TextEncoders(checkpoint, bits(self.quantize)))
 
 
 class CLIPLoader(ModelChoice, Node):
-    """Choose a model's text encoders, by its name or a file that has both; DualCLIPLoader takes two files."""
+    """Choose a model's text encoders by its name. DualCLIPLoader takes files that have one of the two."""
 
     category = "comfyui/loaders"
     models: ClassVar = (ModelInput("clip_name", resolve_both_text_encoders, TEXT_PARTS),)
 
-    clip_name: str = Field(description="A model as in LoadFlux, or a file of a whole model.")
+    clip_name: str = Field(description="A model as in LoadFlux, or a file that has both encoders.")
     type: SingleEncoder = Field(
         default="stable_diffusion", description="Has no effect: prompts are encoded for FLUX.1."
     )
@@ -209,8 +215,9 @@ class VAELoader(ModelChoice, Node):
     quantize: Quantize = Field(default="none", description=BITS, json_schema_extra=ADDED)
 
     def run(self, ctx: Context) -> Autoencoder:
-        _note_precision(ctx, self.quantize, *_eight_bit(self.vae_name))
-        return Autoencoder(vae=Vae(resolve(VAE, self.vae_name).of("vae"), bits(self.quantize)))
+        checkpoint = resolve(VAE, self.vae_name)
+        _note_precision(ctx, self.quantize, checkpoint, self.vae_name)
+        return Autoencoder(vae=Vae(checkpoint, bits(self.quantize)))
 
 
 class CLIPVisionLoader(ModelChoice, Node):
@@ -223,8 +230,8 @@ class CLIPVisionLoader(ModelChoice, Node):
     quantize: Quantize = Field(default="none", description=BITS, json_schema_extra=ADDED)
 
     def run(self, ctx: Context) -> VisionTower:
-        _note_precision(ctx, self.quantize, *_eight_bit(self.clip_name))
-        checkpoint = resolve(VISION, self.clip_name).of("image_encoder")
+        checkpoint = resolve(VISION, self.clip_name)
+        _note_precision(ctx, self.quantize, checkpoint, self.clip_name)
         return VisionTower(clip_vision=Siglip(checkpoint, bits(self.quantize)))
 
 
@@ -238,8 +245,8 @@ class StyleModelLoader(ModelChoice, Node):
     quantize: Quantize = Field(default="none", description=BITS, json_schema_extra=ADDED)
 
     def run(self, ctx: Context) -> StyleModel:
-        _note_precision(ctx, self.quantize, *_eight_bit(self.style_model_name))
-        checkpoint = resolve(STYLE_MODEL, self.style_model_name).of("image_embedder")
+        checkpoint = resolve(STYLE_MODEL, self.style_model_name)
+        _note_precision(ctx, self.quantize, checkpoint, self.style_model_name)
         return StyleModel(style_model=Redux(checkpoint, bits(self.quantize)))
 
 
@@ -256,11 +263,9 @@ class CheckpointLoaderSimple(ModelChoice, Node):
     quantize: Quantize = Field(default="none", description=BITS, json_schema_extra=ADDED)
 
     def run(self, ctx: Context) -> WholeModel:
-        _note_precision(ctx, self.quantize, *_eight_bit(self.ckpt_name))
         transformer, others = resolve_whole(self.ckpt_name)
+        _note_precision(ctx, self.quantize, transformer, self.ckpt_name)
         width = bits(self.quantize)
         return WholeModel(
-            model=Flux(transformer, width),
-            clip=TextEncoders(others.of(*TEXT_PARTS), width),
-            vae=Vae(others.of("vae"), width),
+            model=Flux(transformer, width), clip=TextEncoders(others, width), vae=Vae(others, width)
         )

@@ -110,7 +110,7 @@ def build_parser() -> CommandParser:
         default=[],
         type=path_argument,
         metavar="DIR",
-        help="look for LoRAs in this folder, which is like ComfyUI's models, or in those that its "
+        help="look for models and LoRAs in this folder, which is like ComfyUI's models, or in those that its "
         "extra_model_paths.yaml names; may be repeated (default: RUN_GRAPH_MODELS and run-graph.toml)",
     )
     add_permission_arguments(parser)
@@ -273,6 +273,12 @@ def _add_actions(parser: ArgumentParser) -> None:
         "--cache-info", action="store_true", help="show how many results of earlier runs are kept, and where"
     )
     group.add_argument("--cache-clear", action="store_true", help="remove all results of earlier runs")
+    group.add_argument(
+        "--models",
+        dest="list_models",
+        action="store_true",
+        help="list the model files that were found: what they hold, for which models, how stored",
+    )
     group.add_argument(
         "--doctor",
         action="store_true",

@@ -27,6 +27,7 @@ from run_graph.runtime.cli.files import FileJob, read_files
 from run_graph.runtime.cli.inputs_option import inputs_text, settable_inputs
 from run_graph.runtime.cli.log_details import log_details
 from run_graph.runtime.cli.models_dir_option import searching
+from run_graph.runtime.cli.models_option import list_models
 from run_graph.runtime.cli.node_options import node_reference, registry_of
 from run_graph.runtime.cli.options import (
     ActionOptions,
@@ -87,6 +88,9 @@ def _dispatch(options: Options) -> int:
     actions, reporting = options.actions, options.reporting
     if actions.concerns_cache:
         _report_cache(options.cache, reporting, clear=actions.cache_clear)
+        return DONE
+    if actions.list_models:
+        list_models(reporting)
         return DONE
     if actions.doctor:
         return examine_machine(options.memory, reporting)

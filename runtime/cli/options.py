@@ -128,6 +128,8 @@ class ActionOptions:
     save_model : Path, optional
         The folder to write models into.
     cache_info, cache_clear : bool
+    list_models : bool
+        List the model files in the user's folders.
     doctor : bool
         Examine this machine.
     list_nodes : bool
@@ -148,6 +150,7 @@ class ActionOptions:
     save_model: Path | None
     cache_info: bool
     cache_clear: bool
+    list_models: bool
     doctor: bool
     list_nodes: bool
     describe: str | None
@@ -159,6 +162,7 @@ class ActionOptions:
         return not (
             self.concerns_cache
             or self.concerns_nodes
+            or self.list_models
             or self.doctor
             or self.save_model
             or self.example is not None

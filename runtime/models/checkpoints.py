@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from run_graph.runtime.files.digests import content_digests, named_digest
 from run_graph.runtime.models.components import (
     COMPONENTS,
     FLUX_COMPONENTS,
+    FLUX_PARTS,
     REDUX_COMPONENTS,
     SCHEDULER_FOLDER,
     TOKENIZER_FOLDERS,
@@ -58,8 +59,12 @@ _REPOSITORY = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)(?:@(?P<revision>
 _COMMIT = re.compile("[0-9a-f]{40}")
 _PATH_STARTS = ("./", "../", "/", "~", ".\\", "..\\")
 
-# dev's and krea-dev's text encoders and autoencoder are schnell's, for which no licence has to be accepted.
-_UNGATED = "schnell"
+UNGATED = "schnell"  # for which no licence has to be accepted
+REDUX = "dev-redux"
+# Their text encoders, tokenizers and autoencoder are the same.
+_ALIKE = (UNGATED, "dev", "krea-dev")
+
+Resolve = Callable[[str], "Checkpoint"]
 
 _READ = (".json", ".safetensors", ".model", ".txt")  # suffixes of a model's files
 
@@ -403,10 +408,11 @@ def from_files(name: str, paths: Sequence[Path]) -> Checkpoint:
     files = tuple((component, path.resolve()) for component, path in held.items())
     is_tiny = any(size != PUBLISHED_SIZES[component] for component, size in sizes.items())
     if not sizes.keys() & set(FLUX_COMPONENTS):
-        return Checkpoint(name, files=files, rest=_companion("dev-redux", is_tiny, _REDUX))
+        return Checkpoint(name, files=files, rest=_BUILT_IN[TINY] if is_tiny else resolve_redux(REDUX))
     source = file_source(held["transformer"], "transformer") if "transformer" in held else None
     shifts = None if source is None else source.has_guidance()
-    rest = replace(_companion(_UNGATED, is_tiny, _FLUX), shifts=shifts)
+    lacking = [part for part in FLUX_PARTS if part not in held and part != "transformer"]
+    rest = replace(_BUILT_IN[TINY] if is_tiny else shared_parts(lacking), shifts=shifts)
     return Checkpoint(name, files=files, rest=rest, shifts=shifts)
 
 
@@ -420,9 +426,13 @@ def _of_family(checkpoint: Checkpoint, family: _Family) -> Checkpoint:
     return checkpoint
 
 
-def _companion(alias: str, is_tiny: bool, family: _Family) -> Checkpoint:
-    """The model that a single file belongs to, by its size."""
-    return _BUILT_IN[TINY] if is_tiny else _resolve(alias, family, family)
+def shared_parts(parts: Sequence[str]) -> Checkpoint:
+    """A published model that has these parts, which are the same in all of FLUX.1's, but not the transformer.
+
+    One that is on this machine, if there is one; else schnell. Does not use the network.
+    """
+    models = [resolve_flux(alias) for alias in _ALIKE]
+    return next((model for model in models if model.local_folder(*parts) is not None), models[0])
 
 
 def _existing_folder(path: Path) -> Path:

@@ -17,7 +17,7 @@ _EVERY_OPTION = """
     --json -v --traceback --strict
     --validate --draw - --draw-format svg --convert c.json --export-ui u.json
     --export-comfyui s.json --example redux d
-    --cache-info --cache-clear --doctor --save-model m --list-nodes --describe C --schema
+    --cache-info --cache-clear --models --doctor --save-model m --list-nodes --describe C --schema
 """
 EVERY_OPTION = _EVERY_OPTION.split()
 

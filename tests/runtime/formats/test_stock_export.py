@@ -20,7 +20,7 @@ from run_graph.runtime.formats.stock.export import stock_workflow
 from run_graph.runtime.formats.stock.model_files import FLUX_FILES, REDUX_FILES, is_guided_file
 from run_graph.runtime.formats.stock.redux_rules import SIDE
 from run_graph.runtime.images.choices import KERNELS
-from run_graph.runtime.models import known_files
+from run_graph.runtime.models import known_files, names
 from run_graph.runtime.models.checkpoints import resolve_flux, resolve_redux, shifts_sigmas
 from run_graph.runtime.networks.token_counts import MODES, grid_for_factor
 from run_graph.runtime.sampling import batch
@@ -173,9 +173,9 @@ def test_a_lora_becomes_the_loader_that_it_needs() -> None:
 @pytest.mark.parametrize("name", FLUX_FILES)
 def test_the_files_of_a_model_are_those_that_our_loaders_know(name: str) -> None:
     files = FLUX_FILES[name]
-    resolve = known_files.resolve
+    resolve = names.resolve
     assert resolve(known_files.TRANSFORMER, files.transformer) == resolve_flux(name)
-    assert known_files.resolve_text_encoders(files.clip, files.t5)
+    assert names.resolve_text_encoders(files.clip, files.t5)
     assert resolve(known_files.VAE, files.vae)
     assert is_guided_file(files.transformer) is files.is_guided
     if name.startswith("tiny"):

@@ -15,6 +15,8 @@ from run_graph.runtime.models.known_files import (
     VISION,
     Role,
     is_eight_bit,
+)
+from run_graph.runtime.models.names import (
     resolve,
     resolve_both_text_encoders,
     resolve_text_encoders,
@@ -105,7 +107,7 @@ def test_two_files_of_one_model_are_its_text_encoders_in_either_order() -> None:
         ("clip_l.safetensors", "clip_l.safetensors", r"both a CLIP .*; FLUX\.1 needs T5"),
         ("clip_l.safetensors", "t5xxl_tiny.safetensors", "different models, schnell and tiny"),
         ("dev", "schnell", "different models, dev and schnell"),
-        ("clip_g.safetensors", "t5xxl_fp16.safetensors", "'clip_g.safetensors' is not known"),
+        ("clip_g.safetensors", "t5xxl_fp16.safetensors", "no file 'clip_g.safetensors'"),
     ],
 )
 def test_two_files_that_do_not_belong_together_are_refused(first: str, second: str, said: str) -> None:
