@@ -91,14 +91,14 @@ def test_weights_that_are_not_in_eight_bits_are_told(bench: NodeBench, node: Nod
 @pytest.mark.parametrize(
     ("node", "input_name", "said"),
     [
-        (UNETLoader(unet_name="flux1-fill-dev.safetensors"), "unet_name", "Known files are flux1-tiny"),
-        (VAELoader(vae_name="pixel_space"), "vae_name", "Known files are ae_tiny, ae"),
+        (UNETLoader(unet_name="flux1-fill-dev.safetensors"), "unet_name", "are flux1-tiny"),
+        (VAELoader(vae_name="pixel_space"), "vae_name", "are ae_tiny, ae"),
         (VAELoader(vae_name="./nowhere"), "vae_name", "does not exist"),
         (CLIPLoader(clip_name="clip_l.safetensors"), "clip_name", "DualCLIPLoader"),
         (CLIPVisionLoader(clip_name="clip_vision_g.safetensors"), "clip_name", "sigclip_vision_patch14_384"),
         (StyleModelLoader(style_model_name="ip.bin"), "style_model_name", "flux1-redux-dev"),
-        (encoders("clip_g.safetensors", "t5xxl"), "clip_name1", "'clip_g.safetensors' is not known"),
-        (encoders("clip_l", "umt5.safetensors"), "clip_name2", "'umt5.safetensors' is not known"),
+        (encoders("clip_g.safetensors", "t5xxl"), "clip_name1", "no file 'clip_g.safetensors'"),
+        (encoders("clip_l", "umt5.safetensors"), "clip_name2", "no file 'umt5.safetensors'"),
         (encoders("clip_l", "clip_l_tiny"), "clip_name2", "both a CLIP text encoder"),
         (encoders("clip_l", "t5xxl", type="sdxl"), "type", "for FLUX.1 only"),
     ],
