@@ -115,7 +115,10 @@ WRONG: dict[str, tuple[Make, str]] = {
         "LoadRedux needs the file of a SigLIP vision model or a Redux encoder",
     ),
     "T5 twice": (lambda files: dual(files, T5, T5), "are both a T5 text encoder; FLUX.1 needs CLIP"),
-    "two files of CLIP": (lambda files: dual(files, CLIP, "whole.safetensors"), "both hold a CLIP text encoder"),
+    "two files of CLIP": (
+        lambda files: dual(files, CLIP, "whole.safetensors"),
+        "both hold a CLIP text encoder",
+    ),
     "T5 alone": (lambda files: CLIPLoader(clip_name=str(files / T5)), "is one of FLUX.1's two text encoders"),
     "no file": (lambda files: UNETLoader(unet_name=str(files / "gone.safetensors")), "does not exist"),
 }

@@ -185,8 +185,8 @@ def test_the_files_of_a_model_are_those_that_our_loaders_know(name: str) -> None
 @pytest.mark.parametrize("name", REDUX_FILES)
 def test_the_files_of_a_redux_model_are_those_that_our_loaders_know(name: str) -> None:
     vision, style_model = REDUX_FILES[name]
-    assert known_files.resolve(known_files.VISION, vision) == resolve_redux(name)
-    assert known_files.resolve(known_files.STYLE_MODEL, style_model) == resolve_redux(name)
+    assert names.resolve(known_files.VISION, vision) == resolve_redux(name)
+    assert names.resolve(known_files.STYLE_MODEL, style_model) == resolve_redux(name)
 
 
 def test_a_repository_is_the_model_that_it_is_known_as() -> None:

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from model_layouts import COMFYUI_FOLDERS, write_models_folder
+from model_layouts import COMFYUI_FOLDERS, published, write, write_models_folder
 
 from run_graph.runtime.errors import CheckpointError, UnknownModelError
 from run_graph.runtime.models import checkpoints
@@ -55,8 +56,9 @@ def test_a_loader_reads_the_file_that_is_there(role: Any, name: str, component: 
 def test_a_file_with_something_else_is_refused_by_what_it_holds(models: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         resolve(TRANSFORMER, "ae.safetensors")
-    message = f"{models / 'vae/ae.safetensors'} holds FLUX.1's autoencoder; what is needed here is a FLUX.1 transformer"
-    assert message in str(caught.value)
+    assert str(caught.value) == (
+        f"{models / 'vae/ae.safetensors'} holds FLUX.1's autoencoder; what is needed here is a FLUX.1 transformer."
+    )
     with pytest.raises(CheckpointError, match="holds none of FLUX"):
         resolve(VAE, "other.safetensors")
     with pytest.raises(CheckpointError, match="LoadFlux needs the file of a FLUX"):
@@ -133,30 +135,16 @@ def test_the_other_files_of_a_model_are_found_beside_its_transformer() -> None:
     }
 
 
-def test_of_several_precisions_the_largest_comes_from_well_known_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_of_several_precisions_the_largest_is_taken_and_no_unknown_name(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, size in (("t5xxl_fp8_e4m3fn", 10), ("t5xxl_fp16", 20), ("clip_l", 5), ("mine", 30)):
-        path = tmp_path / "text_encoders" / f"{name}.safetensors"
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"x" * size)
+    half = {name: array.astype(np.float16) for name, array in published("text_encoder_2").items()}
+    write(tmp_path / "text_encoders" / "t5xxl_fp8_e4m3fn.safetensors", half)
+    write(tmp_path / "text_encoders" / "t5xxl_bf16.safetensors", published("text_encoder_2"))
+    write(tmp_path / "text_encoders" / "mine.safetensors", published("text_encoder"))
     monkeypatch.setenv("RUN_GRAPH_MODELS", str(tmp_path))
-    holds = {"t5xxl": "text_encoder_2", "clip_l": "text_encoder", "mine": "text_encoder"}
-    monkeypatch.setattr(
-        "run_graph.runtime.models.names._held",
-        lambda path: {
-            next((part for name, part in holds.items() if path.stem.startswith(name)), "transformer")
-        },
-    )
-    monkeypatch.setattr("run_graph.runtime.models.names.from_files", _named)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "flux.safetensors").touch()
-    chosen = [path.name for _, path in resolve_flux_model("flux.safetensors").files]
-    assert chosen == ["flux.safetensors", "t5xxl_fp16.safetensors", "clip_l.safetensors"]
-
-
-def _named(name: str, paths: list[Path]) -> Checkpoint:
-    return Checkpoint(name, files=tuple(("transformer", path) for path in paths))
+    path = models / "diffusion_models/FLUX/flux1-dev.safetensors"
+    assert set(held(resolve_flux_model(str(path))).values()) == {path.name, "t5xxl_bf16.safetensors"}
 
 
 def test_text_encoders_are_not_downloaded_again_for_another_model(monkeypatch: pytest.MonkeyPatch) -> None:
