@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -22,6 +22,28 @@ Tensors = Mapping[str, mx.array]
 GROUP_SIZE = 64  # Inputs that share one scale when mflux or we quantise.
 
 
+class Packing(NamedTuple):
+    """Bits of a weight, and how many weights of a row share a scale and an offset."""
+
+    bits: int
+    group: int
+
+
+class Packings(NamedTuple):
+    """How a network's quantised layers are packed.
+
+    Attributes
+    ----------
+    known
+        Of the layers for which it is known, by path.
+    bits
+        Bits per weight of the others, whose groups are inferred; None if that is not known either.
+    """
+
+    known: Mapping[str, Packing]
+    bits: int | None
+
+
 class Part(nn.Module):
     """Layers and lists of parts by their names; or the gain and offset of a normalisation."""
 
@@ -33,7 +55,7 @@ def assemble(
     layers: Iterable[Layer],
     names: Collection[str],
     take: Callable[[str], mx.array],
-    bits: int | None,
+    packings: Packings,
     finish: Callable[[str, Any], Any],
 ) -> Any:
     """The tree of these layers, made one after the other.
@@ -46,15 +68,15 @@ def assemble(
         Of the network's tensors, exactly; see `check_names` and `check_shapes`.
     take
         Reads the tensor of a name.
-    bits
-        Bits per weight of layers that have scales; None if no layer has.
+    packings
+        How the layers that have scales are packed.
     finish
         What becomes of each layer, given its path, before the next is made.
     """
     root = Part()
     for layer in layers:
         *parents, name = layer.path.split(".")
-        made = finish(layer.path, _made(layer, names, take, bits))
+        made = finish(layer.path, _made(layer, names, take, packings))
         _put(_descend(root, parents, name), name, made)
     return root
 
@@ -106,31 +128,38 @@ def _put(place: Any, name: str, layer: Any) -> None:
         place[name] = layer
 
 
-def _made(layer: Layer, names: Collection[str], take: Callable[[str], mx.array], bits: int | None) -> Any:
+def _made(layer: Layer, names: Collection[str], take: Callable[[str], mx.array], packings: Packings) -> Any:
     prefix = f"{layer.path}."
     kinds = ("weight", "bias", SCALES, OFFSETS)
     own = {kind: take(prefix + kind) for kind in kinds if prefix + kind in names}
-    made = _quantised(layer, own, bits) if SCALES in own else _MAKERS[layer.kind](layer)
+    made = _MAKERS[layer.kind](layer)
+    if SCALES in own:
+        known = packings.known.get(layer.path)
+        made = _quantised(layer, known or _inferred(own, packings.bits))
     for name, array in own.items():
         made[name] = array
     return made
 
 
-def _quantised(layer: Layer, own: Tensors, bits: int | None) -> Any:
+def _quantised(layer: Layer, packing: Packing) -> Any:
+    bits, size = packing
+    if layer.kind == "embedding":
+        return nn.QuantizedEmbedding(1, size, group_size=size, bits=bits)
+    return nn.QuantizedLinear(size, 1, bias=layer.bias, group_size=size, bits=bits)
+
+
+def _inferred(own: Tensors, bits: int | None) -> Packing:
     """A packed row holds `inputs * bits / 32` words and `inputs / group` scales.
 
     mflux writes groups of 64; another group size is inferred where only it explains the stored shapes.
     """
     words, groups = own["weight"].shape[1], own[SCALES].shape[1]
     candidates = [
-        (words * 32 // (groups * size), size)
+        Packing(words * 32 // (groups * size), size)
         for size in (GROUP_SIZE, 32, 128)
         if words * 32 % (groups * size) == 0 and words * 32 // (groups * size) in (2, 3, 4, 5, 6, 8)
     ]
-    stored, size = next((each for each in candidates if each[0] == bits), candidates[0])
-    if layer.kind == "embedding":
-        return nn.QuantizedEmbedding(1, size, group_size=size, bits=stored)
-    return nn.QuantizedLinear(size, 1, bias=layer.bias, group_size=size, bits=stored)
+    return next((each for each in candidates if each.bits == bits), candidates[0])
 
 
 def _convolution(layer: Layer) -> Any:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import mlx.core as mx
@@ -12,6 +13,8 @@ from run_graph.runtime.errors import CheckpointError
 from run_graph.runtime.models.architecture import Layer, is_modulation_layer
 from run_graph.runtime.models.assembly import (
     GROUP_SIZE,
+    Packing,
+    Packings,
     assemble,
     can_quantise,
     layer_at,
@@ -20,6 +23,9 @@ from run_graph.runtime.models.assembly import (
 from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import Component
 from run_graph.runtime.models.fitting import GUIDANCE, fitted
+from run_graph.runtime.models.layouts.gguf_tensors import gguf_tensors
+from run_graph.runtime.models.layouts.gguf_types import BLOCK_TYPES, GROUP
+from run_graph.runtime.models.layouts.headers import is_gguf, model_header
 from run_graph.runtime.models.layouts.lazy import Tensors
 from run_graph.runtime.models.layouts.stored import read_tensors
 from run_graph.runtime.models.lora_files import Lora
@@ -71,16 +77,31 @@ def load_component(
     """
     opened = _open(checkpoint, component)
     source = opened.source
-    if source.bits is not None and quantize not in (None, source.bits):
-        logger.warning(
-            "%s is stored with %d bits; quantize=%d is ignored.", source.place, source.bits, quantize
-        )
+    _warn_of_packed(opened, quantize)
     layers = [layer for layer in opened.layers if not (streamed and is_modulation_layer(layer.path))]
     module = _assembled(opened, layers, quantize)
     if component == "transformer" and GUIDANCE not in module.time_text_embed:
         module.time_text_embed.guidance_embedder = None
     nbytes = sum(array.nbytes for array in named(module.parameters()).values())
     return LoadedComponent(module, source.config, source.bits or quantize, nbytes, streamed)
+
+
+def _warn_of_packed(opened: _Opened, quantize: int | None) -> None:
+    """Say that weights which are stored packed are not packed again."""
+    source = opened.source
+    kinds = {tensor.dtype for tensor in opened.tensors.values() if tensor.dtype in BLOCK_TYPES}
+    if source.bits is not None and quantize not in (None, source.bits):
+        logger.warning(
+            "%s is stored with %d bits; quantize=%d is ignored.", source.place, source.bits, quantize
+        )
+    elif quantize is not None and kinds:
+        stored = ", ".join(sorted(kinds))
+        logger.warning(
+            "%s is stored as %s; quantize=%d applies to its other weights only.",
+            source.place,
+            stored,
+            quantize,
+        )
 
 
 def streamed_layers(
@@ -118,19 +139,38 @@ def _assembled(opened: _Opened, layers: Iterable[Layer], quantize: int | None) -
     source, tensors = opened.source, opened.tensors
     bits = quantize if source.bits is None else None
     take = _reader(tensors, str(source.place))
-    module = assemble(layers, set(tensors), take, source.bits, _quantiser(bits))
+    module = assemble(layers, set(tensors), take, _packings(opened), _quantiser(bits))
     module.freeze()
     use_numpy_linears(module)
     return module
+
+
+def _packings(opened: _Opened) -> Packings:
+    """How the layers are packed whose type in a GGUF file says it, and what mflux recorded of all others."""
+    known = {
+        name.removesuffix(".weight"): Packing(BLOCK_TYPES[tensor.dtype].bits, GROUP)
+        for name, tensor in opened.tensors.items()
+        if name.endswith(".weight") and tensor.dtype in BLOCK_TYPES
+    }
+    return Packings(known, opened.source.bits)
 
 
 def _stored(source: Source) -> Tensors:
     """The network's tensors in all its files, by their names without a prefix; none is read yet."""
     tensors: Tensors = {}
     for path in source.files:
-        found = read_tensors(path)
+        found = _tensors_of(path)
         tensors |= {own: found[name] for own, name in source.own(found).items()}
     return tensors
+
+
+def _tensors_of(path: Path) -> Tensors:
+    try:
+        if is_gguf(path):
+            return gguf_tensors(path, model_header(path).tensors)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    return read_tensors(path)
 
 
 def _reader(tensors: Tensors, place: str) -> Callable[[str], mx.array]:

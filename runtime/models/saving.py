@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlx.core as mx
+import mlx.nn as nn
 
 from run_graph.runtime.files.atomic import SaveError
-from run_graph.runtime.models.assembly import named
+from run_graph.runtime.models.assembly import GROUP_SIZE, leaves, named
 from run_graph.runtime.models.checkpoints import Checkpoint, shifts_sigmas
 from run_graph.runtime.models.components import SCHEDULER_FOLDER, TOKENIZER_FOLDERS, Component
 from run_graph.runtime.models.inspection import read_json
@@ -42,8 +43,9 @@ def write_component(folder: Path, component: Component, loaded: LoadedComponent)
     Raises
     ------
     SaveError
-        If the disk has no room for it.
+        If the disk has no room for it, or its layers are not packed as mflux packs them.
     """
+    _check_packing(component, loaded)
     place = folder / component
     place.mkdir()
     metadata = {"quantization_level": str(loaded.bits), "mflux_version": version("mflux")}
@@ -60,6 +62,20 @@ def write_component(folder: Path, component: Component, loaded: LoadedComponent)
     if loaded.config:
         _write_json(place / "config.json", loaded.config)
     return nbytes
+
+
+def _check_packing(component: Component, loaded: LoadedComponent) -> None:
+    """Refuse layers of several precisions, or of other groups than mflux's, as GGUF files have them."""
+    packed = {
+        (layer.bits, layer.group_size)
+        for _, layer in leaves(loaded.module)
+        if isinstance(layer, (nn.QuantizedLinear, nn.QuantizedEmbedding))
+    }
+    if packed - {(loaded.bits, GROUP_SIZE)}:
+        raise SaveError(
+            f"cannot write the {component}: it comes from a GGUF file, whose quantised weights mflux's files "
+            "cannot hold; use the GGUF file itself, or save from a file with F16 or BF16 weights"
+        )
 
 
 def write_tokenizers(folder: Path, checkpoint: Checkpoint) -> None:

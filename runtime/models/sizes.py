@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from run_graph.runtime.models.architecture import is_modulation_layer
 from run_graph.runtime.models.components import Component
 from run_graph.runtime.models.inspection import Tensor
+from run_graph.runtime.models.layouts.gguf_types import BLOCK_TYPES, GROUP
 from run_graph.runtime.models.layouts.storage import FLOATS, is_auxiliary
 from run_graph.runtime.models.lora_layer_names import find_layers
 from run_graph.runtime.models.sources import Source
@@ -65,6 +66,8 @@ def _modulates(layer: str) -> bool:
 
 
 def _tensor_bytes(tensor: Tensor, bits: int | None, float_bytes: int) -> int:
+    if (block := BLOCK_TYPES.get(tensor.dtype)) is not None:
+        return _packed(math.prod(tensor.shape), block.bits, float_bytes, GROUP)
     if tensor.dtype not in FLOATS:
         return tensor.nbytes
     count = math.prod(tensor.shape)
@@ -72,8 +75,8 @@ def _tensor_bytes(tensor: Tensor, bits: int | None, float_bytes: int) -> int:
     return _packed(count, bits if is_packed else None, float_bytes)
 
 
-def _packed(count: int, bits: int | None, float_bytes: int) -> int:
+def _packed(count: int, bits: int | None, float_bytes: int, group: int = _GROUP_SIZE) -> int:
     """Bytes of so many weights, quantised to `bits` if given."""
     if bits is None:
         return count * float_bytes
-    return count * bits // 8 + 2 * float_bytes * (count // _GROUP_SIZE)
+    return count * bits // 8 + 2 * float_bytes * (count // group)

@@ -27,6 +27,7 @@ from run_graph.runtime.models.inspection import (
     weight_files,
 )
 from run_graph.runtime.models.layouts.foreign import foreign, foreign_start
+from run_graph.runtime.models.layouts.headers import model_header
 from run_graph.runtime.models.layouts.recognition import Found, Layout, networks_in, own_names
 from run_graph.runtime.models.layouts.storage import formats_in, storage_faults
 from run_graph.runtime.models.tiny import TINY_FOLDER
@@ -252,7 +253,7 @@ def _header(path: Path) -> Header:
             other = foreign_start(file.read(16))
         if other is not None:
             raise CheckpointError(f"{path} {other}")
-        return read_header(path)
+        return model_header(path)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     except ValueError as error:

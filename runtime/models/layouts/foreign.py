@@ -77,7 +77,6 @@ _MAGIC: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
         "is a model of Draw Things, packed in a format of its own",
         _PLAIN,
     ),
-    (lambda start: start.startswith(b"GGUF"), "is a GGUF file, which is not read", _PLAIN),
     (
         lambda start: start.startswith((b"PK\x03\x04", b"\x80\x02")),
         "is a file of PyTorch (a pickle), which may run code when it is opened and is not read",

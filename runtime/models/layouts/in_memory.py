@@ -9,6 +9,7 @@ from run_graph.runtime.models.architecture import count, name_in_memory
 from run_graph.runtime.models.components import Component
 from run_graph.runtime.models.layouts.latent_diffusion import from_latent_diffusion
 from run_graph.runtime.models.layouts.lazy import LazyTensor, Tensors
+from run_graph.runtime.models.layouts.llama import from_llama
 from run_graph.runtime.models.layouts.original import from_original
 from run_graph.runtime.models.layouts.recognition import Layout
 
@@ -41,6 +42,8 @@ def in_memory(stored: Tensors, component: Component, layout: Layout, place: str)
         stored = from_original(stored, place)
     elif layout == "latent diffusion":
         stored = from_latent_diffusion(stored)
+    elif layout == "llama":
+        stored = from_llama(stored)
     elif component == "text_encoder":
         stored = {_clip_name(name): tensor for name, tensor in stored.items()}
     elif component == "text_encoder_2" and _T5_EMBEDDING not in stored and _T5_EMBEDDING_COPY in stored:

@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 from run_graph.runtime.models.components import Component
 from run_graph.runtime.models.inspection import Tensor
 
-# published: diffusers' and transformers' names. original: Black Forest Labs'.
-Layout = Literal["published", "mflux", "original", "latent diffusion"]
+# published: diffusers' and transformers' names. original: Black Forest Labs'. llama: llama.cpp's.
+Layout = Literal["published", "mflux", "original", "latent diffusion", "llama"]
 
 Header = Mapping[str, Tensor]
 
@@ -67,6 +67,7 @@ _SIGNS = (
         "encoder.block.0.layer.0.SelfAttention.q.weight",
         "encoder.final_layer_norm.weight",
     ),
+    _Sign("text_encoder_2", "llama", "enc.blk.0.attn_q.weight", "enc.output_norm.weight"),
     _Sign(
         "text_encoder",
         "published",

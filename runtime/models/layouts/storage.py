@@ -16,9 +16,13 @@ from typing import Any
 
 from run_graph.graph.faults import listed
 from run_graph.runtime.models.inspection import Header, Tensor, read_bytes
+from run_graph.runtime.models.layouts.gguf_types import BLOCK_TYPES, is_unread
 
 EIGHT_BIT_FLOATS = {"F8_E4M3", "F8_E5M2"}
 FLOATS = {"F64", "F32", "F16", "BF16", *EIGHT_BIT_FLOATS}
+
+_READ = {*FLOATS, *BLOCK_TYPES}
+_READ_OF_GGUF = "Q8_0, Q6_K, Q5_K_M, Q5_K_S, Q4_K_M, Q4_K_S, Q4_0, F16 or BF16"
 
 SCALES = ("scale_weight", "weight_scale")  # what a layer's weight is multiplied by
 QUANT = "comfy_quant"  # JSON that names a layer's format
@@ -58,11 +62,14 @@ def storage_faults(tensors: Mapping[str, Tensor], formats: Mapping[str, str], pl
     """
     if (unknown := format_fault(formats, place)) is not None:
         return [unknown]
+    if unread := sorted({tensor.dtype for tensor in tensors.values() if is_unread(tensor.dtype)}):
+        kinds = listed(unread, 3)
+        return [f"{place} stores weights as {kinds}, which is not read. Use a file in {_READ_OF_GGUF}."]
     packed = {name.removesuffix("scales") for name in tensors if name.endswith(".scales")}
     wrong = [
         (name, tensor)
         for name, tensor in tensors.items()
-        if not (is_auxiliary(name) or tensor.dtype in FLOATS or _is_packed(name, packed))
+        if not (is_auxiliary(name) or tensor.dtype in _READ or _is_packed(name, packed))
     ]
     if wrong:
         kinds = listed(sorted({_words(tensor.dtype) for _, tensor in wrong}), 3)
