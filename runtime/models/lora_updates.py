@@ -8,7 +8,15 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-from run_graph.runtime.networks.adapted import AdaptedLinear, Factor, LowRank, Term, dense_weight
+from run_graph.runtime.networks.adapted import (
+    AdaptedLinear,
+    Dense,
+    Factor,
+    LowRank,
+    Term,
+    linear,
+    whole_weight,
+)
 
 
 class LinearUpdate:
@@ -43,15 +51,15 @@ class LinearUpdate:
 
     def weight(self) -> mx.array:
         """The weight so far: (outputs, inputs), float32."""
-        weight = dense_weight(self._layer)
-        weight = weight if self._rows is None else weight * self._rows.reshape(-1, 1)
-        weight = weight if self._columns is None else weight * self._columns
-        for term in self._terms:
-            weight = weight + term.matrix()
-        return weight
+        return whole_weight(self._layer, self._terms, self._rows, self._columns).astype(mx.float32)
 
-    def made(self) -> AdaptedLinear:
-        """The changed layer, which shares the layer's own arrays; its other arrays have the same type."""
+    def made(self) -> Any:
+        """The changed layer, whose arrays have the type of the layer's own, and which shares those.
+
+        A difference is as large as the weight, so the two are one array then.
+        """
+        if any(isinstance(term, Dense) for term in self._terms):
+            return self._merged()
         low = [term for term in self._terms if isinstance(term, LowRank)]
         terms = [term for term in self._terms if not isinstance(term, LowRank)]
         if low:
@@ -60,6 +68,11 @@ class LinearUpdate:
         other = self.dtype
         adapted.set_dtype(other, lambda dtype: dtype != other and bool(mx.issubdtype(dtype, mx.floating)))
         return adapted
+
+    def _merged(self) -> Any:
+        biases = [bias for bias in (self._layer.get("bias"), self._bias) if bias is not None]
+        bias = sum(biases[1:], biases[0]).astype(self.dtype) if biases else None
+        return linear(self.weight().astype(self.dtype), bias)
 
 
 class NormUpdate:

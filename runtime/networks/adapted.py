@@ -2,7 +2,8 @@
 
 A changed weight is rows * W * columns + the sum of some terms: W is the layer's own, quantised or not; rows
 and columns are factors on its rows and columns; each term is a matrix that is stored in few numbers, such as
-a product of two narrow matrices. Computing a term costs little beside the layer's own product.
+a product of two narrow matrices. Where a term has no quicker way, the changed weight is made for each product
+and let go: for the thousands of tokens of a picture that costs little beside the product itself.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-from run_graph.runtime.networks.cpu import project
+from run_graph.runtime.networks.cpu import NumpyLinear, on_cpu, project
 
 Factor = mx.array | float
 """On the rows or the columns of a matrix: one number, or a vector with one for each."""
@@ -25,6 +26,11 @@ class Term(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether it multiplies with fewer operations than its matrix."""
+        return False
 
     def __call__(self, x: mx.array) -> mx.array:
         """Multiply x (..., inputs): (..., outputs), in x's dtype."""
@@ -50,11 +56,15 @@ class LowRank(Term):
         super().__init__()
         self.up, self.down = up, down
 
+    @property
+    def is_quick(self) -> bool:
+        return True
+
     def __call__(self, x: mx.array) -> mx.array:
         return project(project(x, self.down, None), self.up, None)
 
     def matrix(self) -> mx.array:
-        return self.up @ self.down
+        return _product(self.up, self.down)
 
     def scaled(self, rows: Factor = 1.0, columns: Factor = 1.0) -> LowRank:
         return LowRank(_by_rows(self.up, rows), _by_columns(self.down, columns))
@@ -79,8 +89,7 @@ class Hadamard(Term):
         self.up, self.down, self.up2, self.down2 = up, down, up2, down2
 
     def matrix(self) -> mx.array:
-        product: mx.array = (self.up @ self.down) * (self.up2 @ self.down2)
-        return product
+        return _product(self.up, self.down) * _product(self.up2, self.down2)
 
     def scaled(self, rows: Factor = 1.0, columns: Factor = 1.0) -> Hadamard:
         return Hadamard(_by_rows(self.up, rows), _by_columns(self.down, columns), self.up2, self.down2)
@@ -99,8 +108,12 @@ class Kronecker(Term):
         self.rows: mx.array | None = None
         self.columns: mx.array | None = None
 
+    @property
+    def is_quick(self) -> bool:
+        return self.index is None
+
     def __call__(self, x: mx.array) -> mx.array:
-        if self.index is not None:
+        if not self.is_quick:
             return super().__call__(x)
         x = x if self.columns is None else x * self.columns.astype(x.dtype)
         blocks = x.reshape(*x.shape[:-1], self.first.shape[1], self.second.shape[1])
@@ -191,19 +204,38 @@ class AdaptedLinear(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """x (..., inputs) -> (..., outputs), in x's dtype."""
-        y: mx.array = self.layer(x if self.columns is None else x * self.columns)
+        if not all(term.is_quick for term in self.terms):
+            weight = whole_weight(self.layer, self.terms, self.rows, self.columns).astype(x.dtype)
+            y: mx.array = project(x, weight, self.layer.get("bias"))
+            return y if self.bias is None else y + self.bias
+        y = self.layer(x if self.columns is None else x * self.columns)
         y = y if self.rows is None else y * self.rows
         for term in self.terms:
             y = y + term(x)
         return y if self.bias is None else y + self.bias
 
 
-def dense_weight(layer: Any) -> mx.array:
-    """The weight (outputs, inputs) of a linear layer in float32, dequantised if it is quantised."""
+def whole_weight(
+    layer: Any, terms: Iterable[Term], rows: mx.array | None = None, columns: mx.array | None = None
+) -> mx.array:
+    """The changed weight (outputs, inputs) of a linear layer, dequantised; see `AdaptedLinear`."""
+    weight: mx.array = layer.weight
     if isinstance(layer, nn.QuantizedLinear):
         weight = mx.dequantize(layer.weight, layer.scales, layer.biases, layer.group_size, layer.bits)
-        return weight.astype(mx.float32)
-    return layer.weight.astype(mx.float32)  # type: ignore[no-any-return]
+    weight = weight if rows is None else weight * rows.reshape(-1, 1)
+    weight = weight if columns is None else weight * columns
+    for term in terms:
+        weight = weight + term.matrix()
+    return weight
+
+
+def linear(weight: mx.array, bias: mx.array | None) -> nn.Linear:
+    """A linear layer with this weight (outputs, inputs) and bias (outputs,)."""
+    layer = nn.Linear(1, 1, bias=bias is not None)
+    layer.weight = weight
+    if bias is not None:
+        layer.bias = bias
+    return NumpyLinear.of(layer) if on_cpu() else layer
 
 
 def rows_of(matrix: mx.array, rows: Sequence[slice]) -> mx.array:
@@ -211,6 +243,11 @@ def rows_of(matrix: mx.array, rows: Sequence[slice]) -> mx.array:
     if len(rows) == 1:
         return matrix[rows[0]]
     return mx.concatenate([matrix[each] for each in rows])
+
+
+def _product(up: mx.array, down: mx.array) -> mx.array:
+    """up @ down, with numpy where :mod:`runtime.networks.cpu` does."""
+    return project(up, down.T, None) if up.dtype == down.dtype else up @ down
 
 
 def _by_rows(matrix: mx.array, factor: Factor) -> mx.array:

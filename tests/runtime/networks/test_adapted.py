@@ -15,7 +15,7 @@ from run_graph.runtime.networks.adapted import (
     Kronecker,
     LowRank,
     Term,
-    dense_weight,
+    whole_weight,
 )
 
 OUTPUTS, INPUTS = 12, 8
@@ -74,7 +74,10 @@ def test_several_of_low_rank_are_one() -> None:
 
 @pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16])
 @pytest.mark.parametrize("quantised", [False, True])
-def test_a_changed_layer_computes_with_the_changed_weight(quantised: bool, dtype: mx.Dtype) -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_changed_layer_computes_with_the_changed_weight(
+    quantised: bool, dtype: mx.Dtype, whole: bool
+) -> None:
     layer: nn.Module = nn.Linear(64, OUTPUTS)
     layer.set_dtype(dtype)
     layer = nn.QuantizedLinear.from_linear(layer, 64, 4) if quantised else layer
@@ -82,9 +85,15 @@ def test_a_changed_layer_computes_with_the_changed_weight(quantised: bool, dtype
         LowRank(random(OUTPUTS, 3), random(3, 64, seed=1)),
         Kronecker(random(3, 8), random(4, 8, seed=1)),
     ]
+    if whole:
+        terms[1] = terms[1].taken([slice(1, OUTPUTS), slice(0, 1)])
     rows, columns, bias = random(OUTPUTS, seed=4), random(64, seed=5), random(OUTPUTS, seed=6)
     adapted = AdaptedLinear(layer, terms, bias, rows, columns)
-    weight = dense_weight(layer) * rows[:, None] * columns + terms[0].matrix() + terms[1].matrix()
+    weight = (
+        whole_weight(layer, []).astype(mx.float32) * rows[:, None] * columns
+        + terms[0].matrix()
+        + terms[1].matrix()
+    )
     x = random(3, 64, seed=7).astype(dtype)
     expected = x.astype(mx.float32) @ weight.T + layer.bias + bias
     adapted.set_dtype(dtype)
