@@ -8,19 +8,21 @@ from typing import Any
 
 from run_graph.runtime.doctor.agreement import Agreement, compare
 from run_graph.runtime.doctor.machine import Machine, this_machine
-from run_graph.runtime.doctor.models import ModelState, known_models
+from run_graph.runtime.doctor.models import FileState, ModelState, found_files, known_models
 from run_graph.runtime.doctor.places import Folder, Hub, hub, kept_folders
 from run_graph.runtime.doctor.speed import Speed, measure
+from run_graph.runtime.errors import ModelError
 
 
 @dataclass(frozen=True)
 class Examination:
-    """The findings; `faults` says what is off."""
+    """The findings; `faults` says what is off. `files` is the reason if they could not be listed."""
 
     machine: Machine
     agreements: tuple[Agreement, ...]
     speed: Speed
     models: tuple[ModelState, ...]
+    files: tuple[FileState, ...] | str
     folders: tuple[Folder, ...]
     hub: Hub
 
@@ -35,6 +37,8 @@ class Examination:
                 )
         for model in self.models:
             yield from (f"{model.name}: {fault}" for fault in model.faults)
+        if isinstance(self.files, str):
+            yield self.files
         for folder in self.folders:
             if not folder.writable:
                 yield f"{folder.path} ({folder.what}) cannot be written to: check its owner and permissions."
@@ -43,7 +47,7 @@ class Examination:
 
     def to_json(self) -> dict[str, Any]:
         """The event of ``--doctor --json``."""
-        faults = list(self.faults())
+        faults, budget = list(self.faults()), self.machine.budget
         return {
             "event": "doctor",
             "ok": not faults,
@@ -51,7 +55,8 @@ class Examination:
             "machine": asdict(self.machine),
             "agreements": [{**asdict(each), "ok": each.ok} for each in self.agreements],
             "speed": {**asdict(self.speed), "flux_step": self.speed.flux_step},
-            "models": [model.to_json(self.machine.budget) for model in self.models],
+            "models": [model.to_json(budget) for model in self.models],
+            "files": [] if isinstance(self.files, str) else [file.to_json(budget) for file in self.files],
             "folders": [asdict(folder) for folder in self.folders],
             "hub": asdict(self.hub),
         }
@@ -70,6 +75,14 @@ def examine(memory_limit: int | None = None) -> Examination:
         agreements,
         measure(store),
         tuple(known_models(compute_dtype().size)),
+        _files(compute_dtype().size),
         tuple(kept_folders()),
         hub(),
     )
+
+
+def _files(float_bytes: int) -> tuple[FileState, ...] | str:
+    try:
+        return tuple(found_files(float_bytes))
+    except ModelError as error:
+        return str(error)

@@ -15,7 +15,9 @@ from run_graph.runtime.models.checkpoints import (
     resolve_redux,
 )
 from run_graph.runtime.models.components import FLUX_COMPONENTS, REDUX_COMPONENTS, Component
+from run_graph.runtime.models.library.contents import ModelFile, model_files
 from run_graph.runtime.models.sizes import estimated_bytes, published_bytes
+from run_graph.runtime.models.sources import Source, file_source
 
 State = Literal["here", "partly here", "not here", "damaged"]
 
@@ -33,10 +35,29 @@ class Part:
     nbytes : dict
         Bytes that its weights take in memory, by precision; those of a model that is not here are estimated
         from the size of its published files.
+    least : dict
+        The same if the transformer's modulation layers are let go before its blocks are loaded, as is done
+        where memory is short.
     """
 
     component: Component
     nbytes: dict[int | None, int]
+    least: dict[int | None, int]
+
+    def to_json(self, budget: int) -> dict[str, Any]:
+        """The part as plain values; it fits if its weights can do with at most `budget` bytes."""
+        return {
+            "component": self.component,
+            "precisions": [
+                {
+                    "quantize": bits,
+                    "nbytes": nbytes,
+                    "least": self.least[bits],
+                    "fits": self.least[bits] <= budget,
+                }
+                for bits, nbytes in self.nbytes.items()
+            ],
+        }
 
 
 @dataclass(frozen=True)
@@ -58,22 +79,25 @@ class ModelState:
     faults: tuple[str, ...] = ()
 
     def to_json(self, budget: int) -> dict[str, Any]:
-        """The model as plain values; a part fits if its weights take at most `budget` bytes."""
+        """The model as plain values; `budget` is in bytes."""
         return {
             "name": self.name,
             "state": self.state,
-            "parts": [
-                {
-                    "component": part.component,
-                    "precisions": [
-                        {"quantize": bits, "nbytes": nbytes, "fits": nbytes <= budget}
-                        for bits, nbytes in part.nbytes.items()
-                    ],
-                }
-                for part in self.parts
-            ],
+            "parts": [part.to_json(budget) for part in self.parts],
             "faults": list(self.faults),
         }
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A file in the user's folders, and the memory that its networks take."""
+
+    file: ModelFile
+    parts: tuple[Part, ...]
+
+    def to_json(self, budget: int) -> dict[str, Any]:
+        """The file as plain values; `budget` is in bytes."""
+        return {**self.file.to_json(), "parts": [part.to_json(budget) for part in self.parts]}
 
 
 def known_models(float_bytes: int) -> list[ModelState]:
@@ -86,23 +110,41 @@ def known_models(float_bytes: int) -> list[ModelState]:
     return [*flux, *redux]
 
 
+def found_files(float_bytes: int) -> list[FileState]:
+    """The files in the user's folders that hold networks, and LoRAs. Reads headers only.
+
+    Raises FolderSettingsError.
+    """
+    return [
+        FileState(
+            file,
+            tuple(
+                _part(network.component, file_source(file.file.path, network.component), float_bytes)
+                for network in file.networks
+            ),
+        )
+        for file in model_files()
+        if not file.note
+    ]
+
+
+def _part(component: Component, source: Source | None, float_bytes: int) -> Part:
+    def size(bits: int | None, streamed: bool) -> int:
+        streamed = streamed and component == "transformer"
+        if source is None:
+            return published_bytes(component, bits, float_bytes, streamed=streamed)
+        return estimated_bytes(source, bits, float_bytes, streamed=streamed)
+
+    whole, least = ({bits: size(bits, streamed) for bits in PRECISIONS} for streamed in (False, True))
+    return Part(component, whole, least)
+
+
 def _state(
     name: str, checkpoint: Checkpoint, components: Iterable[Component], float_bytes: int
 ) -> ModelState:
     try:
         sources = {each: checkpoint.local_source(each) for each in components}
-        parts = tuple(
-            Part(
-                each,
-                {
-                    bits: published_bytes(each, bits, float_bytes)
-                    if source is None
-                    else estimated_bytes(source, bits, float_bytes)
-                    for bits in PRECISIONS
-                },
-            )
-            for each, source in sources.items()
-        )
+        parts = tuple(_part(each, source, float_bytes) for each, source in sources.items())
     except (ModelError, OSError, ValueError) as error:
         return ModelState(name, "damaged", (), (str(error),))
     present = [source is not None for source in sources.values()]

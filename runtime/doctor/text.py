@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from run_graph.runtime.doctor.agreement import Agreement
 from run_graph.runtime.doctor.examination import Examination
 from run_graph.runtime.doctor.machine import Machine
-from run_graph.runtime.doctor.models import PRECISIONS, ModelState
+from run_graph.runtime.doctor.models import PRECISIONS, FileState, ModelState, Part
 from run_graph.runtime.doctor.places import Folder, Hub
 from run_graph.runtime.doctor.speed import Speed
+from run_graph.runtime.models.library.contents import KINDS
 from run_graph.runtime.units import bytes_text, duration_text
 
 # The stage that loads each part; parts of one stage are loaded one after the other.
@@ -22,6 +23,8 @@ _STAGES = {
     "vae": "decoding (autoencoder)",
 }
 _INDENT = "  "
+_PRECISIONS = ["none" if bits is None else f"{bits} bits" for bits in PRECISIONS]
+_TIGHT = "tight"
 
 
 def lines(found: Examination) -> Iterator[str]:
@@ -34,6 +37,9 @@ def lines(found: Examination) -> Iterator[str]:
     yield ""
     yield from _models(found.models, found.machine.budget)
     yield ""
+    if found.files and not isinstance(found.files, str):
+        yield from _files(found.files, found.machine.budget)
+        yield ""
     yield from _places(found.folders, found.hub)
     yield ""
     faults = list(found.faults())
@@ -89,12 +95,23 @@ def _models(models: Sequence[ModelState], budget: int) -> Iterator[str]:
     for model in shown:
         yield ""
         yield f"Memory that {model.name} takes, stage by stage, with `quantize`; {bytes_text(budget)} fit"
-        headings = ("", *("none" if bits is None else f"{bits} bits" for bits in PRECISIONS))
-        rows = [
-            (_STAGES[part.component], *(_fit(part.nbytes[bits], budget) for bits in PRECISIONS))
-            for part in model.parts
-        ]
-        yield from _table([headings, *rows])
+        rows = [(_STAGES[part.component], *_fits(part, budget)) for part in model.parts]
+        yield from _table([("", *_PRECISIONS), *rows])
+    if any(_TIGHT in cell for model in shown for part in model.parts for cell in _fits(part, budget)):
+        yield f"{_INDENT}{_TIGHT}: if the modulation layers are let go before the blocks are loaded, as they are"
+
+
+def _files(files: Sequence[FileState], budget: int) -> Iterator[str]:
+    yield "Files in your folders, and the memory that they take with `quantize`"
+    rows = [
+        (state.file.file.name, KINDS[part.component], *_fits(part, budget))
+        for state in files
+        for part in state.parts
+    ]
+    loras = [
+        (state.file.file.name, state.file.kind, *[""] * len(PRECISIONS)) for state in files if not state.parts
+    ]
+    yield from _table([("", "", *_PRECISIONS), *rows, *loras])
 
 
 def _places(folders: Sequence[Folder], hub: Hub) -> Iterator[str]:
@@ -111,8 +128,16 @@ def _places(folders: Sequence[Folder], hub: Hub) -> Iterator[str]:
     )
 
 
-def _fit(nbytes: int, budget: int) -> str:
-    return bytes_text(nbytes) if nbytes <= budget else f"{bytes_text(nbytes)}, too large"
+def _fits(part: Part, budget: int) -> list[str]:
+    """What a part takes in each precision, and whether that is too much."""
+    cells = []
+    for bits in PRECISIONS:
+        whole, least = part.nbytes[bits], part.least[bits]
+        if whole <= budget:
+            cells.append(bytes_text(whole))
+        else:
+            cells.append(f"{bytes_text(least)}, {_TIGHT if least <= budget else 'too large'}")
+    return cells
 
 
 def _seconds(seconds: float) -> str:

@@ -25,6 +25,11 @@ _DOWNLOADS = {
 }
 _PUBLISHER = "black-forest-labs/"
 
+# Weights of FLUX.1's modulation layers, with 3072 inputs: two of 6 x 3072 outputs in each of 19 joint blocks,
+# one of 3 x 3072 in each of 38 single ones.
+_LARGEST_MODULATION = 6 * 3072**2
+_MODULATION = (19 * 2 * 6 + 38 * 3) * 3072**2
+
 
 def download_bytes(repo: str, parts: Iterable[str]) -> int | None:
     """Bytes that downloading parts of a repository takes, rounded; None if that is not known beforehand."""
@@ -33,12 +38,17 @@ def download_bytes(repo: str, parts: Iterable[str]) -> int | None:
     return sum(_DOWNLOADS.get(part, 0) for part in parts)
 
 
-def published_bytes(component: Component, quantize: int | None, float_bytes: int) -> int:
+def published_bytes(
+    component: Component, quantize: int | None, float_bytes: int, *, streamed: bool = False
+) -> int:
     """About what a component of FLUX.1 or Redux occupies once loaded, from the size of its published files.
 
-    As if every weight were quantised, except in the autoencoder, whose convolutions are not.
+    As if every weight were quantised, except in the autoencoder, whose convolutions are not. With `streamed`
+    as in `estimated_bytes`.
     """
     count = _DOWNLOADS[component] // 2
+    if streamed and component == "transformer":
+        count -= _MODULATION - _LARGEST_MODULATION
     return _packed(count, None if component == "vae" else quantize, float_bytes)
 
 

@@ -10,9 +10,9 @@ from run_graph.runtime.models.checkpoints import (
     FLUX_ALIASES,
     TINY,
     TINY_SCHNELL,
-    resolve_flux,
     shifts_sigmas,
 )
+from run_graph.runtime.models.names import resolve_flux_model
 
 DEFAULT_MODEL = "dev"
 DEFAULT_REDUX = "dev-redux"
@@ -96,7 +96,7 @@ def check_base_model(model: str, base_model: str | None) -> None:
 def _shifts(model: str) -> bool | None:
     """Whether a model on this machine shifts its schedule (schnell does not); None if unknown here."""
     try:
-        checkpoint = resolve_flux(model)
+        checkpoint = resolve_flux_model(model)
         whole = checkpoint.repo is None and not checkpoint.faults("transformer")
         return shifts_sigmas(checkpoint) if whole else None
     except ModelError:

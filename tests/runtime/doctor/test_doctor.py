@@ -1,6 +1,7 @@
 """``run-graph --doctor``: what it compares, what it says, and that it notices what is off."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,14 +10,22 @@ from typing import Any
 import httpx
 import mlx.core as mx
 import pytest
+from model_layouts import latent_diffusion_vae, write
 
 from run_graph.runtime.cli.main import main
-from run_graph.runtime.doctor import agreement, examination, places
+from run_graph.runtime.doctor import agreement, examination, places, speed
 from run_graph.runtime.doctor.agreement import TOLERANCES, Agreement
+from run_graph.runtime.doctor.models import known_models
+from run_graph.runtime.doctor.text import _fits
 from run_graph.runtime.models import checkpoints
 from run_graph.runtime.models.store import ModelStore
 
 Fault = Callable[[dict[str, mx.array]], None]
+
+
+@pytest.fixture(autouse=True)
+def _measure_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -62,6 +71,30 @@ def test_nothing_is_off_here(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(max(printed.splitlines(), key=len)) < 140
 
 
+def test_files_in_the_users_folders_are_listed_and_wrong_settings_are_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "models" / "vae" / "ae.safetensors", latent_diffusion_vae())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(agreement, "PICTURES", ())
+    Path("run-graph.toml").write_text('models = ["models"]')
+    assert main(["--doctor"]) == 0
+    assert re.search(r"ae\.safetensors +autoencoder +6\.\d MB", capsys.readouterr().out)
+    Path("run-graph.toml").write_text("models = 1")
+    assert main(["--doctor", "--quiet"]) == 1
+    assert "is not a list of folders" in capsys.readouterr().err
+
+
+def test_what_fits_only_without_the_modulation_layers_is_tight(capsys: pytest.CaptureFixture[str]) -> None:
+    """FLUX.1's transformer has 11.9 billion weights, of which 3.2 billion make modulations."""
+    (dev,) = (model for model in known_models(2) if model.name == "dev")
+    transformer = next(part for part in dev.parts if part.component == "transformer")
+    assert transformer.nbytes[None] == 23.8e9
+    assert transformer.least[None] / transformer.nbytes[None] == pytest.approx(0.7336, abs=1e-3)
+    for budget, said in ((24e9, "23.8 GB"), (18e9, "17.5 GB, tight"), (17e9, "17.5 GB, too large")):
+        assert _fits(transformer, int(budget))[0] == said
+
+
 def test_a_changed_weight_is_noticed_and_is_the_exit_code(
     spoilt: Callable[[str, Fault], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,7 +125,7 @@ def test_values_that_are_no_numbers_are_noticed(
 def test_rounding_in_bfloat16_is_within_its_tolerance_and_beyond_that_of_float32(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in ("loading", "store"):
+    for module in ("loading", "budget"):
         monkeypatch.setattr(f"run_graph.runtime.models.{module}.compute_dtype", lambda: mx.bfloat16)
     monkeypatch.setattr(agreement, "PICTURES", ("text_to_image",))
     found = {each.name: each for each in agreement.compare(ModelStore(), "bfloat16")}
@@ -143,6 +176,7 @@ def test_a_refused_token_and_a_folder_that_cannot_be_written_are_faults() -> Non
         agreements=(Agreement("T5", 0.0, 1e-4),),
         speed=None,  # type: ignore[arg-type]
         models=(),
+        files=(),
         folders=(places.Folder("results", "/results", 1, writable=False),),
         hub=places.Hub("https://huggingface.co", "refused", "the token is not valid"),
     )

@@ -56,9 +56,7 @@ def test_a_loader_reads_the_file_that_is_there(role: Any, name: str, component: 
 def test_a_file_with_something_else_is_refused_by_what_it_holds(models: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         resolve(TRANSFORMER, "ae.safetensors")
-    assert str(caught.value) == (
-        f"{models / 'vae/ae.safetensors'} holds FLUX.1's autoencoder; what is needed here is a FLUX.1 transformer."
-    )
+    assert str(caught.value).startswith(f"{models / 'vae/ae.safetensors'} holds FLUX.1's autoencoder;")
     with pytest.raises(CheckpointError, match="holds none of FLUX"):
         resolve(VAE, "other.safetensors")
     with pytest.raises(CheckpointError, match="LoadFlux needs the file of a FLUX"):
