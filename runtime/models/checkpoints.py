@@ -32,6 +32,7 @@ from run_graph.runtime.models.components import (
 from run_graph.runtime.models.fitting import faults_of
 from run_graph.runtime.models.hub import cached, commit_of, fetch
 from run_graph.runtime.models.inspection import faults, is_a_file, read_json
+from run_graph.runtime.models.layouts.foreign import foreign_repository
 from run_graph.runtime.models.sources import (
     PUBLISHED_SIZES,
     WORDS,
@@ -376,6 +377,8 @@ def _resolve(name: str, family: _Family, other: _Family) -> Checkpoint:
     if name and (is_path(name) or path.is_dir()):
         return Checkpoint(name, folder=_existing_folder(path))
     if match := _REPOSITORY.fullmatch(name):
+        if (says := foreign_repository(match["repo"])) is not None:
+            raise UnknownModelError(f"{match['repo']} {says}")
         pinned = dict(family.aliases.values()).get(match["repo"])
         return Checkpoint(name, repo=match["repo"], revision=match["revision"] or pinned)
     raise UnknownModelError(_unknown(name, family, other))

@@ -15,12 +15,13 @@ from typing import Any
 
 from run_graph.runtime.files.regular import NotRegularError, open_regular, read_regular
 from run_graph.runtime.models.components import COMPONENTS, SCHEDULER_FOLDER
+from run_graph.runtime.models.layouts.other_formats import LONGEST, other_format
 
 _LONGEST_HEADER = 100_000_000  # Bytes; the limit of the format.
 _TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "vocab.json")
 _AGAIN = "Download or copy it again."
 _USUAL = ("diffusion_pytorch_model.safetensors", "model.safetensors")  # diffusers' and transformers' names
-_MFLUX = {"mflux_version", "quantization_level"}  # metadata of mflux-save; old versions wrote only the second
+MFLUX = {"mflux_version", "quantization_level"}  # metadata of mflux-save; old versions wrote only the second
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,18 @@ def read_header(path: Path) -> Header:
     OSError
         If it cannot be read, or is a pipe or a device.
     ValueError
-        If it is not a safetensors file or is cut short. The message is a complete sentence.
+        If it is not a safetensors file or is cut short. The message is a complete sentence, which names the
+        format of other programs.
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        start = file.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
+        start = file.read(LONGEST)
+        if (other := other_format(start)) is not None:
+            raise ValueError(f"{path} {other}")
+        length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else size
         if length > min(size - 8, _LONGEST_HEADER):
             raise ValueError(f"{path} is cut short or is not a safetensors file. {_AGAIN}")
+        file.seek(8)
         text = file.read(length)
     try:
         entries = json.loads(text)
@@ -139,7 +144,7 @@ def saved_bits(component_folder: Path) -> int | None:
 
 def is_saved_by_mflux(component_folder: Path) -> bool:
     """Whether `mflux-save` wrote the component, with its own tensor names and without a `config.json`."""
-    return any(_MFLUX & read_header(path).metadata.keys() for path in weight_files(component_folder))
+    return any(MFLUX & read_header(path).metadata.keys() for path in weight_files(component_folder))
 
 
 def read_json(path: Path) -> dict[str, Any]:

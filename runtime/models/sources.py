@@ -6,6 +6,7 @@ Only headers are read here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -14,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from run_graph.runtime.errors import CheckpointError
-from run_graph.runtime.files.regular import open_regular
 from run_graph.runtime.models.architecture import name_in_memory
 from run_graph.runtime.models.components import COMPONENTS, Component
 from run_graph.runtime.models.inspection import (
+    MFLUX,
     Header,
     Tensor,
     is_saved_by_mflux,
@@ -26,7 +27,7 @@ from run_graph.runtime.models.inspection import (
     saved_bits,
     weight_files,
 )
-from run_graph.runtime.models.layouts.foreign import foreign, foreign_start
+from run_graph.runtime.models.layouts.foreign import foreign, foreign_folder, other_network
 from run_graph.runtime.models.layouts.headers import model_header
 from run_graph.runtime.models.layouts.recognition import Found, Layout, networks_in, own_names
 from run_graph.runtime.models.layouts.storage import formats_in, storage_faults
@@ -41,6 +42,7 @@ PUBLISHED_SIZES: dict[Component, int] = {
     "image_encoder": 1152,
     "image_embedder": 4096,
 }
+_SHARD = re.compile(r"-\d{5}-of-(?!00001)\d{5}\.safetensors$")
 _SO400M = (27, 14)  # the grid and the patch of SigLIP for 384 pixels, whose last six are not seen
 _GUIDANCE = ("guidance_in.", "time_text_embed.guidance_embedder.")
 WORDS: dict[Component, str] = {
@@ -158,8 +160,11 @@ def folder_source(folder: Path, component: Component) -> Source:
         if is_saved_by_mflux(folder):
             source = replace(source, layout="mflux")
             return replace(source, config=config or _configured(source))
+        other = foreign_folder(config, read_json(folder.parent / "model_index.json"))
     except (OSError, ValueError) as error:
         raise CheckpointError(str(error)) from error
+    if other is not None:
+        raise CheckpointError(f"{folder} {other}")
     found: list[Found] = []
     for path in source.files:
         header = _header(path)
@@ -181,9 +186,13 @@ def file_networks(path: Path) -> list[Found]:
         If it cannot be read, holds another model, or none of FLUX.1's networks.
     """
     header = _header(path)
+    if MFLUX & header.metadata.keys() or _SHARD.search(path.name):
+        raise CheckpointError(f"{path} is one of several files of a model. Name the folder that they are in.")
     if (other := foreign(header, path)) is not None:
         raise CheckpointError(f"{path} {other}")
     found = networks_in(header.tensors)
+    if not found and (other := other_network(header)) is not None:
+        raise CheckpointError(f"{path} {other}")
     if not found:
         some = ", ".join(list(header.tensors)[:3]) or "no tensors"
         raise CheckpointError(
@@ -249,10 +258,6 @@ def _configured(source: Source) -> dict[str, Any]:
 def _header(path: Path) -> Header:
     """A file's header. Raises CheckpointError, which names the format of a file of another program."""
     try:
-        with open_regular(path) as file:
-            other = foreign_start(file.read(16))
-        if other is not None:
-            raise CheckpointError(f"{path} {other}")
         return model_header(path)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error

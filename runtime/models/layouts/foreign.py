@@ -7,13 +7,14 @@ Told by the names and shapes of their tensors and by their metadata. Sources: `m
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from run_graph.runtime.models.inspection import Header
+from run_graph.runtime.models.inspection import MFLUX, Header
 
 _FLUX = "Use FLUX.1 dev, schnell or krea-dev, or a model that was made from one of them."
+_SIGLIP = "Use SigLIP so400m for 384 pixels (sigclip_vision_patch14_384), which Redux was trained with."
 _PLAIN = "Use the same model in float32, float16, bfloat16 or fp8, and set quantize to make it smaller."
 
 
@@ -60,34 +61,27 @@ _BY_NAME = tuple(
     )
 )
 
+_FILL = f"is FLUX.1 Fill, which needs a picture and a mask as further input. {_FLUX}"
+_CONTROL = f"is FLUX.1 Depth or Canny, which needs a control picture as further input. {_FLUX}"
+_EDIT = f"which needs a picture to edit as further input. {_FLUX}"
 # Widths of the picture's input: FLUX.1's own is 64.
 _INPUTS = {
-    384: ("FLUX.1 Fill, which needs a picture and a mask as further input", _FLUX),
-    128: ("FLUX.1 Depth or Canny, which needs a control picture as further input", _FLUX),
-    96: ("a FLUX.1 model for inpainting, which needs a mask as further input", _FLUX),
+    384: _FILL,
+    128: _CONTROL,
+    96: f"is a FLUX.1 model for inpainting, which needs a mask as further input. {_FLUX}",
 }
+_PIPELINES = {"FluxKontextPipeline": f"is FLUX.1 Kontext, {_EDIT}"}
+_REPOSITORIES = (
+    (r"^black-forest-labs/FLUX\.1-Kontext", f"is FLUX.1 Kontext, {_EDIT}"),
+    (r"^black-forest-labs/FLUX\.1-Fill", _FILL),
+    (r"^black-forest-labs/FLUX\.1-(Depth|Canny)-dev$", _CONTROL),
+    (r"^black-forest-labs/FLUX\.2", f"is FLUX.2, another network than FLUX.1. {_FLUX}"),
+)
 _PICTURE_IN = re.compile(r"(?:^|\.)(?:img_in|x_embedder)\.weight$")
+_LATENT_IN = re.compile(r"(?:^|\.)decoder\.conv_in\.weight$")
+_LATENT_CHANNELS = 16
 _KONTEXT = re.compile(r"kontext", re.IGNORECASE)
 _TITLES = ("modelspec.title", "modelspec.architecture", "model_class")
-
-# How files begin that are no safetensors files.
-_MAGIC: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
-    (
-        lambda start: start.startswith(b"SQLite format 3"),
-        "is a model of Draw Things, packed in a format of its own",
-        _PLAIN,
-    ),
-    (
-        lambda start: start.startswith((b"PK\x03\x04", b"\x80\x02")),
-        "is a file of PyTorch (a pickle), which may run code when it is opened and is not read",
-        "Use the same model as a .safetensors file.",
-    ),
-)
-
-
-def foreign_start(start: bytes) -> str | None:
-    """What a file is, by its first bytes, that is no safetensors file, and what to use instead; or None."""
-    return next((f"{what}. {instead}" for is_it, what, instead in _MAGIC if is_it(start)), None)
 
 
 def foreign(header: Header, path: Path) -> str | None:
@@ -101,10 +95,14 @@ def foreign(header: Header, path: Path) -> str | None:
     for pattern, each in _BY_NAME:
         if pattern.search(names):
             return f"{each.what}. {each.instead}"
+    if any(name.endswith(".scales") for name in header.tensors) and not MFLUX & header.metadata.keys():
+        return f"was quantised by MLX in another program, such as flux.swift. {_PLAIN}"
     for name, tensor in header.tensors.items():
+        if _LATENT_IN.search(name) and len(tensor.shape) == 4 and tensor.shape[1] != _LATENT_CHANNELS:
+            like = {4: "Stable Diffusion's", 32: "FLUX.2's"}.get(tensor.shape[1], "another model's")
+            return f"is an autoencoder of {tensor.shape[1]} channels, such as {like}. Use FLUX.1's (`ae`)."
         if _PICTURE_IN.search(name) and len(tensor.shape) == 2 and tensor.shape[1] in _INPUTS:
-            what, instead = _INPUTS[tensor.shape[1]]
-            return f"is {what}. {instead}"
+            return _INPUTS[tensor.shape[1]]
     return _kontext(header.metadata, path)
 
 
@@ -115,4 +113,35 @@ def _kontext(metadata: Mapping[str, str], path: Path) -> str | None:
         says = "its name says"
     else:
         return None
-    return f"is FLUX.1 Kontext, as {says}, which needs a picture to edit as further input. {_FLUX}"
+    return f"is FLUX.1 Kontext, as {says}, {_EDIT}"
+
+
+def foreign_folder(config: Mapping[str, Any], index: Mapping[str, Any]) -> str | None:
+    """What a component's folder is that is not FLUX.1's or cannot be read, by its settings; or None.
+
+    Parameters
+    ----------
+    config
+        Its config.json.
+    index
+        model_index.json of the folder above.
+    """
+    quantised = config.get("quantization_config")
+    if isinstance(quantised, Mapping):
+        return f"was quantised by {quantised.get('quant_method', 'another program')}. {_PLAIN}"
+    return _PIPELINES.get(str(index.get("_class_name")))
+
+
+def foreign_repository(repo: str) -> str | None:
+    """What a published repository is that is not FLUX.1's, told before it is downloaded; or None."""
+    return next((says for pattern, says in _REPOSITORIES if re.search(pattern, repo)), None)
+
+
+def other_network(header: Header) -> str | None:
+    """What a file is that holds a network of a kind that FLUX.1 has too, but not its own; or None."""
+    for name, tensor in header.tensors.items():
+        if name.endswith("embeddings.class_embedding"):
+            return f"is CLIP's vision model. {_SIGLIP}"
+        if name.endswith("embeddings.patch_embedding.weight") and len(tensor.shape) == 2:
+            return f"is SigLIP 2 for pictures of any size (NaFlex). {_SIGLIP}"
+    return None

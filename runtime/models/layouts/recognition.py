@@ -80,7 +80,10 @@ _SIGNS = (
         "published",
         "embeddings.patch_embedding.weight",
         "post_layernorm.weight",
-        lambda header, prefix: f"{prefix}embeddings.class_embedding" not in header,  # which CLIP's has
+        lambda header, prefix: (
+            f"{prefix}embeddings.class_embedding" not in header  # which CLIP's vision model has
+            and len(header[f"{prefix}embeddings.patch_embedding.weight"].shape) == 4
+        ),
     ),
     _Sign("image_embedder", "published", "redux_up.weight", "redux_down.bias"),
 )
