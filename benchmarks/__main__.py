@@ -14,6 +14,7 @@ from benchmarks.report import RESULTS, load_average, write_section
 BENCHMARKS = (
     "engine",
     "startup",
+    "second_prompt",
     "resume",
     "soak",
     "sampling",

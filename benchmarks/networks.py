@@ -55,7 +55,7 @@ torch with the same random weights, in turn in one process. One thread: processo
 seconds by the clock. *ratio* is our time over torch's, taken round by round. *memory*: peak memory of a run
 on one thread in addition to the weights. *difference*: the largest difference over torch's largest value.
 FLUX's step includes the embedding of the prompt, the time and the positions, which we otherwise compute once
-per run and diffusers in every step.
+per run and diffusers in every step. The figures are ratios from one run on one machine.
 """
 
 
@@ -86,14 +86,20 @@ def measure(quick: bool) -> Section:
 
 
 def compared(spec: TinySpec, quick: bool) -> Section:
-    """Compare the networks of a checkpoint of these sizes."""
+    """Compare the networks of a checkpoint of these sizes; interrupted, those that have been measured."""
     counts = (1,) if quick or (os.cpu_count() or 1) < 2 else (1, 2)
-    measured = []
+    measured: list[_Measured] = []
+    notes = []
     with tempfile.TemporaryDirectory() as folder:
         make_checkpoint(Path(folder) / "flux", spec)
-        for pair in _pairs(Path(folder) / "flux", spec, quick):
-            measured.append(_measured(pair, counts, rounds=1 if quick else 2))
-            print(" | ".join(_row(measured[-1])), flush=True)
+        try:
+            for pair in _pairs(Path(folder) / "flux", spec, quick):
+                measured.append(_measured(pair, counts, rounds=1 if quick else 2))
+                print(" | ".join(_row(measured[-1])), flush=True)
+        except KeyboardInterrupt:
+            if not measured:
+                raise
+            notes = ["Interrupted: the remaining networks were not measured."]
     headings = ["network"]
     for threads in counts:
         unit = f"{threads} thread{'s' * (threads > 1)}"
@@ -101,19 +107,21 @@ def compared(spec: TinySpec, quick: bool) -> Section:
     headings += ["memory: ours, MB", "torch, MB", "ratio", "difference"]
     packages = ["mlx", "numpy", "torch", "diffusers", "transformers"]
     title = "Networks compared with torch"
-    return Section(title, _TEXT, [Table(headings, list(map(_row, measured)))], packages, _notes(measured))
+    table = Table(headings, list(map(_row, measured)))
+    return Section(title, _TEXT, [table], packages, [*_notes(measured), *notes])
 
 
 def _pairs(folder: Path, spec: TinySpec, quick: bool) -> Iterator[Pair]:
+    """Those with a goal first; the largest last."""
     from benchmarks.torch_pairs import Pairs
 
     pairs = Pairs(folder)
-    yield from pairs.t5(spec.t5_tokens)
     yield from pairs.siglip()
+    yield from pairs.vae((64,) if quick else (512, 256), encoded=64 if quick else 256)
+    yield from pairs.t5(spec.t5_tokens)
     yield from pairs.transformer(512, 256)
     if not quick:
         yield from pairs.transformer(512 + 729, 512)
-    yield from pairs.vae((64,) if quick else (256, 512), encoded=64 if quick else 256)
 
 
 def _measured(pair: Pair, counts: tuple[int, ...], rounds: int) -> _Measured:

@@ -39,6 +39,8 @@ def convolve(
     batch, height, width, _ = x.shape
     weight, bias = np.asarray(layer.weight), np.asarray(layer.bias)
     kernel: _Kernel
+    if resize is not None:
+        mx.clear_cache()  # MLX keeps freed arrays for others of the same size; another size begins here.
     if resize == "double":
         kernel, size = _Doubling(weight, bias), (2 * height, 2 * width)
     else:

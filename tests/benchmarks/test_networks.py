@@ -1,5 +1,8 @@
 """The comparison with torch compares the same computations."""
 
+from collections.abc import Iterator
+
+import numpy as np
 import pytest
 from small import SMALL
 
@@ -26,21 +29,32 @@ def test_every_network_is_compared_and_equal() -> None:
     section = networks.compared(SMALL, quick=True)
     [table] = section.tables
     assert [row[0] for row in table.rows] == [
-        "T5, 2 layers, 16 tokens",
         "SigLIP, patch embedding",
         "SigLIP, with 1 layer",
-        "FLUX, 1 joint and 1 single, 256 + 512 tokens",
         "VAE, decode 64 px",
         "VAE, encode 64 px",
+        "T5, 2 layers, 16 tokens",
+        "FLUX, 1 joint and 1 single, 256 + 512 tokens",
     ]
     assert all(len(row) == len(table.headings) for row in table.rows)
     assert all(0 < float(row[-1]) < networks.TOLERANCE for row in table.rows)
 
 
+def test_interrupted_it_reports_what_it_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch_pairs = pytest.importorskip("benchmarks.torch_pairs", reason="what the networks are compared with")
+
+    def pairs(*_: object) -> Iterator[object]:
+        yield torch_pairs.Pair("one number", lambda: np.ones(1), lambda: np.ones(1))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(networks, "_pairs", pairs)
+    section = networks.compared(SMALL, quick=True)
+    assert [row[0] for row in section.tables[0].rows] == ["one number"]
+    assert section.notes[-1].startswith("Interrupted")
+
+
 def test_results_that_differ_are_no_comparison() -> None:
     pytest.importorskip("torch", reason="what the networks are compared with")
-    import numpy as np
-
     from benchmarks.torch_pairs import Pair
 
     pair = Pair("two numbers", lambda: np.ones(2, np.float32), lambda: np.array([1, 1.001], np.float32))

@@ -133,3 +133,14 @@ def test_a_norm_is_group_norm_over_all_positions():
     normed = centred / np.sqrt(values.var(axis=(1, 3), keepdims=True) + convolution.NORM_EPS)
     expected = normed.reshape(x.shape) * np.array(weights.weight) + np.array(weights.bias)
     np.testing.assert_allclose(np.array(group_norm(x, weights)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("resize", "stride"), [("double", 1), ("halve", 2)])
+def test_arrays_of_the_last_size_are_not_kept_when_another_size_begins(resize, stride):
+    layer, x = conv(stride=stride), noise(1, 8, 8, CHANNELS)
+    freed = mx.zeros((2**20,))
+    mx.eval(layer.parameters(), x, freed)
+    del freed
+    assert mx.get_cache_memory() >= 2**22
+    convolve(layer, x, resize=resize)
+    assert mx.get_cache_memory() < 2**20
