@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import mlx.core as mx
@@ -36,6 +35,13 @@ its own count. Neither keeps freed memory for reuse. The latents of both are com
 """
 
 
+_NOTE = (
+    "While the largest of these layers is read, it takes 0.3 GB in its stored and its computed precision, which "
+    "hides some of the saving where blocks are as few as here. In all blocks of FLUX.1 they take 6.5 GB in "
+    "bfloat16, 3.5 GB in 8 bits and 1.8 GB in 4 bits (from their shapes)."
+)
+
+
 def measure(quick: bool) -> Section:
     """Every precision."""
     rows = []
@@ -50,12 +56,10 @@ def measure(quick: bool) -> Section:
                     "none" if bits is None else f"{bits} bits",
                     *(f"{each[what] / 1e9:.2f}" for what in ("process", "mlx") for each in (kept, streamed)),
                     f"{1 - streamed['mlx'] / kept['mlx']:.0%}",
-                    *(f"{each['seconds']:.1f}" for each in (kept, streamed)),
                 ]
             )
     headings = ["quantize", "process kept, GB", "streamed", "MLX kept, GB", "streamed", "saved"]
-    headings += ["load and sample kept, s", "streamed"]
-    return Section("Modulation layers", _TEXT, [Table(headings, rows)], ["mlx"])
+    return Section("Modulation layers", _TEXT, [Table(headings, rows)], ["mlx"], [_NOTE])
 
 
 def _write_weights(part: str, file: Path) -> None:
@@ -75,7 +79,6 @@ def _in_own_process(model: Path, bits: int | None, low_ram: bool) -> dict[str, f
 
 def _sampled(model: Path, bits: int | None, low_ram: bool) -> dict[str, object]:
     held = start_process_peak()
-    start = time.perf_counter()
     transformer = ModelStore(low_ram=low_ram, cache_limit=0).transformer(
         Checkpoint("wide", folder=model), bits
     )
@@ -87,7 +90,6 @@ def _sampled(model: Path, bits: int | None, low_ram: bool) -> dict[str, object]:
     for step in sample(transformer, prepared, begin(1, 1, SIDE, SIDE, 1), levels):
         mx.eval(step.latents)
     return {
-        "seconds": time.perf_counter() - start,
         "process": held.peak() or 0,
         "mlx": mx.get_peak_memory(),
         "digest": hashlib.sha256(np.array(step.latents).tobytes()).hexdigest(),

@@ -28,7 +28,7 @@ _CLASSES: Mapping[str, tuple[str, ...]] = {
         "PulidFluxInsightFaceLoader",
         "PulidFluxModelLoader",
     ),
-    "city96/ComfyUI-GGUF": ("CLIPLoaderGGUF", "DualCLIPLoaderGGUF", "UnetLoaderGGUF"),
+    "city96/ComfyUI-GGUF": ("QuadrupleCLIPLoaderGGUF", "TripleCLIPLoaderGGUF"),
     "ClownsharkBatwing/RES4LYF": ("FluxLoader", "ReFluxPatcher", "TorchCompileModels", "VAEEncodeAdvanced"),
     "cubiq/ComfyUI_IPAdapter_plus": ("IPAdapterUnifiedLoader",),
     "Fannovel16/comfyui_controlnet_aux": (

@@ -8,6 +8,7 @@ from run_graph.nodes.comfyui import (
     composites,
     conditioning,
     filters,
+    gguf_loaders,
     guiders,
     latent_files,
     latent_mixing,
@@ -32,6 +33,7 @@ from run_graph.nodes.comfyui.autoencoder import *  # noqa: F403
 from run_graph.nodes.comfyui.composites import *  # noqa: F403
 from run_graph.nodes.comfyui.conditioning import *  # noqa: F403
 from run_graph.nodes.comfyui.filters import *  # noqa: F403
+from run_graph.nodes.comfyui.gguf_loaders import *  # noqa: F403
 from run_graph.nodes.comfyui.guiders import *  # noqa: F403
 from run_graph.nodes.comfyui.latent_files import *  # noqa: F403
 from run_graph.nodes.comfyui.latent_mixing import *  # noqa: F403
@@ -75,5 +77,6 @@ COMFYUI_FAMILIES = (
     latent_files,
     autoencoder,
     model_loaders,
+    gguf_loaders,
     lora_loaders,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from run_graph.graph import Context, Effect, Environment, Field, Node, Outputs, Problem
 from run_graph.graph.declaration import ADDED
@@ -22,7 +22,7 @@ from run_graph.runtime.models.known_files import (
     TRANSFORMER,
     VAE,
     VISION,
-    is_eight_bit,
+    bits_in_name,
 )
 from run_graph.runtime.models.names import (
     resolve,
@@ -114,17 +114,17 @@ EncoderPair = Literal[
 
 
 def _note_precision(ctx: Context, quantize: Any, checkpoint: Checkpoint, *names: str) -> None:
-    """Say that weights are not in 8 bits although the name of a file that is not there says so."""
+    """Say that weights are not in few bits although the name of a file that is not there says so."""
     if quantize == "none" and not checkpoint.files:
         for name in names:
-            if is_eight_bit(name):
-                _warn_of_eight_bits(ctx, name)
+            if (bits := bits_in_name(name)) is not None:
+                _warn_of_bits(ctx, name, bits)
 
 
-def _warn_of_eight_bits(ctx: Context, what: str) -> None:
+def _warn_of_bits(ctx: Context, what: str, bits: int) -> None:
     ctx.warn(
-        f"{what} asks for weights in 8 bits; they are read in the precision they were published in. Set "
-        "quantize to 8 to use less memory"
+        f"{what} asks for weights in {bits} bits; they are read in the precision they were published in. Set "
+        f"quantize to {max(bits, 3)} to use less memory"
     )
 
 
@@ -143,22 +143,20 @@ class UNETLoader(ModelChoice, Node):
     def run(self, ctx: Context) -> Transformer:
         checkpoint = resolve(TRANSFORMER, self.unet_name)
         if self.weight_dtype != "default" and self.quantize == "none":
-            _warn_of_eight_bits(ctx, f"weight_dtype {self.weight_dtype}")
+            _warn_of_bits(ctx, f"weight_dtype {self.weight_dtype}", 8)
         else:
             _note_precision(ctx, self.quantize, checkpoint, self.unet_name)
         return Transformer(model=Flux(checkpoint, bits(self.quantize)))
 
 
-class DualCLIPLoader(Node):
-    """Choose FLUX.1's two text encoders, T5 and CLIP, in either order."""
+class EncodersChoice:
+    """What nodes have in common that choose two text encoders, beside :class:`graph.Node`."""
 
-    category = "comfyui/loaders"
-
-    clip_name1: str = Field(description=_FLUX_FILE)
-    clip_name2: str = Field(description="The other encoder, or the same model.")
-    type: EncoderPair = Field(description="What they are for: `flux`.")
-    device: Device = Field(default="default", description=_DEVICE)
-    quantize: Quantize = Field(default="none", description=BITS, json_schema_extra=ADDED)
+    if TYPE_CHECKING:  # The nodes declare them, each in the order of its class.
+        clip_name1: str
+        clip_name2: str
+        type: EncoderPair
+        quantize: Quantize
 
     def check(self, env: Environment) -> Iterable[Problem]:
         if isinstance(self.type, str) and self.type != "flux":
@@ -185,6 +183,18 @@ class DualCLIPLoader(Node):
         checkpoint = resolve_text_encoders(self.clip_name1, self.clip_name2)
         _note_precision(ctx, self.quantize, checkpoint, self.clip_name1, self.clip_name2)
         return Encoders(clip=TextEncoders(checkpoint, bits(self.quantize)))
+
+
+class DualCLIPLoader(EncodersChoice, Node):
+    """Choose FLUX.1's two text encoders, T5 and CLIP, in either order."""
+
+    category = "comfyui/loaders"
+
+    clip_name1: str = Field(description=_FLUX_FILE)
+    clip_name2: str = Field(description="The other encoder, or the same model.")
+    type: EncoderPair = Field(description="What they are for: `flux`.")
+    device: Device = Field(default="default", description=_DEVICE)
+    quantize: Quantize = Field(default="none", description=BITS, json_schema_extra=ADDED)
 
 
 class CLIPLoader(ModelChoice, Node):

@@ -23,8 +23,9 @@ from run_graph.runtime.models.components import TEXT_PARTS
 from run_graph.runtime.models.library.places import Category
 
 _SUFFIX = re.compile(r"\.(safetensors|sft|ckpt|pt|pth|bin|gguf)$")
-_PRECISION = re.compile(r"-(fp32|fp16|bf16|fp8|e4m3fn|e5m2|scaled|fast)$")
+_PRECISION = re.compile(r"-(fp32|fp16|f32|f16|bf16|fp8|e4m3fn|e5m2|scaled|fast|q\d(-[01]|-k(-[sml])?)?)$")
 _EIGHT_BIT = {"fp8", "e4m3fn", "e5m2"}
+_QUANTISED = re.compile(r"-q(\d)(-|$)")  # as GGUF files are called: flux1-dev-Q4_K_S
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ TRANSFORMER = Role(
 WHOLE = Role("a FLUX.1 model", _TRANSFORMERS, resolve_flux, ("transformer",), ("checkpoints",))
 T5 = Role(
     "a T5 text encoder",
-    {"t5xxl_tiny": TINY, "t5xxl": UNGATED},
+    {"t5xxl_tiny": TINY, "t5xxl": UNGATED, "t5-v1_1-xxl-encoder": UNGATED},
     resolve_flux,
     ("text_encoder_2",),
     ("text_encoders",),
@@ -106,9 +107,14 @@ def is_file_name(name: str) -> bool:
     return _SUFFIX.search(name.lower()) is not None
 
 
-def is_eight_bit(name: str) -> bool:
-    """Whether the name of a known file says that its weights are numbers of 8 bits."""
-    return not is_path(name) and not _EIGHT_BIT.isdisjoint(_dashed(name).split("-"))
+def bits_in_name(name: str) -> int | None:
+    """The bits of a weight, if the name of a known file says that they are 8 or fewer."""
+    stem = _dashed(name)
+    if is_path(name):
+        return None
+    if match := _QUANTISED.search(stem):
+        return int(match[1])
+    return None if _EIGHT_BIT.isdisjoint(stem.split("-")) else 8
 
 
 def _stem(name: str) -> str:

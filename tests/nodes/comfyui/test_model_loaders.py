@@ -11,12 +11,16 @@ from run_graph.nodes import (
     NODES,
     CheckpointLoaderSimple,
     CLIPLoader,
+    CLIPLoaderGGUF,
     CLIPVisionLoader,
     DualCLIPLoader,
+    DualCLIPLoaderGGUF,
     LoadFlux,
     LoadRedux,
     StyleModelLoader,
     UNETLoader,
+    UnetLoaderGGUF,
+    UnetLoaderGGUFAdvanced,
     VAELoader,
 )
 from run_graph.runtime.cache import MemoryCache
@@ -47,6 +51,18 @@ LOADERS: dict[str, tuple[Node, Any]] = {
         StyleModelLoader(style_model_name="flux1-redux-dev.safetensors"),
         LoadRedux(model="dev-redux"),
     ),
+    "transformer in GGUF": (UnetLoaderGGUF(unet_name="flux1-dev.gguf"), LoadFlux(model="dev")),
+    "transformer in GGUF, advanced": (
+        UnetLoaderGGUFAdvanced(unet_name="flux1-dev-F16.gguf", dequant_dtype="float16", quantize=4),
+        LoadFlux(model="dev", quantize=4),
+    ),
+    "text encoders in GGUF": (
+        DualCLIPLoaderGGUF(
+            clip_name1="clip_l.safetensors", clip_name2="t5-v1_1-xxl-encoder-f16.gguf", type="flux"
+        ),
+        LoadFlux(model="schnell"),
+    ),
+    "text encoders by name, as of GGUF": (CLIPLoaderGGUF(clip_name="tiny"), LoadFlux(model="tiny")),
     "by name": (CLIPLoader(clip_name="tiny"), LoadFlux(model="tiny")),
     "quantised": (VAELoader(vae_name="ae_tiny", quantize=4), LoadFlux(model="tiny", quantize=4)),
 }
@@ -79,11 +95,16 @@ def test_a_checkpoint_has_all_three(bench: NodeBench) -> None:
             ["flux1-schnell-fp8.safetensors"],
         ),
         (UNETLoader(unet_name="flux1-dev-fp8.safetensors", quantize=8), []),
+        (UnetLoaderGGUF(unet_name="flux1-dev-Q4_K_S.gguf"), ["flux1-dev-Q4_K_S.gguf"]),
+        (
+            DualCLIPLoaderGGUF(clip_name1="t5xxl-Q8_0.gguf", clip_name2="clip_l", type="flux"),
+            ["t5xxl-Q8_0.gguf"],
+        ),
         (UNETLoader(unet_name="flux1-dev.safetensors"), []),
         (encoders("clip_l", "t5xxl_fp16.safetensors"), []),
     ],
 )
-def test_weights_that_are_not_in_eight_bits_are_told(bench: NodeBench, node: Node, asks: list[str]) -> None:
+def test_weights_that_are_not_in_few_bits_are_told(bench: NodeBench, node: Node, asks: list[str]) -> None:
     bench.run(node)
     assert [warning.split(" asks for")[0] for warning in bench.warnings] == asks
 

@@ -14,7 +14,7 @@ from run_graph.runtime.models.known_files import (
     VAE,
     VISION,
     Role,
-    is_eight_bit,
+    bits_in_name,
 )
 from run_graph.runtime.models.names import (
     resolve,
@@ -41,6 +41,9 @@ ROLES = [TRANSFORMER, TEXT_ENCODER, VAE, VISION, STYLE_MODEL]
         (TEXT_ENCODER, "t5xxl_fp16.safetensors", "schnell"),
         (TEXT_ENCODER, "t5/t5xxl_fp8_e4m3fn_scaled.safetensors", "schnell"),
         (TEXT_ENCODER, "t5xxl_tiny.safetensors", "tiny"),
+        (TRANSFORMER, "flux1-schnell-Q4_K_S.gguf", "schnell"),
+        (TRANSFORMER, "FLUX1/flux1-dev-F16.gguf", "dev"),
+        (TEXT_ENCODER, "t5-v1_1-xxl-encoder-Q8_0.gguf", "schnell"),
         (VAE, "ae.safetensors", "schnell"),
         (VAE, "ae.sft", "schnell"),
         (VAE, "ae_tiny", "tiny"),
@@ -89,7 +92,7 @@ def test_a_path_is_not_taken_for_a_known_file(tmp_path: Path) -> None:
     file.write_bytes(b"")
     with pytest.raises(CheckpointError, match="is not a safetensors file"):
         resolve(TRANSFORMER, str(file))
-    assert not is_eight_bit(str(tmp_path / "flux1-dev-fp8.safetensors"))
+    assert bits_in_name(str(tmp_path / "flux1-dev-fp8.safetensors")) is None
 
 
 def test_two_files_of_one_model_are_its_text_encoders_in_either_order() -> None:
@@ -133,17 +136,21 @@ def test_a_whole_model_takes_the_other_parts_from_where_no_licence_is_needed(tmp
 
 
 @pytest.mark.parametrize(
-    ("name", "eight"),
+    ("name", "bits"),
     [
-        ("flux1-dev-fp8.safetensors", True),
-        ("t5xxl_fp8_e4m3fn_scaled.safetensors", True),
-        ("x_e5m2.safetensors", True),
-        ("t5xxl_fp16.safetensors", False),
-        ("flux1-dev.safetensors", False),
+        ("flux1-dev-fp8.safetensors", 8),
+        ("t5xxl_fp8_e4m3fn_scaled.safetensors", 8),
+        ("x_e5m2.safetensors", 8),
+        ("flux1-dev-Q8_0.gguf", 8),
+        ("flux1-dev-Q4_K_S.gguf", 4),
+        ("t5-v1_1-xxl-encoder-Q6_K.gguf", 6),
+        ("flux1-dev-F16.gguf", None),
+        ("t5xxl_fp16.safetensors", None),
+        ("flux1-dev.safetensors", None),
     ],
 )
-def test_names_that_ask_for_eight_bits(name: str, eight: bool) -> None:
-    assert is_eight_bit(name) is eight
+def test_bits_that_names_ask_for(name: str, bits: int | None) -> None:
+    assert bits_in_name(name) == bits
 
 
 def test_only_the_two_encoders_are_text_encoders() -> None:

@@ -13,7 +13,16 @@ import pytest
 from gguf_samples import decoded, llama_t5, quantised, write_gguf
 from model_layouts import original_transformer, published, write
 
-from run_graph.nodes import FluxSample, LoadFlux
+from run_graph.nodes import (
+    CLIPTextEncode,
+    DualCLIPLoader,
+    DualCLIPLoaderGGUF,
+    FluxSample,
+    KSampler,
+    LoadFlux,
+    UNETLoader,
+    UnetLoaderGGUF,
+)
 from run_graph.runtime.errors import CheckpointError
 from run_graph.runtime.files.atomic import SaveError
 from run_graph.runtime.models.assembly import leaves
@@ -25,7 +34,7 @@ from run_graph.runtime.models.saving import write_component
 from run_graph.runtime.models.sizes import estimated_bytes
 from run_graph.runtime.models.store import ModelStore
 from run_graph.runtime.testing import NodeBench
-from run_graph.runtime.values import Conditioning, Entry
+from run_graph.runtime.values import Conditioning, Entry, Latent
 from training.layout.shapes import SHAPES
 from training.layout.spec import TinySpec
 
@@ -122,6 +131,42 @@ def test_the_latent_is_that_of_the_decoded_weights(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
     streamed = sample(path, tmp_path, ModelStore(low_ram=True))
     np.testing.assert_array_equal(streamed, found)
+
+
+def test_a_workflow_of_comfyui_gguf_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    models = tmp_path_factory.mktemp("models")
+    monkeypatch.setenv("RUN_GRAPH_MODELS", str(models))
+    (models / "unet").mkdir()
+    (models / "clip").mkdir()
+    write_gguf(models / "unet" / "flux1-dev-Q8_0.gguf", quantised(original_transformer(), "Q8_0"))
+    write_gguf(models / "clip" / "t5-encoder-Q8_0.gguf", quantised(llama_t5(), "Q8_0"), "t5encoder")
+    write(models / "clip" / "clip_l.safetensors", published("text_encoder"))
+    pictures = []
+    for nodes in (
+        {
+            "model": UnetLoaderGGUF(unet_name="flux1-dev-q8_0.gguf"),
+            "clip": DualCLIPLoaderGGUF(
+                clip_name1="clip_l.safetensors", clip_name2="t5-encoder-Q8_0.gguf", type="flux"
+            ),
+        },
+        {
+            "model": UNETLoader(unet_name="flux1-tiny"),
+            "clip": DualCLIPLoader(clip_name1="clip_l_tiny", clip_name2="t5xxl_tiny", type="flux"),
+        },
+    ):
+        bench = NodeBench(tmp_path)
+        model, clip = (getattr(bench.run(node), name) for name, node in nodes.items())
+        text = bench.run(CLIPTextEncode(clip=clip, text="a fox in the snow")).conditioning
+        noise = Latent(mx.zeros((1, 4, 6, 16)))
+        node = KSampler(
+            model=model, positive=text, negative=text, latent_image=noise, steps=2, cfg=1.0, seed=1
+        )
+        pictures.append(np.array(bench.run(node).latent.samples))
+    packed, plain = pictures
+    error = np.sqrt(((packed - plain) ** 2).mean() / plain.var())
+    assert 0 < error < 0.05
 
 
 def test_one_tensor_at_a_time_is_decoded(tmp_path: Path) -> None:
