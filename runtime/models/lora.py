@@ -81,8 +81,12 @@ def adapted(
             _check_finite(lora.path, adapter, file)
             _begin(updates, adapter, found)
             apply(adapter, file.tensors, file.configs, lora.scale, updates, rows_in(adapter, found))
-    for layer, update in updates.items():
+            for key in adapter.matrices.values():
+                del file.tensors[key]
+    while updates:  # So that what a layer was made from is let go before the next is made.
+        layer, update = updates.popitem()
         made = update.made()
+        del update
         mx.eval(made.parameters())
         _replace(network, layer, made)
     shared = {id(array) for array in named(module.parameters()).values()}
