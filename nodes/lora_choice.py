@@ -39,8 +39,10 @@ class LoraChoice:
 
     def check(self, env: Environment) -> Iterable[Problem]:
         try:
-            if (source := self.source(env)) is not None and source.path is not None:
-                examine(source.path, self.skips_unmatched, self.changed)
+            if (source := self.source(env)) is not None:
+                source.check_download()
+                if source.path is not None:
+                    examine(source.path, self.skips_unmatched, self.changed)
         except LoraError as error:
             found = getattr(self, self.lora_input)
             yield Problem(self.lora_input, str(error), "Name another LoRA.", found=found)

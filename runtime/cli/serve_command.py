@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from run_graph.graph.faults import WorkflowError
 from run_graph.graph.registry import Registry, installed_nodes
 from run_graph.runtime.cli.cache_options import add_cache_arguments
+from run_graph.runtime.cli.models_dir_option import searching
 from run_graph.runtime.cli.parser import CommandParser, path_argument, text_argument
 from run_graph.runtime.cli.terminal import BAD_INPUT, DONE, print_message, warn
 from run_graph.runtime.units import parse_bytes
@@ -53,13 +55,8 @@ def serve_parser() -> CommandParser:
         help="where to listen (default: 127.0.0.1, this machine only); others need --token or --no-token",
     )
     parser.add_argument("--port", default=8188, type=_port, help="default: 8188; 0: any that is free")
-    for name, what in (
-        ("input", "uploaded pictures"),
-        ("output", "results"),
-        ("models", "models, in folders such as loras"),
-    ):
-        option = f"--{name}" if name != "models" else "--models-dir"
-        default = Path(name)
+    for name, what in (("input", "uploaded pictures"), ("output", "results")):
+        option, default = f"--{name}", Path(name)
         parser.add_argument(
             option,
             dest=name,
@@ -74,6 +71,15 @@ def serve_parser() -> CommandParser:
         default=Path("user"),
         metavar="DIR",
         help="the queue, the history, settings and saved workflows (default: user)",
+    )
+    parser.add_argument(
+        "--models-dir",
+        dest="models_dirs",
+        action="append",
+        default=[],
+        type=path_argument,
+        metavar="DIR",
+        help="look for models here too: a folder like ComfyUI's models; may be repeated",
     )
     parser.add_argument("--no-frontend", action="store_true", help="serve the API without the editor")
     access = parser.add_argument_group("who is answered")
@@ -121,7 +127,7 @@ def _serve(parsed: Namespace) -> int:
         input=parsed.input.expanduser(),
         output=parsed.output.expanduser(),
         user=parsed.user_dir.expanduser(),
-        models=parsed.models.expanduser(),
+        models=tuple(folder.expanduser() for folder in parsed.models_dirs),
         frontend=not parsed.no_frontend,
         token=parsed.token,
         allowed_hosts=tuple(parsed.allow_host),
@@ -132,8 +138,9 @@ def _serve(parsed: Namespace) -> int:
         no_cache=parsed.no_cache,
     )
     try:
-        serve(settings, _registry(parsed.node_files), example_folder())
-    except (CannotListenError, FolderInUseError) as error:
+        with searching(settings.models):
+            serve(settings, _registry(parsed.node_files), example_folder())
+    except (CannotListenError, FolderInUseError, WorkflowError) as error:
         print_message(str(error))
         return BAD_INPUT
     except sqlite3.Error as error:

@@ -33,6 +33,7 @@ from run_graph.runtime.models.fitting import faults_of
 from run_graph.runtime.models.hub import cached, commit_of, fetch
 from run_graph.runtime.models.inspection import faults, is_a_file, read_json
 from run_graph.runtime.models.layouts.foreign import foreign_repository
+from run_graph.runtime.models.permissions import check_path, download_fault, may_read
 from run_graph.runtime.models.sources import (
     PUBLISHED_SIZES,
     WORDS,
@@ -261,6 +262,8 @@ class Checkpoint:
             return found
         if self.files and part not in dict(self.files):
             return [self._lacking(part)]
+        if self.repo is not None and (fault := download_fault(self.repo)) and self.local_folder(part) is None:
+            return [fault]
         if part not in COMPONENTS or not (self.folder or self.files):
             return []
         try:
@@ -285,9 +288,17 @@ def resolve_redux(name: str) -> Checkpoint:
 
 
 def file_called(name: str) -> Path | None:
-    """The file that a name means, which may be relative; None if there is no such file."""
-    path = Path(name).expanduser() if name else None
-    return path if path is not None and path.is_file() else None
+    """The file that a name means, which may be relative; None if there is no such file.
+
+    Raises
+    ------
+    UnknownModelError
+        If it is a path that may not be used (:mod:`runtime.models.permissions`).
+    """
+    path = Path(name).expanduser()
+    if is_path(name):
+        check_path(path)
+    return path if name and may_read(path) and path.is_file() else None
 
 
 def is_path(name: str) -> bool:
@@ -374,7 +385,7 @@ def _resolve(name: str, family: _Family, other: _Family) -> Checkpoint:
     path = Path(name).expanduser()
     if (file := file_called(name)) is not None:
         return _of_family(from_files(name, [file]), family)
-    if name and (is_path(name) or path.is_dir()):
+    if name and (is_path(name) or (may_read(path) and path.is_dir())):
         return Checkpoint(name, folder=_existing_folder(path))
     if match := _REPOSITORY.fullmatch(name):
         if (says := foreign_repository(match["repo"])) is not None:

@@ -14,6 +14,7 @@ from run_graph.runtime.events import Listener, ignore
 from run_graph.runtime.models.components import file_patterns
 from run_graph.runtime.models.download import fetch_blobs
 from run_graph.runtime.models.inspection import faults
+from run_graph.runtime.models.permissions import check_download
 
 _OFFLINE = "HF_HUB_OFFLINE"
 
@@ -32,6 +33,7 @@ def fetch(repo: str, revision: str | None, parts: Sequence[str], on_event: Liste
     """
     if (folder := cached(repo, revision, parts)) is not None:
         return folder
+    check_download(repo)
     if is_offline():
         raise DownloadError(_forbidden(repo, revision, parts))
     folder = _downloaded(repo, revision, parts, on_event)
@@ -73,6 +75,7 @@ def check_access(repo: str, revision: str | None, parts: Sequence[str]) -> None:
     DownloadError
         If the repository does not exist, requires a licence to be accepted, or cannot or must not be reached.
     """
+    check_download(repo)
     if is_offline():
         raise DownloadError(_forbidden(repo, revision, parts))
     from huggingface_hub import HfApi

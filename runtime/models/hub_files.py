@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from run_graph.graph.faults import listed
 from run_graph.runtime.errors import DownloadError
 from run_graph.runtime.models.hub import is_offline
+from run_graph.runtime.models.permissions import check_download
 
 
 def fetch_file(repo: str, file: str | None, suffix: str) -> Path:
@@ -31,6 +32,7 @@ def fetch_file(repo: str, file: str | None, suffix: str) -> Path:
     """
     if (found := cached_file(repo, file, suffix)) is not None:
         return found
+    check_download(repo)
     if is_offline():
         raise DownloadError(
             f"{file or 'the file'} of {repo} is not in the local Hugging Face cache, and the network must "

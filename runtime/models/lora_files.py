@@ -25,6 +25,7 @@ from run_graph.runtime.models.components import TRANSFORMER_ONLY, Component
 from run_graph.runtime.models.hub_files import cached_file, fetch_file
 from run_graph.runtime.models.library.finding import find, what_is_there
 from run_graph.runtime.models.library.places import Category
+from run_graph.runtime.models.permissions import download_fault
 
 _SUFFIX = ".safetensors"
 _CATEGORY: Category = "loras"
@@ -70,6 +71,11 @@ class LoraSource:
     path: Path | None = None
     repo: str = ""
     file: str | None = None
+
+    def check_download(self) -> None:
+        """Raise LoraError if it would have to be downloaded, and may not be."""
+        if self.path is None and (fault := download_fault(self.repo)) and not self.is_cached():
+            raise LoraError(fault)
 
     def is_cached(self) -> bool:
         """Whether it is on this machine. Does not use the network."""

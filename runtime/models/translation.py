@@ -19,6 +19,7 @@ from run_graph.runtime.errors import ModelError
 from run_graph.runtime.events import Event, ModelEvicted, ModelLoaded, NodeStarted, RunFinished
 from run_graph.runtime.files.digests import named_digest
 from run_graph.runtime.models.inspection import is_a_file
+from run_graph.runtime.models.permissions import may_read
 
 DEFAULT_MODEL = "mlx-community/Qwen2.5-1.5B-Instruct-4bit"
 COMPONENT = "language_model"
@@ -52,7 +53,9 @@ def find_language_model(name: str) -> Path:
             "`uv sync --extra translate`, or run with `uv run --extra translate run-graph ...`"
         )
     path = Path(name).expanduser()
-    if name.startswith(_PATH_STARTS) or path.is_dir():
+    if name.startswith(_PATH_STARTS) and not may_read(path):
+        raise LanguageModelError(f"{path} is outside the server's folders of models; name a model in them")
+    if name.startswith(_PATH_STARTS) or (may_read(path) and path.is_dir()):
         if not (path / "config.json").is_file():
             raise LanguageModelError(f"{path} is not the folder of a language model: it has no config.json")
         return _data_only(path.resolve())

@@ -16,7 +16,8 @@ from run_graph.runtime.files.bounds import Bounds, OutOfBoundsError
 from run_graph.runtime.files.inputs import find_input
 from run_graph.runtime.files.temporary import PREFIX as TEMPORARY
 from run_graph.runtime.images.formats import PICTURE_SUFFIXES
-from run_graph.runtime.server.model_names import MODEL_FOLDERS, known_models
+from run_graph.runtime.models.permissions import ModelRules, may_read
+from run_graph.runtime.server.model_names import known_models, model_rules
 from run_graph.runtime.server.settings import ServerSettings
 
 # Where PreviewImage writes, within the output folder. ComfyUI's clients call it "temp".
@@ -35,16 +36,21 @@ class Folders:
 
     Attributes
     ----------
-    input, output, user, models : Path
+    input, output, user : Path
+    models : tuple of Path
+        The folders of models that the server was given.
     examples : Path
         The shipped workflows, whose pictures are found like uploads.
+    any_download : bool
+        Whether prompts may have any repository downloaded.
     """
 
     input: Path
     output: Path
     user: Path
-    models: Path
+    models: tuple[Path, ...]
     examples: Path
+    any_download: bool = False
 
     @classmethod
     def of(cls, settings: ServerSettings, examples: Path) -> Folders:
@@ -53,8 +59,9 @@ class Folders:
             input=Path(os.path.abspath(settings.input)),
             output=Path(os.path.abspath(settings.output)),
             user=Path(os.path.abspath(settings.user)),
-            models=Path(os.path.abspath(settings.models)),
+            models=tuple(Path(os.path.abspath(folder)) for folder in settings.models),
             examples=examples,
+            any_download=settings.allow_downloads,
         )
         for folder in (folders.input, folders.output, folders.user):
             folder.mkdir(parents=True, exist_ok=True)
@@ -88,11 +95,11 @@ class Folders:
             return [f"{name} [output]" for name in _names(self.output, PICTURE_SUFFIXES)]
         if kind == "latents":
             return _names(self.input, (".latent",))
-        return known_models(kind, self.models)
+        return known_models(kind)
 
-    def model_folders(self) -> list[str]:
-        """The names of the folders of models."""
-        return list(MODEL_FOLDERS)
+    def rules(self) -> ModelRules:
+        """Which models served prompts may use."""
+        return model_rules(self.models, any_download=self.any_download)
 
     @cached_property
     def environment(self) -> ServedEnvironment:
@@ -126,11 +133,9 @@ class ServedEnvironment(RunEnvironment):
 
     def find_model(self, name: str) -> Path:
         assert self.folders is not None
-        root = self.folders.models
-        path = find_input(name, [root, *(root / each for each in MODEL_FOLDERS)])
-        if not Bounds((root,)).cover(path):
-            raise OutOfBoundsError(f"{path} is outside the server's folder of models, {root}")
-        return path
+        if not any(may_read(folder / os.path.expanduser(name)) for folder in self.folders.models):
+            raise OutOfBoundsError(f"{name!r} is outside the server's folders of models")
+        return find_input(name, self.folders.models)
 
     def _within(self, name: str, searched: list[Path]) -> Path:
         assert self.bounds is not None

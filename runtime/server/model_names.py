@@ -1,9 +1,10 @@
-"""The names of models that an input offers: known files and aliases, and what the model folders hold."""
+"""The names of models that an input offers: known files and aliases, and what the folders of models hold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 from run_graph.runtime.models.checkpoints import FLUX_ALIASES, REDUX_ALIASES, TINY, TINY_SCHNELL
 from run_graph.runtime.models.known_files import (
@@ -15,20 +16,14 @@ from run_graph.runtime.models.known_files import (
     VISION,
     Role,
 )
+from run_graph.runtime.models.library.finding import files
+from run_graph.runtime.models.library.places import CATEGORIES, Category, places
+from run_graph.runtime.models.permissions import ModelRules
 
-# ComfyUI's folder names; the second name of two is its older one.
-MODEL_FOLDERS: Mapping[str, tuple[str, ...]] = {
-    "checkpoints": ("checkpoints",),
-    "diffusion_models": ("diffusion_models", "unet"),
-    "text_encoders": ("text_encoders", "clip"),
-    "vae": ("vae",),
-    "clip_vision": ("clip_vision",),
-    "style_models": ("style_models",),
-    "loras": ("loras",),
-    "controlnet": ("controlnet",),
-    "upscale_models": ("upscale_models",),
-    "embeddings": ("embeddings",),
-}
+# Kinds that ComfyUI has and nothing here reads; its clients ask for them.
+_EMPTY_KINDS = ("controlnet", "upscale_models", "embeddings")
+MODEL_KINDS: tuple[str, ...] = (*CATEGORIES, *_EMPTY_KINDS)
+"""ComfyUI's names of the folders of models."""
 
 _ROLES: Mapping[str, Sequence[Role]] = {
     "checkpoints": (TRANSFORMER,),
@@ -42,31 +37,44 @@ _ALIASES = {
     "flux": (TINY, TINY_SCHNELL, *FLUX_ALIASES),
     "redux": (TINY, *REDUX_ALIASES),
 }
-_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 
 
-def known_models(kind: str, models: Path) -> list[str]:
+def known_models(kind: str) -> list[str]:
     """The names that an input for this kind of model offers.
 
     Parameters
     ----------
     kind : str
-        A folder of models, or ``flux`` or ``redux``: the names that LoadFlux or LoadRedux takes.
-    models : Path
-        The folder of the folders of models.
+        One of :data:`MODEL_KINDS`, or ``flux`` or ``redux``: the names that LoadFlux or LoadRedux takes.
     """
     if kind in _ALIASES:
         return list(_ALIASES[kind])
     known = [f"{name}.safetensors" for role in _ROLES.get(kind, ()) for name in role.files]
-    return list(dict.fromkeys([*known, *files_in(kind, models)]))
+    present = [found.name for category in _category(kind) for found in files(category)]
+    return list(dict.fromkeys([*known, *sorted(present)]))
 
 
-def files_in(kind: str, models: Path) -> list[str]:
-    """The files of models in a folder of this kind and below it, sorted; with ``/`` between folders."""
-    found: set[str] = set()
-    for folder in MODEL_FOLDERS.get(kind, ()):
-        root = models / folder
-        if root.is_dir():
-            paths = (path for path in root.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
-            found |= {path.relative_to(root).as_posix() for path in paths}
-    return sorted(found)
+def model_folders() -> dict[str, list[str]]:
+    """The folders of each kind of model, those that are not there included."""
+    found: dict[str, list[str]] = {kind: [] for kind in MODEL_KINDS}
+    for place in places():
+        found[place.category].append(str(place.folder))
+    return found
+
+
+def model_rules(folders: Iterable[Path], *, any_download: bool) -> ModelRules:
+    """What served prompts may use: models in these folders and in those that the user's settings name.
+
+    Parameters
+    ----------
+    folders : paths
+    any_download : bool
+        Whether any repository may be downloaded; otherwise those with an alias.
+    """
+    repositories = {repo for aliases in (FLUX_ALIASES, REDUX_ALIASES) for repo, _ in aliases.values()}
+    allowed = [*folders, *(place.folder for place in places())]
+    return ModelRules(allowed, None if any_download else frozenset(repositories))
+
+
+def _category(kind: str) -> list[Category]:
+    return [each for each in get_args(Category) if each == kind]

@@ -13,6 +13,7 @@ from run_graph.graph.formats.api import api_workflow
 from run_graph.graph.registry import Registry
 from run_graph.graph.validation import check
 from run_graph.graph.workflow import NodeSpec, Workflow
+from run_graph.runtime.models.permissions import under
 from run_graph.runtime.server.folders import Folders
 from run_graph.runtime.server.node_errors import node_error
 from run_graph.runtime.server.object_info import required_inputs, served_node
@@ -64,7 +65,8 @@ def checked_prompt(
     ]
     if not outputs:
         raise Refused("prompt_no_outputs", "Prompt has no outputs")
-    checked = check(workflow, registry, outputs, folders.environment)
+    with under(folders.rules()):
+        checked = check(workflow, registry, outputs, folders.environment)
     faults = [fault for fault in checked.faults if not _is_about_content(fault, workflow, registry, folders)]
     faults += _missing_inputs(checked.workflow, registry, faults)
     if not faults:

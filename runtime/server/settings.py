@@ -35,8 +35,10 @@ class ServerSettings:
     ----------
     listen, port
         The address. Port 0: any that is free.
-    input, output, user, models : Path
-        Uploads; results; the queue, settings and saved workflows; folders of models, such as ``loras``.
+    input, output, user : Path
+        Uploads; results; the queue, settings and saved workflows.
+    models : tuple of Path
+        Folders like ComfyUI's ``models``, beside those that the user's settings name.
     frontend : bool
         Whether the editor is served, if it is installed.
     token : str, optional
@@ -54,7 +56,7 @@ class ServerSettings:
     input: Path = Path("input")
     output: Path = Path("output")
     user: Path = Path("user")
-    models: Path = Path("models")
+    models: tuple[Path, ...] = ()
     frontend: bool = True
     token: str | None = field(default=None, repr=False)
     allowed_hosts: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from run_graph.runtime.files.atomic import (
     write_atomically,
 )
 from run_graph.runtime.files.temporary import temporary_file
+from run_graph.runtime.server.replies import Refused
 
 
 def store(folder: Path, name: str, content: bytes, *, overwrite: bool) -> str:
@@ -39,6 +41,13 @@ def store(folder: Path, name: str, content: bytes, *, overwrite: bool) -> str:
                 flush_folder(folder)
                 return candidate
     raise SaveError(f"there is no free name like {name!r} in {folder}")
+
+
+def not_stored(error: SaveError) -> Refused:
+    """The answer to a client whose file could not be written: it may be the disk, or the name."""
+    full = isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
+    fix = "Free some space." if full else "Send another name."
+    return Refused("not_stored", str(error), fix, status=507 if full else 400)
 
 
 def _candidates(name: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ from run_graph.runtime.engine.context import CancelToken
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.errors import Cancelled, NodeFailed
 from run_graph.runtime.events import Downloading, Event, NodeProgress, NodeWarned
+from run_graph.runtime.models.permissions import under
 from run_graph.runtime.models.store import ModelStore
 from run_graph.runtime.server.folders import Folders
 from run_graph.runtime.server.hub import Hub
@@ -119,13 +120,11 @@ class Worker:
             messages(event)
 
         try:
-            self._session.run(
-                workflow,
-                targets=targets,
-                environment=self._folders.environment.with_extra(json.loads(prompt.extra)),
-                on_event=on_event,
-                token=token,
-            )
+            environment = self._folders.environment.with_extra(json.loads(prompt.extra))
+            with under(self._folders.rules()):
+                self._session.run(
+                    workflow, targets=targets, environment=environment, on_event=on_event, token=token
+                )
             ended = messages.success()
         except Cancelled:
             if self._stopping:

@@ -21,7 +21,7 @@ from run_graph.runtime.server.forms import form_of
 from run_graph.runtime.server.pictures import PictureError, converted, with_alpha_of
 from run_graph.runtime.server.replies import Refused, reply
 from run_graph.runtime.server.state import ServerState
-from run_graph.runtime.server.uploads import store
+from run_graph.runtime.server.uploads import not_stored, store
 
 # Shown as a page of this origin they could do all that its pages may do.
 _ACTIVE = (".htm", ".html", ".xhtml", ".svg", ".xml", ".js", ".mjs", ".css", ".pdf")
@@ -113,9 +113,7 @@ class _Files:
         except OutsideError as error:
             raise Refused("outside", f"The file was not stored: {error}", "Send a plain name.") from None
         except SaveError as error:
-            raise Refused(
-                "not_stored", str(error), "Free some space, or send another name.", status=507
-            ) from None
+            raise not_stored(error) from None
         shown = os.path.normpath(subfolder).replace(os.sep, "/") if subfolder else ""
         return reply({"name": stored, "subfolder": "" if shown == "." else shown, "type": kind})
 

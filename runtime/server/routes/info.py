@@ -6,14 +6,13 @@ import os
 import platform
 import sys
 from functools import cache
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from run_graph.runtime.device import machine_memory
-from run_graph.runtime.server.model_names import MODEL_FOLDERS, files_in, known_models
+from run_graph.runtime.server.model_names import MODEL_KINDS, known_models, model_folders
 from run_graph.runtime.server.object_info import served_info, served_node
 from run_graph.runtime.server.replies import Refused, done, parsed_object, reply
 from run_graph.runtime.server.state import COMFYUI_VERSION, ServerState, features
@@ -31,7 +30,7 @@ _EMPTY_OBJECTS = (
 
 def routes(server: ServerState) -> list[Route]:
     """The routes, without their prefix."""
-    info, models = _Info(server), _Models(server)
+    info, models = _Info(server), _Models()
     return [
         Route("/object_info", info.all_nodes, methods=["GET"]),
         Route("/object_info/{class_type:path}", info.one_node, methods=["GET"]),
@@ -40,7 +39,7 @@ def routes(server: ServerState) -> list[Route]:
         Route("/users", info.users, methods=["GET"]),
         Route("/extensions", info.nothing, methods=["GET"]),
         Route("/free", info.free, methods=["POST"]),
-        Route("/embeddings", models.embeddings, methods=["GET"]),
+        Route("/embeddings", info.nothing, methods=["GET"]),
         Route("/models", models.folders, methods=["GET"]),
         Route("/models/{folder}", models.files, methods=["GET"]),
         Route("/experiment/models", models.described_folders, methods=["GET"]),
@@ -125,33 +124,21 @@ class _Info:
 
 
 class _Models:
-    def __init__(self, server: ServerState) -> None:
-        self._root = server.folders.models
-
-    def embeddings(self, request: Request) -> Response:
-        return reply([name.rsplit(".", 1)[0] for name in files_in("embeddings", self._root)])
-
     def folders(self, request: Request) -> Response:
-        return reply(list(MODEL_FOLDERS))
+        return reply(list(MODEL_KINDS))
 
     def files(self, request: Request) -> Response:
-        return reply(known_models(self._known(request), self._root))
+        return reply(known_models(self._known(request)))
 
     def described_folders(self, request: Request) -> Response:
-        return reply(
-            [
-                {"name": name, "folders": [str(self._root / each) for each in below]}
-                for name, below in MODEL_FOLDERS.items()
-            ]
-        )
+        return reply([{"name": name, "folders": folders} for name, folders in model_folders().items()])
 
     def described_files(self, request: Request) -> Response:
-        names = known_models(self._known(request), self._root)
-        return reply([{"name": name, "pathIndex": 0} for name in names])
+        return reply([{"name": name, "pathIndex": 0} for name in known_models(self._known(request))])
 
     def _known(self, request: Request) -> str:
         name = str(request.path_params["folder"])
-        if name not in MODEL_FOLDERS:
+        if name not in MODEL_KINDS:
             raise Refused("not_found", "There is no such folder of models", status=404)
         return name
 
@@ -171,11 +158,7 @@ class _Internal:
         return done()
 
     def folder_paths(self, request: Request) -> Response:
-        models = self._server.folders.models
-        paths: dict[str, Any] = {
-            name: [str(models / each) for each in below] for name, below in MODEL_FOLDERS.items()
-        }
-        return reply(paths)
+        return reply(model_folders())
 
     def files(self, request: Request) -> Response:
         kind = request.path_params["kind"]

@@ -18,6 +18,7 @@ from run_graph.runtime.server.preferences import Preferences
 from run_graph.runtime.server.replies import Refused, done, parsed, parsed_object, reply
 from run_graph.runtime.server.routes.files import file_response
 from run_graph.runtime.server.state import ServerState
+from run_graph.runtime.server.uploads import not_stored
 
 _NO = "false"
 
@@ -98,9 +99,7 @@ class _UserFiles:
         try:
             write_atomically(path, body, overwrite=overwrite)
         except SaveError as error:
-            raise Refused(
-                "not_stored", str(error), "Free some space, or choose another name.", status=507
-            ) from None
+            raise not_stored(error) from None
         return self._told(path, full)
 
     def delete(self, request: Request) -> Response:
@@ -122,7 +121,7 @@ class _UserFiles:
             os.replace(source, target)
         except OSError as error:
             message = f"The file was not moved: {error.strerror or error}"
-            raise Refused("not_stored", message, "Choose another name.", status=507) from None
+            raise Refused("not_stored", message, "Choose another name.") from None
         return self._told(target, _is_true(request.query_params, "full_info"))
 
     def _told(self, path: Path, full: bool) -> Response:
@@ -172,7 +171,7 @@ class _Settings:
         try:
             self._preferences.change(values)
         except SaveError as error:
-            raise Refused("not_stored", str(error), "Free some space.", status=507) from None
+            raise not_stored(error) from None
         return done()
 
 
