@@ -13,12 +13,17 @@ import mlx.core as mx
 import numpy as np
 
 from run_graph.runtime.conditioning import Entry
+from run_graph.runtime.device import machine_memory
 from run_graph.runtime.networks.rope import image_positions
 from run_graph.runtime.networks.transformer import FluxTransformer, Prepared
+from run_graph.runtime.sampling.batch import pictures_at_once
 from run_graph.runtime.sampling.latents import pack, unpack
 from run_graph.runtime.sampling.regions import Box, Placed, place, with_same_areas
 
 DEFAULT_GUIDANCE = 3.5
+SHARE_OF_MEMORY = 0.25
+"""The share of the machine's memory that one pass of the network may take for a batch."""
+
 _TINY = 1e-37  # where no entry holds, the average is 0 rather than 0 / 0
 
 
@@ -216,7 +221,23 @@ class _Part:
         return total, weight
 
     def predict(self, x: mx.array, sigma: float) -> mx.array:
-        """D of the cells of the box."""
+        """D of the cells of the box. Where a batch would take too much memory, in several passes."""
+        batch, at_once = x.shape[0], self._pictures_at_once(x.shape[0])
+        if batch <= at_once:
+            return self._predict(x, sigma)
+        found = []
+        for first in range(0, batch, at_once):
+            found.append(self._predict(x[first : first + at_once], sigma))
+            mx.eval(found[-1])  # one after the other
+        return mx.concatenate(found)
+
+    def _pictures_at_once(self, batch: int) -> int:
+        """How many pictures go into one pass: the same whenever a sampling on this machine is resumed."""
+        text, tokens = self._prepared.text, self._prepared.cos.shape[0]
+        room = int(SHARE_OF_MEMORY * machine_memory())
+        return pictures_at_once(batch, room, tokens, text.shape[2], text.dtype.size)
+
+    def _predict(self, x: mx.array, sigma: float) -> mx.array:
         batch, height, width, _ = x.shape
         padded = _even(x)
         tokens = pack(padded)
