@@ -14,7 +14,8 @@ from run_graph.runtime.models.sources import Source
 
 _GROUP_SIZE = 64  # Weights that share one scale and one offset.
 
-# Published sizes of the bfloat16 files of Black Forest Labs' repositories, in bytes; tokenizers are small.
+# Published sizes of the bfloat16 files of Black Forest Labs' repositories, in bytes, and about those of the
+# vocabularies.
 _DOWNLOADS = {
     "transformer": 23_800_000_000,
     "text_encoder_2": 9_520_000_000,
@@ -22,6 +23,8 @@ _DOWNLOADS = {
     "vae": 168_000_000,
     "image_encoder": 857_000_000,
     "image_embedder": 129_000_000,
+    "tokenizer": 1_600_000,
+    "tokenizer_2": 3_200_000,
 }
 _PUBLISHER = "black-forest-labs/"
 
