@@ -98,9 +98,7 @@ def _models(models: Sequence[ModelState], budget: int) -> Iterator[str]:
         rows = [(_STAGES[part.component], *_fits(part, budget)) for part in model.parts]
         yield from _table([("", *_PRECISIONS), *rows])
     if any(_TIGHT in cell for model in shown for part in model.parts for cell in _fits(part, budget)):
-        yield (
-            f"{_INDENT}{_TIGHT}: if the modulation layers are let go before the blocks are loaded, as they are"
-        )
+        yield f"{_INDENT}{_TIGHT}: with the modulation layers let go before the blocks are loaded"
 
 
 def _files(files: Sequence[FileState], budget: int) -> Iterator[str]:

@@ -129,7 +129,7 @@ def resolve_lora(name: str, find_file: FindFile) -> LoraSource:
     match = _REPOSITORY.fullmatch(name)
     names_file = name.endswith(_SUFFIX) and not name.startswith("hf:") and ":" not in name
     if match is None or names_file or name.startswith(_PATH_STARTS):
-        there = what_is_there([_CATEGORY])
+        there = what_is_there([_CATEGORY], elsewhere=False)
         raise LoraError(
             f"{missing}. {there}. Give the path of a {_SUFFIX} file, or a repository as org/name:file."
         )

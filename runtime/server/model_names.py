@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import get_args
 
 from run_graph.runtime.models.checkpoints import FLUX_ALIASES, REDUX_ALIASES, TINY, TINY_SCHNELL
-from run_graph.runtime.models.known_files import (
-    CLIP,
-    STYLE_MODEL,
-    T5,
-    TRANSFORMER,
-    VAE,
-    VISION,
-    Role,
-)
-from run_graph.runtime.models.library.finding import files
-from run_graph.runtime.models.library.places import CATEGORIES, Category, places
+from run_graph.runtime.models.library.choices import file_names
+from run_graph.runtime.models.library.places import CATEGORIES, places
 from run_graph.runtime.models.permissions import ModelRules
 
 # Kinds that ComfyUI has and nothing here reads; its clients ask for them.
@@ -25,14 +15,6 @@ _EMPTY_KINDS = ("controlnet", "upscale_models", "embeddings")
 MODEL_KINDS: tuple[str, ...] = (*CATEGORIES, *_EMPTY_KINDS)
 """ComfyUI's names of the folders of models."""
 
-_ROLES: Mapping[str, Sequence[Role]] = {
-    "checkpoints": (TRANSFORMER,),
-    "diffusion_models": (TRANSFORMER,),
-    "text_encoders": (CLIP, T5),
-    "vae": (VAE,),
-    "clip_vision": (VISION,),
-    "style_models": (STYLE_MODEL,),
-}
 _ALIASES = {
     "flux": (TINY, TINY_SCHNELL, *FLUX_ALIASES),
     "redux": (TINY, *REDUX_ALIASES),
@@ -49,9 +31,8 @@ def known_models(kind: str) -> list[str]:
     """
     if kind in _ALIASES:
         return list(_ALIASES[kind])
-    known = [f"{name}.safetensors" for role in _ROLES.get(kind, ()) for name in role.files]
-    present = [found.name for category in _category(kind) for found in files(category)]
-    return list(dict.fromkeys([*known, *sorted(present)]))
+    category = next((each for each in CATEGORIES if each == kind), None)
+    return [] if category is None else file_names(category)
 
 
 def model_folders() -> dict[str, list[str]]:
@@ -74,7 +55,3 @@ def model_rules(folders: Iterable[Path], *, any_download: bool) -> ModelRules:
     repositories = {repo for aliases in (FLUX_ALIASES, REDUX_ALIASES) for repo, _ in aliases.values()}
     allowed = [*folders, *(place.folder for place in places())]
     return ModelRules(allowed, None if any_download else frozenset(repositories))
-
-
-def _category(kind: str) -> list[Category]:
-    return [each for each in get_args(Category) if each == kind]

@@ -11,13 +11,14 @@ _SUFFIX = ".safetensors"
 
 
 def file_names(category: Category) -> list[str]:
-    """The names of the files in the user's folders of this kind, then those of well-known files.
+    """The names of well-known files of this kind, then those of the files in the user's folders.
 
     The disk is read afresh at each call. Names are relative to their folder, with ``/``; each is there once.
-    Well-known files that are not there can be chosen too: their weights are downloaded.
+    Well-known files can be chosen even if they are not there: the first are built in, the weights of the
+    others are downloaded.
 
     Raises FolderSettingsError.
     """
     there = sorted((found.name for found in files(category)), key=str.casefold)
     known = [f"{name}{_SUFFIX}" for role in _ROLES if category in role.categories for name in role.files]
-    return list(dict.fromkeys([*there, *known]))
+    return list(dict.fromkeys([*known, *there]))

@@ -76,17 +76,23 @@ def find(name: str, first: Sequence[Category], *, elsewhere: bool = True) -> Fou
     return None
 
 
-def what_is_there(categories: Sequence[Category]) -> str:
-    """For a message: the folders of these kinds and their files, or how to name folders."""
-    folders: dict[Path, list[str]] = {}
-    for place in places():
-        if place.category in categories:
-            folders[place.folder] = sorted(found.name for found in _in_place(place))
-    if not folders:
+def what_is_there(categories: Sequence[Category], *, elsewhere: bool = True) -> str:
+    """For a message: the folders of these kinds and their files, or how to name folders.
+
+    With `elsewhere`, all other folders have been searched too.
+    """
+    searched = places()
+    if not searched:
         return "No folder of models is named: see --models-dir"
-    return "Looked in " + "; ".join(
-        f"{folder} ({_contents(folder, names)})" for folder, names in folders.items()
-    )
+    folders = dict.fromkeys(place.folder for place in searched if place.category in categories)
+    names = {
+        folder: [each.name for each in _in_place(Place(categories[0], folder, ""))] for folder in folders
+    }
+    told = [f"{folder} ({_contents(folder, sorted(held))})" for folder, held in names.items()]
+    others = len({place.folder for place in searched} - set(folders))
+    if others and elsewhere:
+        told.append(f"{others} other folder{'' if others == 1 else 's'} of models")
+    return f"Looked in {'; '.join(told)}" if told else "No folder of this kind of model is there"
 
 
 def _contents(folder: Path, names: list[str]) -> str:

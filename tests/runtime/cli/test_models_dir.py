@@ -135,12 +135,7 @@ def test_a_name_that_is_nowhere_gets_one_message(models: Path, capsys: pytest.Ca
 def test_an_editor_is_offered_the_files_and_the_well_known_ones(models: Path) -> None:
     with also_searching([models]):
         offered = file_names("vae")
-        assert offered == [
-            "ae.safetensors",
-            "other.safetensors",
-            "Renamed.SFT",
-            "ae_tiny.safetensors",
-        ]
+        assert offered == ["ae_tiny.safetensors", "ae.safetensors", "other.safetensors", "Renamed.SFT"]
         assert file_names("loras") == ["Ink.safetensors"]
         (models / "vae" / "new.safetensors").touch()
         assert "new.safetensors" in file_names("vae")

@@ -9,7 +9,6 @@ import pytest
 from run_graph.runtime.errors import LoraError, UnknownModelError
 from run_graph.runtime.files.inputs import find_input
 from run_graph.runtime.models.library.finding import files, find, what_is_there
-from run_graph.runtime.models.library.settings import also_searching
 from run_graph.runtime.models.lora_files import resolve_lora
 
 Make = Callable[..., Path]
@@ -83,13 +82,15 @@ def test_links_are_followed_and_never_in_a_circle(models: Path, made: Make) -> N
     assert len(names) == len(set(names)) < 30
 
 
-def test_a_message_lists_the_folders_and_their_files(models: Path) -> None:
+def test_a_message_lists_the_folders_and_their_files(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = what_is_there(["diffusion_models", "style_models"])
     assert told.startswith(
         f"Looked in {models / 'unet'} (flux1-dev.safetensors); {models / 'diffusion_models'} ("
     )
-    with also_searching([]):
-        assert what_is_there(["style_models"]).startswith("No folder of models is named")
+    assert told.endswith("; 2 other folders of models")
+    assert what_is_there(["style_models"], elsewhere=False) == "No folder of this kind of model is there"
+    monkeypatch.delenv("RUN_GRAPH_MODELS")
+    assert what_is_there(["style_models"]).startswith("No folder of models is named")
 
 
 def test_loras_are_found_too(models: Path, tmp_path: Path) -> None:
