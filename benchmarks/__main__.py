@@ -17,6 +17,7 @@ BENCHMARKS = (
     "second_prompt",
     "resume",
     "soak",
+    "cluster",
     "sampling",
     "sampling_wide",
     "networks",

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from run_graph.graph.node import Node, Outputs
 from run_graph.graph.sockets import SocketValue
 from run_graph.runtime.cluster.remote_steps import RemoteSteps
+from run_graph.runtime.cluster.work import Connection
 from run_graph.runtime.engine.context import NodeContext, RunContext
 from run_graph.runtime.engine.executor import Executor, Values
 from run_graph.runtime.engine.plan import Plan, Step
@@ -58,7 +58,7 @@ class ClusterExecutor(Executor):
     """
 
     def __init__(
-        self, plan: Plan, run_context: RunContext, has_room: HasRoom, connect: Callable[[str], Any]
+        self, plan: Plan, run_context: RunContext, has_room: HasRoom, connect: Callable[[str], Connection]
     ) -> None:
         super().__init__(plan, run_context, has_room)
         self._remote = RemoteSteps(run_context, connect, plan)

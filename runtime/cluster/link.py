@@ -1,8 +1,8 @@
 """The client's connection to a dask cluster, on a thread of its own.
 
 It finds the workers, gives them tasks, asks them for reports and notices when one is gone. What it learns is
-put into a queue as :class:`News`, which the executor's thread takes. If the scheduler is lost, the link tries
-to reach it again for a while; all workers count as lost until then.
+put into a queue as :data:`runtime.cluster.news.News`, which the executor's thread takes. If the scheduler is
+lost, the link tries to reach it again for a while; all workers count as lost until then.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
-import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +20,9 @@ from distributed import Client
 
 from run_graph.runtime.cluster.compatible import refusal
 from run_graph.runtime.cluster.errors import ClusterError
+from run_graph.runtime.cluster.loop_thread import LoopThread
 from run_graph.runtime.cluster.messages import Finished, Report, WorkerFacts
+from run_graph.runtime.cluster.news import Broken, Done, Joined, Lost, News, Refused, Reported
 from run_graph.runtime.cluster.wire import Parcel, unpack
 from run_graph.runtime.cluster.worker_session import next_reports, run_task, stop_run, worker_facts
 
@@ -29,58 +30,6 @@ CONNECT = 10.0  # seconds to reach the scheduler at the start
 WATCH = 0.5  # seconds between two looks at the list of workers
 REPORTS = 2.0  # seconds for which a worker is asked to wait for something to report
 STOPPING = 2.0  # seconds for the workers to hear that the run is over
-
-
-@dataclass(frozen=True)
-class Joined:
-    """A worker can be given tasks."""
-
-    worker: str
-    facts: WorkerFacts
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A worker cannot be used."""
-
-    worker: str
-    why: str
-
-
-@dataclass(frozen=True)
-class Lost:
-    """A worker is gone, with its tasks, or has not answered for long."""
-
-    worker: str
-    why: str
-
-
-@dataclass(frozen=True)
-class Reported:
-    """What a worker's tasks report; perhaps not for the first time."""
-
-    worker: str
-    reports: tuple[Report, ...]
-
-
-@dataclass(frozen=True)
-class Done:
-    """A task has ended; ``finished`` is None if dask lost it, for the reason ``why``."""
-
-    worker: str
-    task: str
-    finished: Finished | None
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Broken:
-    """The scheduler cannot be reached; ``reached`` again later, or given up with an error."""
-
-    error: ClusterError | None
-
-
-News = Joined | Refused | Lost | Reported | Done | Broken
 
 
 @dataclass
@@ -128,34 +77,28 @@ class Link:
         self._stall = stall
         self._client: Client | None = None
         self._workers: dict[str, _Worker] = {}
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="cluster", daemon=True)
+        self._loop = LoopThread("cluster")
         self._watch: asyncio.Task[None] | None = None
 
     def open(self) -> None:
         """Connect. Raises ClusterError."""
-        self._thread.start()
-        self._call(self._open())
+        self._loop.start()
+        self._loop.call(self._open())
 
     def submit(self, worker: str, task: str, parcel: Parcel) -> None:
-        """Give a worker a task; its end is told as :class:`Done`."""
-        self._loop.call_soon_threadsafe(self._begin, worker, task, parcel)
+        """Give a worker a task; its end is told as :class:`runtime.cluster.news.Done`."""
+        self._loop.soon(self._begin, worker, task, parcel)
 
     def close(self) -> None:
         """End all tasks of the run, wherever they are, and disconnect."""
         with contextlib.suppress(CancelledError, TimeoutError, OSError):
-            self._call(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+            self._loop.call(self._close())
         self._loop.close()
 
     def stop(self) -> None:
         """Tell all workers to stop the run's tasks within a step, and wait until they know."""
         with contextlib.suppress(CancelledError, TimeoutError, OSError):
-            self._call(self._stop())
-
-    def _call(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+            self._loop.call(self._stop())
 
     async def _open(self) -> None:
         try:

@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +15,7 @@ from typing import Any, Self
 from distributed import Scheduler
 
 from run_graph.runtime.cluster.errors import ClusterError
+from run_graph.runtime.cluster.loop_thread import LoopThread
 from run_graph.runtime.cluster.worker import WorkerSettings
 from run_graph.runtime.device import memory_budget
 
@@ -50,26 +50,23 @@ class LocalCluster:
         self._low_ram = low_ram
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * workers
         self._starts = [0] * workers
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="scheduler", daemon=True)
+        self._loop = LoopThread("scheduler")
         self._scheduler: Scheduler | None = None
         self._care: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
+        self._loop.start()
+        self._loop.call(self._start())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with contextlib.suppress(TimeoutError, OSError):
-            asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(_END)
+            self._loop.call(self._stop(), _END)
         for process in self._processes:
             if process is not None:
                 _end(process)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
         self._loop.close()
 
     @property

@@ -5,26 +5,26 @@ from __future__ import annotations
 import queue
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from run_graph.graph.node import Outputs
 from run_graph.runtime.cluster.errors import ClusterError
-from run_graph.runtime.cluster.link import Done, Joined, Lost, News, Refused, Reported
 from run_graph.runtime.cluster.local_models import with_pinned_models
 from run_graph.runtime.cluster.messages import Began, Outcome, Report, SavedState, Task
 from run_graph.runtime.cluster.model_use import ModelUse
+from run_graph.runtime.cluster.news import Done, Joined, Lost, News, Refused, Reported
 from run_graph.runtime.cluster.placement import Place, Placement
 from run_graph.runtime.cluster.shipped_states import NewestStates
-from run_graph.runtime.cluster.wire import Parcel, pack, unpack
+from run_graph.runtime.cluster.wire import pack, unpack
+from run_graph.runtime.cluster.work import Connection, Result, Work
 from run_graph.runtime.engine.context import NodeContext, RunContext
 from run_graph.runtime.engine.executor import Values
 from run_graph.runtime.engine.plan import Plan, Step
 from run_graph.runtime.engine.run_node import failure_of
-from run_graph.runtime.errors import NodeFailed
 from run_graph.runtime.events import (
     NodeInterrupted,
     NodeProgress,
@@ -40,56 +40,6 @@ from run_graph.runtime.models.hub import is_offline
 ATTEMPTS = 3  # workers that a step may lose before it counts as their killer
 PATIENCE = 60.0  # seconds without any worker
 REFUSED = 3.0  # seconds for a better worker than those that were refused
-
-
-class Connection(Protocol):
-    """What is needed of a :class:`runtime.cluster.link.Link`."""
-
-    news: queue.SimpleQueue[News]
-    address: str
-
-    def submit(self, worker: str, task: str, parcel: Parcel) -> None: ...
-
-    def stop(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
-@dataclass
-class Work:
-    """A step that is to run on a worker.
-
-    Attributes
-    ----------
-    attempt : str
-        The name of the task that runs it now; "" if none does.
-    worker : str
-        Where that is.
-    lost : int
-        How many workers were lost while they ran it.
-    """
-
-    step: Step
-    values: Mapping[str, Any]
-    key: str
-    input_digest: str | None
-    context: NodeContext
-    models: Mapping[ComponentKey, Checkpoint]
-    attempt: str = ""
-    worker: str = ""
-    started: bool = False
-    lost: int = 0
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a step ended: with outputs, or with a failure."""
-
-    work: Work
-    outputs: Outputs | None
-    failure: NodeFailed | None = None
-    was_known: bool = False
-    seconds: float = 0.0
 
 
 class RemoteSteps:
