@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from run_graph.runtime.cli.options import ClusterOptions, MemoryOptions
+    from run_graph.runtime.cli.options import ClusterOptions
     from run_graph.runtime.engine.protocol import ExecutorFactory
 
 _MOST = 64  # worker processes on one machine
@@ -33,6 +33,12 @@ def add_cluster_arguments(parser: ArgumentParser) -> None:
     )
 
 
+def check_machines(machines: ClusterOptions, parser: ArgumentParser) -> None:
+    """Refuse both options together."""
+    if machines.cluster and machines.workers:
+        parser.error("--workers starts processes on this machine; leave it out with --cluster")
+
+
 def address_argument(text: str) -> str:
     """The address of a scheduler."""
     if not re.fullmatch(r"[a-z]+://\S+", text):
@@ -47,8 +53,10 @@ def _number(text: str) -> int:
 
 
 @contextmanager
-def chosen_executor(machines: ClusterOptions, memory: MemoryOptions) -> Iterator[ExecutorFactory]:
-    """What runs plans where the options say. Raises ClusterError."""
+def chosen_executor(
+    machines: ClusterOptions, memory_limit: int | None, low_ram: bool
+) -> Iterator[ExecutorFactory]:
+    """What runs plans where the options say; worker processes share ``memory_limit``. Raises ClusterError."""
     if machines.cluster is None and machines.workers is None:
         from run_graph.runtime.engine.executor import Executor
 
@@ -60,5 +68,5 @@ def chosen_executor(machines: ClusterOptions, memory: MemoryOptions) -> Iterator
         yield on_cluster(machines.cluster)
         return
     assert machines.workers is not None
-    with local_cluster(machines.workers, memory.memory_limit, memory.low_ram) as address:
+    with local_cluster(machines.workers, memory_limit, low_ram) as address:
         yield on_cluster(address)

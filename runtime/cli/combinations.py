@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from run_graph.runtime.cli.cluster_options import check_machines
 from run_graph.runtime.cli.parser import CommandParser
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ def check_combination(options: Options, parser: CommandParser) -> None:
         parser.error("--inputs lists the inputs of the workflow as it is; leave out --sweep")
     if sheet and not sheet.name.lower().endswith(".png"):
         parser.error(f"--contact-sheet writes .png, not {str(sheet)!r}")
-    if options.machines.cluster and options.machines.workers:
-        parser.error("--workers starts processes on this machine; leave it out with --cluster")
+    check_machines(options.machines, parser)
     if options.reporting.quiet and options.reporting.verbose:
         parser.error("--quiet: cannot be combined with --verbose; leave one of them out")
     if actions.example is not None and len(actions.example) > 2:

@@ -258,7 +258,7 @@ def _run(jobs: Sequence[FileJob], options: Options, registry: Registry) -> None:
             memory_report(memory.memory_report) as report,
             display(_stages(jobs), _detail(reporting), as_json=reporting.json) as shown,
             _failures_name_their_file(jobs),
-            chosen_executor(options.machines, memory) as executor,
+            chosen_executor(options.machines, memory.memory_limit, memory.low_ram) as executor,
         ):
             session = Session(registry, results, services, executor, strict=reporting.strict)
             listeners = (shown.on_event, ResultLines(shown.print_result), ending, sheet, report)

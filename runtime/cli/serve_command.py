@@ -13,9 +13,12 @@ from pathlib import Path
 from run_graph.graph.faults import WorkflowError
 from run_graph.graph.registry import Registry, installed_nodes
 from run_graph.runtime.cli.cache_options import add_cache_arguments
+from run_graph.runtime.cli.cluster_options import add_cluster_arguments, check_machines, chosen_executor
 from run_graph.runtime.cli.models_dir_option import searching
+from run_graph.runtime.cli.options import ClusterOptions
 from run_graph.runtime.cli.parser import CommandParser, path_argument, text_argument
 from run_graph.runtime.cli.terminal import BAD_INPUT, DONE, print_message, warn
+from run_graph.runtime.cluster.errors import ClusterError
 from run_graph.runtime.units import parse_bytes
 
 _NEEDED = ("starlette", "uvicorn", "websockets", "python_multipart")
@@ -31,6 +34,7 @@ def run_server(argv: Sequence[str]) -> int:
             f"--listen {parsed.listen} lets other machines in: give a token (--token {suggestion}), or "
             "--no-token if everybody who reaches the address may use it"
         )
+    check_machines(ClusterOptions(parsed.cluster, parsed.workers), parser)
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         print_message(
@@ -111,6 +115,7 @@ def serve_parser() -> CommandParser:
         metavar="FILE.py",
         help="use the classes in this file too",
     )
+    add_cluster_arguments(parser)
     add_cache_arguments(parser)
     return parser
 
@@ -121,6 +126,7 @@ def _serve(parsed: Namespace) -> int:
     from run_graph.runtime.server.settings import ServerSettings
     from run_graph.runtime.server.start import CannotListenError, serve
 
+    machines = ClusterOptions(parsed.cluster, parsed.workers)
     settings = ServerSettings(
         listen=parsed.listen,
         port=parsed.port,
@@ -138,9 +144,12 @@ def _serve(parsed: Namespace) -> int:
         no_cache=parsed.no_cache,
     )
     try:
-        with searching(settings.models):
-            serve(settings, _registry(parsed.node_files), example_folder())
-    except (CannotListenError, FolderInUseError, WorkflowError) as error:
+        with (
+            searching(settings.models),
+            chosen_executor(machines, parsed.memory_limit, parsed.low_ram) as executor,
+        ):
+            serve(settings, _registry(parsed.node_files), example_folder(), executor)
+    except (CannotListenError, FolderInUseError, WorkflowError, ClusterError) as error:
         print_message(str(error))
         return BAD_INPUT
     except sqlite3.Error as error:

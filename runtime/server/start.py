@@ -11,6 +11,8 @@ from run_graph.graph.registry import Registry
 from run_graph.runtime.cache import MemoryCache, ResultCache
 from run_graph.runtime.cache.open import chosen_cache
 from run_graph.runtime.cache.tiered import TieredCache
+from run_graph.runtime.engine.executor import Executor
+from run_graph.runtime.engine.protocol import ExecutorFactory
 from run_graph.runtime.engine.services import Services
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.models.store import ModelStore
@@ -30,7 +32,9 @@ class CannotListenError(Exception):
     """The address is taken, or is none of this machine's; the message says what to do."""
 
 
-def serve(settings: ServerSettings, registry: Registry, examples: Path) -> None:
+def serve(
+    settings: ServerSettings, registry: Registry, examples: Path, executor: ExecutorFactory = Executor
+) -> None:
     """Serve until a signal ends it.
 
     Parameters
@@ -39,6 +43,8 @@ def serve(settings: ServerSettings, registry: Registry, examples: Path) -> None:
     registry : Registry
     examples : Path
         The folder of the shipped workflows.
+    executor : callable, optional
+        What runs prompts (:mod:`runtime.engine.protocol`). Default: this process.
 
     Raises
     ------
@@ -54,7 +60,7 @@ def serve(settings: ServerSettings, registry: Registry, examples: Path) -> None:
     folders = Folders.of(settings, examples)
     database = Database(folders.user, log)
     try:
-        server = make_server(settings, registry, folders, database, log)
+        server = make_server(settings, registry, folders, database, log, executor)
         _, waiting = server.queue.listed()
         if waiting:
             log(f"{len(waiting)} prompts of an earlier start go on")
@@ -74,14 +80,19 @@ def serve(settings: ServerSettings, registry: Registry, examples: Path) -> None:
 
 
 def make_server(
-    settings: ServerSettings, registry: Registry, folders: Folders, database: Database, log: Log
+    settings: ServerSettings,
+    registry: Registry,
+    folders: Folders,
+    database: Database,
+    log: Log,
+    executor: ExecutorFactory = Executor,
 ) -> ServerState:
     """The parts of a server, not yet started."""
     queue = PromptQueue(database, log, settings.limits.pending, settings.limits.history)
     results = chosen_cache(settings.no_cache, settings.cache_dir, log)
     cache: ResultCache = results if settings.no_cache else TieredCache(MemoryCache(), results)
     services = Services(ModelStore(settings.memory_limit, settings.low_ram))
-    session = Session(registry, cache, services)
+    session = Session(registry, cache, services, executor)
     hub = Hub(lambda: status(queue.remaining), features(settings), lambda client: worker.position(client))
     worker = Worker(queue, session, registry, folders, hub, log)
     return ServerState(settings, registry, folders, queue, History(database, queue.unsaved), hub, worker, log)
