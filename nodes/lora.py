@@ -40,8 +40,8 @@ class LoadLora(LoraChoice, Node):
     scale: float = Field(default=1.0, ge=-100, le=100, description="Factor on the LoRA's update.")
     unmatched: Literal["refuse", "skip"] = Field(
         default="refuse",
-        description="What to do with tensors that are for none of the linked models: `skip` leaves them out, "
-        "with a warning that names them.",
+        description="What to do with tensors that are for no layer of FLUX.1. What is left out, also of a "
+        "model that is not linked, is named in a warning.",
     )
     text_encoders: TextEncoders | None = Field(
         default=None,

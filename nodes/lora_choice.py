@@ -29,7 +29,7 @@ class LoraChoice:
 
     @property
     def skips_unmatched(self) -> bool:
-        """Whether tensors for other networks are left out instead of refused."""
+        """Whether tensors that are for no layer of FLUX.1 are left out instead of refused."""
         return True
 
     def source(self, env: Environment) -> LoraSource | None:

@@ -46,7 +46,7 @@ class Lora:
     scale : float
         Factor on its update of the weights.
     skip_unmatched : bool
-        Whether tensors that match no layer of the networks are ignored instead of refused.
+        Whether tensors that match no layer of FLUX.1 are ignored instead of refused.
     name : str
         The name in the workflow.
     path : Path

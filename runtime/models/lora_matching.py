@@ -21,6 +21,7 @@ from run_graph.runtime.models.lora_text_names import text_encoder_of
 
 _LISTED = 3  # Names that a message gives of a longer list.
 _NOT_APPLIED = "which it is not applied to here"
+_STRANGE = "for no layer of "  # before what the reasons of keys begin with that may be refused
 _ENCODERS = {"text_encoder": "CLIP", "text_encoder_2": "T5"}
 
 
@@ -78,7 +79,7 @@ def examine(
     path
         A safetensors file.
     skip_unmatched
-        Ignore keys that are for no layer of these networks.
+        Ignore keys that are for no layer of FLUX.1. Those for its other networks are never refused.
     components
         The networks that it is to change.
 
@@ -154,9 +155,10 @@ def _reason(key: str, parsed: ParsedKey) -> str:
         return f"for {network}, {_NOT_APPLIED}"
     if key.startswith("bundle_emb."):
         return "a textual-inversion embedding, which FLUX.1's prompts cannot name"
-    if (encoder := text_encoder_of(key)) is not None:
-        return f"for no layer of {_ENCODERS[encoder]} that FLUX.1 uses"
-    return "for no layer of FLUX.1"
+    encoder = text_encoder_of(key)
+    if encoder == "text_encoder" and "text_projection" in key:
+        return "for CLIP's text projection, which FLUX.1 does not use"
+    return f"{_STRANGE}{_ENCODERS[encoder] if encoder else 'FLUX.1'}"
 
 
 def _check_family(layout: LoraLayout) -> None:
@@ -207,16 +209,12 @@ def _check_supported(layout: LoraLayout) -> None:
 
 
 def _check_unmatched(layout: LoraLayout, skip_unmatched: bool) -> None:
-    if layout.unmatched and not skip_unmatched:
+    strange = [key for key, reason in layout.unmatched.items() if reason.startswith(_STRANGE)]
+    if strange and not skip_unmatched:
         raise LoraError(
-            f"{layout.path}: {len(layout.unmatched)} of its {len(layout.tensors)} tensors match no layer of "
-            f"{layout.what}: {layout.left_out}. {_advice(layout)}set unmatched to "
-            '"skip" to apply the rest without them.'
+            f"{layout.path}: {len(strange)} of its {len(layout.tensors)} tensors match no layer of FLUX.1: "
+            f'{listed(strange)}. Use another file, or set unmatched to "skip" to apply the rest without them.'
         )
-
-
-def _advice(layout: LoraLayout) -> str:
-    return "Link text_encoders too, or " if _is_for_other_networks(layout) else "Use another file, or "
 
 
 def _is_for_other_networks(layout: LoraLayout) -> bool:

@@ -23,6 +23,8 @@ def other_format(start: bytes) -> str | None:
 
     The text follows a file's name in a sentence.
     """
+    if start[8:9] == b"{":  # a safetensors file, whose header's length may begin like another format
+        return None
     lower = start.lower()
     return next(
         (f"{what}. {instead}" for begin, what, instead in _STARTS if lower.startswith(begin.lower())), None

@@ -100,18 +100,28 @@ def test_the_native_node_takes_text_encoders_too(bench: NodeBench) -> None:
     assert bench.warnings == []
 
 
-def test_the_native_node_without_text_encoders_refuses_what_is_for_them(bench: NodeBench) -> None:
+def test_the_native_node_without_text_encoders_tells_what_is_for_them(bench: NodeBench) -> None:
     file(bench.folder, TRANSFORMER, CLIP)
     flux = bench.run(LoadFlux(model="tiny")).flux
-    with pytest.raises(LoraError, match=r"2 of its 4 tensors match no layer .* Link text_encoders too"):
-        bench.run(LoadLora(flux=flux, lora="style.safetensors"))
-    found = bench.run(LoadLora(flux=flux, lora="style.safetensors", unmatched="skip"))
+    found = bench.run(LoadLora(flux=flux, lora="style.safetensors"))
     assert found.text_encoders is None
     [warning] = bench.warnings
     assert (
         f"2 of its 4 tensors are left out: {CLIP}.lora_down.weight, {CLIP}.lora_up.weight (for CLIP"
         in warning
     )
+
+
+def test_the_native_node_refuses_what_is_for_nothing(bench: NodeBench) -> None:
+    file(bench.folder, TRANSFORMER, "transformer.pos_embed")
+    flux = bench.run(LoadFlux(model="tiny")).flux
+    node = LoadLora(flux=flux, lora="style.safetensors")
+    [problem] = bench.problems(node)
+    assert "2 of its 4 tensors match no layer of FLUX.1: transformer.pos_embed" in problem.message
+    with pytest.raises(LoraError, match="match no layer"):
+        bench.run(node)
+    bench.run(LoadLora(flux=flux, lora="style.safetensors", unmatched="skip"))
+    assert "(for no layer of FLUX.1)" in bench.warnings[0]
 
 
 def test_a_file_for_text_encoders_alone_leaves_the_transformer_as_it_is(bench: NodeBench) -> None:
@@ -133,7 +143,7 @@ def test_tensors_without_effect_are_told(bench: NodeBench) -> None:
     bench.run(LoraLoaderModelOnly(**handles))
     both, alone = bench.warnings
     assert both.startswith("style.safetensors: 2 of its 6 tensors are left out: lora_te1_text_projection")
-    assert "for no layer of CLIP that FLUX.1 uses" in both
+    assert "for CLIP's text projection, which FLUX.1 does not use" in both
     assert "style.safetensors: 4 of its 6" in alone
     assert "for CLIP, which it is not applied to here" in alone
 

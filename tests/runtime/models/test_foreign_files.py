@@ -12,6 +12,7 @@ from model_layouts import Raw, original_transformer, published, write, write_fol
 from run_graph.runtime.errors import ModelError
 from run_graph.runtime.models.checkpoints import Checkpoint, from_files, resolve_flux
 from run_graph.runtime.models.components import Component
+from run_graph.runtime.models.layouts.other_formats import other_format
 
 Tensors = dict[str, Any]
 
@@ -250,3 +251,9 @@ def test_one_of_several_files_is_no_model(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, published("transformer"), metadata)
     with pytest.raises(ModelError, match=r"is one of several files of a model\. Name the folder"):
         resolve_flux(str(path))
+
+
+def test_a_header_whose_length_is_written_like_a_pickle_s_start_is_no_pickle() -> None:
+    start = (0x0280).to_bytes(8, "little")
+    assert "PyTorch" in str(other_format(start))
+    assert other_format(start + b'{"__metadata__"') is None

@@ -40,27 +40,32 @@ def test_keys_that_match_no_layer_are_named(
     checkpoint: Checkpoint, sizes: Sizes, saved: Callable[..., Lora]
 ) -> None:
     tensors = diffusers(sizes).tensors | {
-        f"lora_te1_text_model_encoder_layers_{n}_mlp_fc1.alpha": np.array(1.0, np.float32) for n in range(5)
+        f"lora_te1_text_model_encoder_layers_{n}_mlp_fc9.alpha": np.array(1.0, np.float32) for n in range(5)
     }
     message = refusal(checkpoint, saved(Sample(tensors, {})))
     assert f"5 of its {len(tensors)} tensors" in message
-    assert "lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha" in message
+    assert "lora_te1_text_model_encoder_layers_0_mlp_fc9.alpha" in message
     assert "and 2 more" in message
-    assert "for CLIP, which it is not applied to here" in message
-    assert 'Link text_encoders too, or set unmatched to "skip"' in message
+    assert 'Use another file, or set unmatched to "skip"' in message
 
 
 def test_each_key_that_is_left_out_has_its_reason(saved: Callable[..., Lora], sizes: Sizes) -> None:
     reasons = {
         "lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha": "for CLIP, which it is not applied to here",
         "lora_te2_encoder_block_0_layer_0_SelfAttention_q.alpha": "for T5, which it is not applied to here",
-        "lora_te1_text_projection.lora_up.weight": "for no layer of CLIP that FLUX.1 uses",
+        "lora_te1_text_projection.lora_up.weight": "for CLIP's text projection, which FLUX.1 does not use",
+        "lora_te1_text_model_pooler.lora_up.weight": "for no layer of CLIP",
         "bundle_emb.fox.t5_out": "a textual-inversion embedding, which FLUX.1's prompts cannot name",
         "transformer.pos_embed.lora_A.weight": "for no layer of FLUX.1",
     }
-    found = examine(saved(with_tensors(diffusers(sizes), *reasons)).path, skip_unmatched=True)
+    path = saved(with_tensors(diffusers(sizes), *reasons)).path
+    found = examine(path, skip_unmatched=True)
     assert found.unmatched == reasons
     assert "bundle_emb.fox.t5_out (a textual-inversion embedding" in found.left_out
+    with pytest.raises(
+        LoraError, match=r"2 of its \d+ tensors match no layer of FLUX\.1: lora_te1_text_model_p"
+    ):
+        examine(path)
 
 
 def changed(sample: Sample, key: str, change: Callable[[np.ndarray], np.ndarray]) -> Sample:
