@@ -121,6 +121,8 @@ class ClusterExecutor(Executor):
                 self._fail(result.failure)
             assert result.outputs is not None
             if result.was_known:
+                if work.context.opened_snapshot is not None:  # of an attempt that was lost with its worker
+                    work.context.opened_snapshot.drop()
                 self._reuse(step, result.outputs)
             else:
                 self._finish(step, work.input_digest, work.context, result.outputs, result.seconds)

@@ -57,7 +57,7 @@ class Task:
     key : str
         The key of its result.
     input_digest : str or None
-        The second name of its result (:mod:`runtime.cache`); None if results are not kept.
+        The second name of its result (:mod:`runtime.cache`), if it has one.
     state : mapping or None
         Its resume state.
     environment : RunEnvironment
@@ -66,6 +66,8 @@ class Task:
         What the client's files of each checkpoint are (``Checkpoint.identity``).
     home : Path
         The client's home folder.
+    keeps_results : bool
+        Whether results of earlier runs may be used, and this one be kept.
     strict, offline : bool
         As for the whole run.
     """
@@ -80,6 +82,7 @@ class Task:
     environment: RunEnvironment
     identities: Mapping[Checkpoint, str]
     home: Path
+    keeps_results: bool
     strict: bool
     offline: bool
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from run_graph.graph.node import Outputs
+from run_graph.runtime.cache import NoCache
 from run_graph.runtime.cluster.errors import ClusterError
 from run_graph.runtime.cluster.local_models import with_pinned_models
 from run_graph.runtime.cluster.messages import Began, Outcome, Report, SavedState, Task
@@ -57,6 +58,7 @@ class RemoteSteps:
         # A node that has to begin again goes on from its newest state, even if the cache does not keep it.
         self.run_context = replace(run_context, cache=NewestStates(run_context.cache))
         self.emit = run_context.emit
+        self._keeps_results = not isinstance(run_context.cache, NoCache)
         self._connect = connect
         self._link: Connection | None = None
         self._run = secrets.token_hex(8)
@@ -154,6 +156,7 @@ class RemoteSteps:
             run.environment_of(work.step.node_id),
             {checkpoint: checkpoint.identity for checkpoint in work.models.values()},
             Path.home(),
+            self._keeps_results,
             run.strict,
             is_offline(),
         )

@@ -169,15 +169,15 @@ class WorkerSession:
             raise_if_interrupt(raised)
             return Outcome(failure=failure_of(task.step, values, raised))
         seconds = time.perf_counter() - started
-        self.cache.put(Entry(task.key, outputs, task.input_digest, seconds, type(task.step.node)))
+        if task.keeps_results:
+            self.cache.put(Entry(task.key, outputs, task.input_digest, seconds, type(task.step.node)))
         return Outcome(outputs, seconds=seconds, reads=reads, resident=dict(self.store.resident()))
 
     def _known(self, task: Task) -> Outputs | None:
+        names = [task.key, task.input_digest] if task.keeps_results else []
         kind = outputs_class(type(task.step.node))
-        for name in (task.key, task.input_digest):
-            if task.input_digest is not None and name and (found := self.cache.get(name, kind)) is not None:
-                return found
-        return None
+        found = (self.cache.get(name, kind) for name in names if name is not None)
+        return next((outputs for outputs in found if outputs is not None), None)
 
     def _computed(
         self, task: Task, values: dict[str, Any], send: Listener, token: CancelToken
