@@ -23,6 +23,7 @@ BENCHMARKS = (
     "networks",
     "step_reuse",
     "modulation",
+    "gguf",
     "patch_downsample",
 )
 """The modules with a benchmark, in the order of their sections."""

@@ -35,11 +35,11 @@ its own count. Neither keeps freed memory for reuse. The latents of both are com
 """
 
 
-_NOTE = (
-    "While the largest of these layers is read, it takes 0.3 GB in its stored and its computed precision, which "
-    "hides some of the saving where blocks are as few as here. In all blocks of FLUX.1 they take 6.5 GB in "
-    "bfloat16, 3.5 GB in 8 bits and 1.8 GB in 4 bits (from their shapes)."
-)
+_NOTE = """\
+While the largest of these layers is read, it takes 0.3 GB in its stored and its computed precision, which
+hides some of the saving where blocks are as few as here. In all blocks of FLUX.1 they take 6.5 GB in
+bfloat16, 3.5 GB in 8 bits and 1.8 GB in 4 bits (from their shapes).
+"""
 
 
 def measure(quick: bool) -> Section:
@@ -59,7 +59,7 @@ def measure(quick: bool) -> Section:
                 ]
             )
     headings = ["quantize", "process kept, GB", "streamed", "MLX kept, GB", "streamed", "saved"]
-    return Section("Modulation layers", _TEXT, [Table(headings, rows)], ["mlx"], [_NOTE])
+    return Section("Modulation layers", _TEXT, [Table(headings, rows)], ["mlx"], [_NOTE.strip()])
 
 
 def _write_weights(part: str, file: Path) -> None:

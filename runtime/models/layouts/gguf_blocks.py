@@ -74,12 +74,16 @@ def pack(codes: mx.array, bits: int) -> mx.array:
         return mx.contiguous(codes).view(mx.uint32)
     if bits == 4:
         return (codes[..., 0::2] | (codes[..., 1::2] << 4)).view(mx.uint32)
-    eights = codes.reshape(*codes.shape[:-1], -1, 8)
-    words = eights[..., 0].astype(mx.uint64)
-    for place in range(1, 8):
-        words = words | (eights[..., place].astype(mx.uint64) << (place * bits))
-    content = words.view(mx.uint8).reshape(*words.shape, 8)[..., :bits]
+    twos = _joined(mx.contiguous(codes).view(mx.uint16), 8, bits)
+    fours = _joined(twos.view(mx.uint32), 16, 2 * bits)
+    eights = _joined(fours.view(mx.uint64), 32, 4 * bits)
+    content = eights.view(mx.uint8).reshape(*eights.shape, 8)[..., :bits]
     return mx.contiguous(content).reshape(*codes.shape[:-1], -1).view(mx.uint32)
+
+
+def _joined(pairs: mx.array, apart: int, bits: int) -> mx.array:
+    """Two codes of so many bits in each number, the second moved down to lie on the first."""
+    return pairs - (pairs >> apart) * ((1 << apart) - (1 << bits))
 
 
 def _floats(content: mx.array, kind: str) -> mx.array:

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from run_graph.runtime.models.checkpoints import from_files
 from run_graph.runtime.models.components import Component
 from run_graph.runtime.models.layouts.gguf_types import BLOCK_TYPES
 from run_graph.runtime.models.loading import load_component
+from run_graph.runtime.models.lora_files import Lora, lora_digest
 from run_graph.runtime.models.saving import write_component
 from run_graph.runtime.models.sizes import estimated_bytes
 from run_graph.runtime.models.store import ModelStore
@@ -68,10 +70,12 @@ def weights(module: Any) -> dict[str, np.ndarray]:
     return found
 
 
-def sample(model: Path, folder: Path, store: ModelStore | None = None) -> np.ndarray:
+def sample(
+    model: Path, folder: Path, store: ModelStore | None = None, loras: tuple[Lora, ...] = ()
+) -> np.ndarray:
     bench = NodeBench(folder, store)
     tokens, pooled = (mx.random.normal(shape, key=mx.random.key(9)) for shape in ((1, 20, 128), (1, 64)))
-    flux = bench.run(LoadFlux(model=str(model))).flux
+    flux = replace(bench.run(LoadFlux(model=str(model))).flux, loras=loras)
     conditioning = Conditioning((Entry(tokens, pooled, "a fox"),))
     node = FluxSample(flux=flux, conditioning=conditioning, width=48, height=32, steps=2, seed=1)
     return np.array(bench.run(node).latent.samples)
@@ -131,6 +135,23 @@ def test_the_latent_is_that_of_the_decoded_weights(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
     streamed = sample(path, tmp_path, ModelStore(low_ram=True))
     np.testing.assert_array_equal(streamed, found)
+
+
+def test_a_lora_changes_packed_weights_as_it_changes_floats(tmp_path: Path) -> None:
+    made = quantised(original_transformer(), "Q4_1")
+    up, down = np.random.default_rng(1).standard_normal((2, 192, 4), np.float32) / 4
+    layer = "lora_unet_double_blocks_0_img_attn_proj"
+    lora = {f"{layer}.lora_up.weight": up, f"{layer}.lora_down.weight": np.ascontiguousarray(down.T)}
+    file = write(tmp_path / "lora.safetensors", lora)
+    found = Lora(lora_digest(file), 1.0, False, "lora", file)
+    floats = decoded(made)
+    floats["double_blocks.0.img_attn.proj.weight"] += up @ down.T
+    path = write_gguf(tmp_path / "m.gguf", made)
+    reference = write(tmp_path / "merged.safetensors", floats)
+    changed = sample(path, tmp_path, loras=(found,))
+    expected = sample(reference, tmp_path)
+    np.testing.assert_allclose(changed, expected, atol=2e-3 * np.abs(expected).max())
+    assert np.abs(changed - sample(path, tmp_path)).max() > 0.1
 
 
 def test_a_workflow_of_comfyui_gguf_runs(
