@@ -15,9 +15,9 @@ from run_graph.runtime.models.checkpoints import (
     resolve_redux,
 )
 from run_graph.runtime.models.components import FLUX_COMPONENTS, REDUX_COMPONENTS, Component
-from run_graph.runtime.models.library.contents import ModelFile, model_files
+from run_graph.runtime.models.library.contents import ModelFile, model_files, source_of
 from run_graph.runtime.models.sizes import estimated_bytes, published_bytes
-from run_graph.runtime.models.sources import Source, file_source
+from run_graph.runtime.models.sources import Source
 
 State = Literal["here", "partly here", "not here", "damaged"]
 
@@ -119,7 +119,7 @@ def found_files(float_bytes: int) -> list[FileState]:
         FileState(
             file,
             tuple(
-                _part(network.component, file_source(file.file.path, network.component), float_bytes)
+                _part(network.component, source_of(file.file.path, network.component), float_bytes)
                 for network in file.networks
             ),
         )

@@ -158,14 +158,24 @@ def _file(role: Role, name: str) -> Path | None:
     if is_path(name) or name in _NATIVE:
         return None
     found = find(name, role.categories)
-    return None if found is None else found.path
+    return None if found is None or found.path.is_dir() else found.path
+
+
+def _folder(role: Role, name: str) -> Path | None:
+    """The folder of a model that a name means in the user's folders, if it means one."""
+    found = find(name, role.categories)
+    return found.path if found is not None and found.path.is_dir() else None
 
 
 def _published(role: Role, name: str) -> Checkpoint:
     """The checkpoint of a name that means no single file. Raises UnknownModelError."""
     if is_path(name):
         return role.resolve(name)
-    if name not in _NATIVE and (model := role.model_of(name)) is not None:
+    if name in _NATIVE:
+        return role.resolve(name)
+    if (folder := _folder(role, name)) is not None:
+        return role.resolve(str(folder))
+    if (model := role.model_of(name)) is not None:
         is_shared = model == UNGATED and "transformer" not in role.parts
         return shared_parts(role.parts) if is_shared else role.resolve(model)
     reason = f"There is no file {name!r} for {role.what}."

@@ -13,10 +13,17 @@ from typing import Any
 from run_graph.runtime.errors import CheckpointError
 from run_graph.runtime.models.components import Component
 from run_graph.runtime.models.inspection import Tensor, read_header
+from run_graph.runtime.models.layouts.recognition import networks_in
 from run_graph.runtime.models.layouts.storage import SCALES
 from run_graph.runtime.models.library.finding import FoundFile, files
 from run_graph.runtime.models.library.places import Category
-from run_graph.runtime.models.sources import PUBLISHED_SIZES, Source, file_networks, file_source
+from run_graph.runtime.models.sources import (
+    PUBLISHED_SIZES,
+    Source,
+    file_networks,
+    file_source,
+    folder_source,
+)
 
 KINDS: dict[Component, str] = {
     "transformer": "transformer",
@@ -112,7 +119,7 @@ def model_files() -> Iterator[ModelFile]:
 
 
 def described(found: FoundFile) -> ModelFile:
-    """What a file is; a file that has not changed is read once."""
+    """What a file, or a model's folder, is; one that has not changed is read once."""
     try:
         state = os.stat(found.path)
     except OSError as error:
@@ -132,22 +139,39 @@ def _described(found: FoundFile, modified: int, size: int) -> ModelFile:
         return ModelFile(found, "unknown", (), "", size, reason)
     kinds = " + ".join(KINDS[network.component] for network in networks)
     precision = ", ".join(dict.fromkeys(network.precision for network in networks))
-    return ModelFile(found, kinds, networks, precision, size)
+    return ModelFile(found, kinds, networks, precision, _nbytes(path, size))
+
+
+def source_of(path: Path, component: Component) -> Source | None:
+    """The source of a network in a file or in a model's folder; None if it has no such network.
+
+    Raises CheckpointError.
+    """
+    if not path.is_dir():
+        return file_source(path, component)
+    return folder_source(path / component, component) if (path / component).is_dir() else None
 
 
 def _networks(path: Path) -> Iterator[Network]:
-    """The networks in a file, the transformer first. Raises CheckpointError."""
-    found = file_networks(path)
-    for component in sorted({each.component for each in found}, key=list(KINDS).index):
-        source = file_source(path, component)
-        if source is not None:
-            size = next(each.size for each in found if each.component == component)
-            yield Network(component, _family(source, size), _precision(source.tensors()))
+    """The networks in a file or folder, the transformer first. Raises CheckpointError."""
+    held = KINDS if path.is_dir() else {found.component for found in file_networks(path)}
+    sources = [source for each in KINDS if each in held and (source := source_of(path, each)) is not None]
+    sizes = [found for source in sources for found in networks_in(source.tensors())]
+    is_tiny = any(found.size != PUBLISHED_SIZES[found.component] for found in sizes)
+    for source in sources:
+        family = "tiny" if is_tiny else _family(source)
+        precision = _precision(source.tensors()) if source.bits is None else f"{source.bits} bits"
+        yield Network(source.component, family, precision)
 
 
-def _family(source: Source, size: int) -> str:
-    if size != PUBLISHED_SIZES[source.component]:
-        return "tiny"
+def _nbytes(path: Path, size: int) -> int:
+    """Bytes on the disk of a file of this size, or of all weights in a model's folder."""
+    if not path.is_dir():
+        return size
+    return sum(each.stat().st_size for each in path.glob("*/*.safetensors"))
+
+
+def _family(source: Source) -> str:
     if source.component == "transformer":
         return "FLUX.1 dev or krea-dev" if source.has_guidance() else "FLUX.1 schnell"
     return "FLUX.1 Redux" if source.component in ("image_encoder", "image_embedder") else "FLUX.1"

@@ -9,17 +9,19 @@ from pathlib import Path, PurePosixPath
 
 from run_graph.graph.faults import listed
 from run_graph.runtime.errors import UnknownModelError
+from run_graph.runtime.models.components import COMPONENTS
 from run_graph.runtime.models.library.places import CATEGORIES, Category, Place, places
 
 SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 """Of the files that ComfyUI takes for models. Which of them can be read is found out when they are."""
 
+_DESCRIPTIONS = ("config.json", "model.safetensors.index.json")  # of diffusers and mflux
 _SHOWN = 8  # files that a message lists of a folder
 
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A file in one of the folders.
+    """A file in one of the folders, or the folder of a whole model in diffusers' layout or mflux's.
 
     Attributes
     ----------
@@ -36,7 +38,7 @@ class FoundFile:
 
 
 def files(*categories: Category) -> Iterator[FoundFile]:
-    """The files in the folders of these kinds (default: all), each once, in the order of the folders.
+    """The files and models' folders of these kinds (default: all), each once, in the order of the places.
 
     The disk is read afresh at each call. Raises FolderSettingsError.
     """
@@ -102,7 +104,10 @@ def _contents(folder: Path, names: list[str]) -> str:
 
 
 def _in_place(place: Place) -> Iterator[FoundFile]:
-    """Files in a folder and its subfolders, by name; links are followed, but never in a circle."""
+    """Files in a folder and its subfolders, by name; links are followed, but never in a circle.
+
+    The folder of a model is found in place of its files.
+    """
     visited: set[str] = set()
     for folder, subfolders, names in os.walk(place.folder, followlinks=True):
         real = os.path.realpath(folder)
@@ -110,11 +115,18 @@ def _in_place(place: Place) -> Iterator[FoundFile]:
             subfolders.clear()
             continue
         visited.add(real)
-        subfolders[:] = sorted(each for each in subfolders if not each.startswith("."))
-        for name in sorted(names):
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                path = Path(folder) / name
-                yield FoundFile(path.relative_to(place.folder).as_posix(), path, place.category)
+        inside = sorted(each for each in subfolders if not each.startswith("."))
+        models = [each for each in inside if _is_model(Path(folder) / each)]
+        subfolders[:] = [each for each in inside if each not in models]
+        single = [name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+        for name in [*models, *sorted(single)]:
+            path = Path(folder) / name
+            yield FoundFile(path.relative_to(place.folder).as_posix(), path, place.category)
+
+
+def _is_model(folder: Path) -> bool:
+    """Whether a folder holds a model's networks, each in a folder of its own with what describes it."""
+    return any((folder / each / name).is_file() for each in COMPONENTS for name in _DESCRIPTIONS)
 
 
 def _simplified(name: str) -> str:

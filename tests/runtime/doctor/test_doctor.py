@@ -109,6 +109,7 @@ def test_a_changed_weight_is_noticed_and_is_the_exit_code(
     assert len(found["faults"]) == 4
 
 
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
 def test_values_that_are_no_numbers_are_noticed(
     spoilt: Callable[[str, Fault], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

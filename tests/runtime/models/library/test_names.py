@@ -1,5 +1,6 @@
 """Names of models lead to files in the user's folders, whatever they hold, and else to published models."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,13 @@ import numpy as np
 import pytest
 from model_layouts import COMFYUI_FOLDERS, published, write, write_models_folder
 
+from run_graph.runtime.cli.main import main
 from run_graph.runtime.errors import CheckpointError, UnknownModelError
 from run_graph.runtime.models import checkpoints
 from run_graph.runtime.models.checkpoints import Checkpoint, from_files, resolve_flux, resolve_redux
 from run_graph.runtime.models.known_files import STYLE_MODEL, TEXT_ENCODER, TRANSFORMER, VAE, VISION
+from run_graph.runtime.models.library.contents import model_files
+from run_graph.runtime.models.library.finding import files
 from run_graph.runtime.models.names import (
     resolve,
     resolve_both_text_encoders,
@@ -19,6 +23,7 @@ from run_graph.runtime.models.names import (
     resolve_text_encoders,
     resolve_whole,
 )
+from run_graph.runtime.models.tiny import TINY_FOLDER
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +168,22 @@ def test_identity_is_that_of_the_contents(models: Path, tmp_path: Path) -> None:
     first, second = resolve(VAE, "ae.safetensors"), from_files("copy", [copy]).of("vae")
     assert first.identity == second.identity
     assert first.identity != resolve(VISION, "sigclip_vision_patch14_384.safetensors").identity
+
+
+def test_a_models_folder_is_one_entry_and_is_found_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(TINY_FOLDER, tmp_path / "diffusion_models" / "mine" / "Small-Flux")
+    monkeypatch.setenv("RUN_GRAPH_MODELS", str(tmp_path))
+    folder = tmp_path / "diffusion_models" / "mine" / "Small-Flux"
+    assert [found.path for found in files()] == [folder]
+    for name in ("small-flux", "mine\\small-flux", "Small-Flux"):
+        assert resolve_flux_model(name).folder == resolve(VAE, name).folder == folder
+    assert resolve_text_encoders("small-flux", "Small-Flux").folder == folder
+    assert resolve_redux_model("small-flux").folder == folder
+    assert main(["--save-model", str(tmp_path / "vae" / "packed"), "--set", "flux.quantize=4"]) == 0
+    packed, listed = sorted(model_files(), key=lambda each: each.file.name)[::-1]
+    assert (packed.precision, packed.family) == ("4 bits", "tiny")
+    assert listed.kind == "transformer + T5 + CLIP + autoencoder + SigLIP + Redux"
+    assert (listed.precision, listed.family) == ("bfloat16", "tiny")
+    assert listed.nbytes == sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
