@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import mlx.core as mx
 import numpy as np
@@ -207,3 +207,31 @@ def test_a_missing_shard_is_a_fault_of_the_loader_before_anything_runs(
     (fault,) = faults
     assert (fault.node_id, fault.input) == ("flux" if component in FLUX_COMPONENTS else "redux", "model")
     assert missing.name in fault.message
+
+
+@pytest.mark.parametrize("bits", [None, 4])
+def test_what_mflux_saved_before_0_7_loads(unconfigured: Path, tmp_path: Path, bits: int | None) -> None:
+    """mflux 0.2 to 0.6 wrote no index and only the quantisation into the files: `None` or the bits.
+
+    mflux 0.2.0: `flux/flux.py`, `save_model`. The names were today's.
+    """
+    saved = save_as_mflux(unconfigured, tmp_path / "saved", bits)
+    for index in saved.rglob("*.index.json"):
+        index.unlink()
+    for path in saved.rglob("*.safetensors"):
+        tensors: Any = mx.load(str(path))
+        mx.eval(list(tensors.values()))
+        mx.save_safetensors(str(path), tensors, {"quantization_level": str(bits)})
+    assert not check(redux_workflow(saved, saved), installed_nodes(), None, ENVIRONMENT).faults
+    assert_same(make(saved), make(unconfigured, quantize=bits))
+
+
+def test_what_mflux_0_16_to_0_21_saved_has_no_last_bias(unconfigured: Path, tmp_path: Path) -> None:
+    saved = save_as_mflux(unconfigured, tmp_path / "saved", None)
+    (path,) = (saved / "transformer").glob("*.safetensors")
+    tensors, metadata = cast(Any, mx.load(str(path), return_metadata=True))
+    mx.eval(list(tensors.values()))
+    del tensors["norm_out.linear.bias"]
+    mx.save_safetensors(str(path), tensors, metadata)
+    loaded = load_component(Checkpoint("saved", folder=saved), "transformer").module
+    assert not mx.any(loaded.norm_out.linear.bias).item()
