@@ -182,7 +182,7 @@ def _reader(tensors: Tensors, place: str) -> Callable[[str], mx.array]:
         if not mx.issubdtype(array.dtype, mx.floating):
             return array
         array = array.astype(dtype)
-        if not mx.isfinite(array).all().item():
+        if not _is_finite(array):
             raise CheckpointError(
                 f"{place}: {name} holds values that are not numbers (NaN or infinite). The file is damaged, "
                 "or the model was converted with too small a range; use it in another format."
@@ -190,6 +190,11 @@ def _reader(tensors: Tensors, place: str) -> Callable[[str], mx.array]:
         return array
 
     return take
+
+
+def _is_finite(array: mx.array) -> bool:
+    """Whether no number is NaN or infinite. The sum tells it in one pass, unless finite numbers overflow it."""
+    return bool(mx.isfinite(mx.sum(array)).item() or mx.isfinite(array).all().item())
 
 
 def _quantiser(bits: int | None) -> Callable[[str, Any], Any]:
