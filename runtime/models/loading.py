@@ -193,7 +193,7 @@ def _reader(tensors: Tensors, place: str) -> Callable[[str], mx.array]:
 
 
 def _is_finite(array: mx.array) -> bool:
-    """Whether no number is NaN or infinite. The sum tells it in one pass, unless finite numbers overflow it."""
+    """Whether no number is NaN or infinite: the sum tells it in one pass, unless it overflows itself."""
     return bool(mx.isfinite(mx.sum(array)).item() or mx.isfinite(array).all().item())
 
 
