@@ -67,6 +67,11 @@ def run_node(node: Node, values: Values, context: Context) -> Outputs:
         try:
             node = validated(node_class, node.__dict__ | _handed_out(node_class, values))
         except ValidationError as error:
+            if empty := _given_nothing(error, values):
+                raise ValueError(
+                    f"nothing came through the link of {empty}: the node before had nothing to make it from. "
+                    "Link that node's own input too, or link another output here"
+                ) from None
             faults = literal_faults(error, node_class, Registry())
             raise ValueError("; ".join(str(fault) for fault in faults)) from None
     outputs = node.run(context)
@@ -88,6 +93,12 @@ def _sealed(name: str, value: Any) -> Any:
     except ValueError as error:
         raise ValueError(f"output {name!r} is not a valid {value.socket_type}: {error}") from None
     return value
+
+
+def _given_nothing(error: ValidationError, values: Values) -> str:
+    """The inputs that need a value, but got None through a link; empty if another thing is wrong."""
+    wrong = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
+    return ", ".join(repr(name) for name in values if name in wrong and values[name] is None)
 
 
 def _handed_out(node_class: type[Node], values: Values) -> dict[str, Any]:

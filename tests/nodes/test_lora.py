@@ -109,6 +109,16 @@ def test_a_lora_of_another_width_fails_before_anything_is_sampled(small_model: s
     assert not any(isinstance(event, NodeStarted) and event.class_type == "DecodeLatent" for event in events)
 
 
+def test_an_output_without_what_it_is_made_from_is_told(small_model: str, lora: Path, tmp_path: Path) -> None:
+    nodes = with_lora(small_model, "style.safetensors")
+    prompt = next(spec for spec in nodes.values() if spec["class_type"] == "TextEncode")
+    source, prompt["inputs"]["text_encoders"] = prompt["inputs"]["text_encoders"], ["style", "text_encoders"]
+    with pytest.raises(NodeFailed, match=r"nothing came through the link of 'text_encoders'"):
+        run(nodes, tmp_path)
+    nodes["style"]["inputs"]["text_encoders"] = source
+    run(nodes, tmp_path)
+
+
 def problems(model: str, name: str, folder: Path) -> list[str]:
     node = LoadLora.model_construct(flux=None, lora=name)
     return [problem.message for problem in node.check(RunEnvironment([folder], folder / "out"))]
