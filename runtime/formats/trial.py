@@ -17,6 +17,8 @@ from run_graph.runtime.models.node_roles import is_adapter, is_loader, model_inp
 
 CELL = 16  # pixels: the sides of a picture are multiples of it
 _SIDES = ("width", "height")
+_MEGAPIXEL = 2**20  # ComfyUI's
+_TO_PIXELS, _TO_A_MEGAPIXEL = "ImageScaleToTotalPixels", "FluxKontextImageScale"
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ def tried(workflow: Workflow, registry: Registry, trial: Trial) -> tuple[Workflo
     """The workflow with the changes, and one line for each kind of change.
 
     Every loader's model is replaced, and LoRAs, which were made for another model, are left out. Sizes
-    keep their proportion, in multiples of 16 pixels. A size that is linked is not changed, and told.
+    keep their proportion, in multiples of 16 pixels. A size that is linked is not changed, and told. Nodes
+    that scale pictures to a number of pixels scale them to fewer.
     """
     notes: list[str] = []
     if trial.model is not None:
@@ -104,6 +107,9 @@ def _smaller(workflow: Workflow, registry: Registry, most: int, notes: list[str]
     nodes = dict(workflow.nodes)
     for node_id, spec in workflow.nodes.items():
         node_class = registry.get(spec.class_type)
+        if (scaled := _scaled_to(spec, registry, most)) is not None:
+            nodes[node_id] = scaled
+            changes.append(f"{node_id} scales to {scaled.inputs['megapixels']:.3g} megapixels")
         if node_class is None or not _gives_size(node_class):
             continue
         width, height = sides = [_given(spec, node_class, name) for name in _SIDES]
@@ -119,6 +125,21 @@ def _smaller(workflow: Workflow, registry: Registry, most: int, notes: list[str]
     if linked:
         notes.append(f"--max-pixels {most}: not changed, because the size is linked: {listed(linked)}")
     return Workflow(nodes)
+
+
+def _scaled_to(spec: NodeSpec, registry: Registry, most: int) -> NodeSpec | None:
+    """A node that scales pictures to a number of pixels, with fewer; None for others, and if they are few."""
+    if spec.class_type not in (_TO_PIXELS, _TO_A_MEGAPIXEL) or _TO_PIXELS not in registry:
+        return None
+    megapixels = inputs_of(registry[_TO_PIXELS])["megapixels"]
+    least = max(most / _MEGAPIXEL, megapixels.minimum or 0)
+    if spec.class_type == _TO_A_MEGAPIXEL:
+        how = {"upscale_method": "lanczos", "megapixels": least, "resolution_steps": CELL}
+        return replace(spec, class_type=_TO_PIXELS, inputs={**spec.inputs, **how})
+    given = spec.inputs.get("megapixels", megapixels.default)
+    if not (_is_number(given) and given > least):
+        return None
+    return replace(spec, inputs={**spec.inputs, "megapixels": least})
 
 
 def _gives_size(node_class: type[Node]) -> bool:

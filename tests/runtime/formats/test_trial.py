@@ -118,3 +118,24 @@ def test_other_values_are_refused(option: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         cli.main(["a.json", *option])
     assert stopped.value.code == 2
+
+
+def test_pictures_that_are_scaled_to_a_number_of_pixels_are_scaled_to_fewer() -> None:
+    picture = {"class_type": "LoadImage", "inputs": {"image": "a.png"}}
+    nodes = {
+        "a": picture,
+        "kontext": {"class_type": "FluxKontextImageScale", "inputs": {"image": ["a", 0]}},
+        "large": {"class_type": "ImageScaleToTotalPixels", "inputs": {"image": ["a", 0], "megapixels": 1.5}},
+        "small": {"class_type": "ImageScaleToTotalPixels", "inputs": {"image": ["a", 0], "megapixels": 0.02}},
+    }
+    workflow, [note] = tried(Workflow.from_json(nodes), REGISTRY, Trial(max_pixels=2**16))
+    assert workflow.nodes["kontext"].class_type == "ImageScaleToTotalPixels"
+    assert [workflow.nodes[name].inputs["megapixels"] for name in ("kontext", "large", "small")] == [
+        0.0625,
+        0.0625,
+        0.02,
+    ]
+    assert "kontext scales to 0.0625 megapixels, large scales to 0.0625 megapixels" in note
+    assert not validate(workflow, REGISTRY, ["kontext", "large"])
+    tiny, _ = tried(Workflow.from_json(nodes), REGISTRY, Trial(max_pixels=256))
+    assert tiny.nodes["large"].inputs["megapixels"] == 0.01
