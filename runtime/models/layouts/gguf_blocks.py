@@ -50,14 +50,27 @@ def packed(content: mx.array, kind: str, rows: int) -> Packed:
     """
     block = BLOCK_TYPES[kind]
     if not block.is_exact:
-        values = _floats(content, kind).reshape(rows, -1)
-        return Packed(*mx.quantize(values, group_size=GROUP, bits=block.bits))
+        return _quantised_again(content, kind, rows)
     found = _CODES[kind](content.reshape(-1, block.nbytes))
     return Packed(
         pack(found.codes, block.bits).reshape(rows, -1),
         found.scales.reshape(rows, -1),
         found.offsets.reshape(rows, -1),
     )
+
+
+def _quantised_again(content: mx.array, kind: str, rows: int) -> Packed:
+    """As `packed`, some rows after the other, so that few weights are floats at a time."""
+    block = BLOCK_TYPES[kind]
+    columns = len(content) // rows // block.nbytes * block.weights
+    step = max(1, LARGEST_PIECE // columns)
+    by_row = content.reshape(rows, -1)
+    pieces = []
+    for start in range(0, rows, step):
+        values = _piece(by_row[start : start + step].reshape(-1, block.nbytes), kind).reshape(-1, columns)
+        pieces.append(Packed(*mx.quantize(values, group_size=GROUP, bits=block.bits)))
+        mx.eval(pieces[-1])
+    return Packed(*(mx.concatenate(list(parts)) for parts in zip(*pieces, strict=True)))
 
 
 def decoded(content: mx.array, kind: str, shape: tuple[int, ...]) -> mx.array:
