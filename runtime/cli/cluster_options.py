@@ -26,6 +26,12 @@ def add_cluster_arguments(parser: ArgumentParser) -> None:
         "`run-graph worker ADDRESS` starts a worker",
     )
     group.add_argument(
+        "--any-device",
+        action="store_true",
+        help="with --cluster: use workers whose chip or number format is not this machine's, too; their "
+        "pictures differ in the last bits",
+    )
+    group.add_argument(
         "--workers",
         type=_number,
         metavar="N",
@@ -34,9 +40,11 @@ def add_cluster_arguments(parser: ArgumentParser) -> None:
 
 
 def check_machines(machines: ClusterOptions, parser: ArgumentParser) -> None:
-    """Refuse both options together."""
+    """Refuse options that do not fit together."""
     if machines.cluster and machines.workers:
         parser.error("--workers starts processes on this machine; leave it out with --cluster")
+    if machines.any_device and not machines.cluster:
+        parser.error("--any-device is about the workers of a cluster; give --cluster too")
 
 
 def address_argument(text: str) -> str:
@@ -65,7 +73,7 @@ def chosen_executor(
     from run_graph.runtime.cluster.start import local_cluster, on_cluster
 
     if machines.cluster is not None:
-        yield on_cluster(machines.cluster)
+        yield on_cluster(machines.cluster, any_device=machines.any_device)
         return
     assert machines.workers is not None
     with local_cluster(machines.workers, memory_limit, low_ram) as address:

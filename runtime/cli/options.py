@@ -55,10 +55,13 @@ class ClusterOptions:
         The address of a dask scheduler.
     workers : int, optional
         How many processes of this machine.
+    any_device : bool
+        Whether the cluster's workers may have other devices than this machine.
     """
 
     cluster: str | None
     workers: int | None
+    any_device: bool
 
 
 @dataclass(frozen=True)

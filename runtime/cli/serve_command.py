@@ -34,7 +34,7 @@ def run_server(argv: Sequence[str]) -> int:
             f"--listen {parsed.listen} lets other machines in: give a token (--token {suggestion}), or "
             "--no-token if everybody who reaches the address may use it"
         )
-    check_machines(ClusterOptions(parsed.cluster, parsed.workers), parser)
+    check_machines(ClusterOptions(parsed.cluster, parsed.workers, parsed.any_device), parser)
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         print_message(
@@ -126,7 +126,7 @@ def _serve(parsed: Namespace) -> int:
     from run_graph.runtime.server.settings import ServerSettings
     from run_graph.runtime.server.start import CannotListenError, serve
 
-    machines = ClusterOptions(parsed.cluster, parsed.workers)
+    machines = ClusterOptions(parsed.cluster, parsed.workers, parsed.any_device)
     settings = ServerSettings(
         listen=parsed.listen,
         port=parsed.port,

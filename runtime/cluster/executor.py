@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+from run_graph.graph.fingerprint import key_of
 from run_graph.graph.node import Node, Outputs
 from run_graph.graph.sockets import SocketValue
 from run_graph.runtime.cluster.remote_steps import RemoteSteps
@@ -117,16 +118,20 @@ class ClusterExecutor(Executor):
         """Take what workers have told; wait so long for something."""
         for result in self._remote.results(seconds):
             work, step = result.work, result.work.step
+            digest = work.input_digest
             if result.failure is not None:
                 self._fail(result.failure)
             assert result.outputs is not None
+            if work.other_device is not None:  # kept under another key than this machine's result
+                self._other_keys[step.node_id] = key_of(f"{work.key}\n{work.other_device}")
+                work.input_digest = None
             if result.was_known:
                 if work.context.opened_snapshot is not None:  # of an attempt that was lost with its worker
                     work.context.opened_snapshot.drop()
                 self._reuse(step, result.outputs)
             else:
                 self._finish(step, work.input_digest, work.context, result.outputs, result.seconds)
-            for again in self._same.pop(work.input_digest or "", ()):
+            for again in self._same.pop(digest or "", ()):
                 self._advance(*again)
 
     def _reuse(self, step: Step, outputs: Outputs) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from distributed import Client
 
-from run_graph.runtime.cluster.compatible import refusal
+from run_graph.runtime.cluster.compatible import other_device, refusal
 from run_graph.runtime.cluster.errors import ClusterError
 from run_graph.runtime.cluster.loop_thread import LoopThread
 from run_graph.runtime.cluster.messages import Finished, Report, WorkerFacts
@@ -55,6 +55,8 @@ class Link:
         The run's name.
     own : mapping
         This machine's :func:`runtime.cache.environment.environment_facts`.
+    any_device : bool
+        Whether workers with another device or number format are used.
     patience : float
         Seconds for which a scheduler that was lost is waited for.
     stall : float
@@ -67,12 +69,19 @@ class Link:
     """
 
     def __init__(
-        self, address: str, run: str, own: Mapping[str, Any], patience: float = 60.0, stall: float = 60.0
+        self,
+        address: str,
+        run: str,
+        own: Mapping[str, Any],
+        any_device: bool = False,
+        patience: float = 60.0,
+        stall: float = 60.0,
     ) -> None:
         self.address = address
         self.run = run
         self.news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._own = own
+        self._any_device = any_device
         self._patience = patience
         self._stall = stall
         self._client: Client | None = None
@@ -171,10 +180,12 @@ class Link:
                 self.news.put(Refused(worker, _cannot_answer(error)))
                 return
             facts: WorkerFacts = answers[worker]
-            why = refusal(self._own, facts)
-            if why is None:
-                known.facts, known.heard = facts, time.monotonic()
-            self.news.put(Joined(worker, facts) if why is None else Refused(worker, why))
+            why = refusal(self._own, facts, any_device=self._any_device)
+            if why is not None:
+                self.news.put(Refused(worker, why))
+                return
+            known.facts, known.heard = facts, time.monotonic()
+            self.news.put(Joined(worker, facts, other_device(self._own, facts)))
             return
 
     def _lose(self, worker: str, why: str) -> None:

@@ -10,10 +10,14 @@ from run_graph.runtime.cluster.messages import Finished, Report, WorkerFacts
 
 @dataclass(frozen=True)
 class Joined:
-    """A worker can be given tasks."""
+    """A worker can be given tasks.
+
+    ``other_device`` tells its results from this machine's; None if they are the same.
+    """
 
     worker: str
     facts: WorkerFacts
+    other_device: str | None = None
 
 
 @dataclass(frozen=True)

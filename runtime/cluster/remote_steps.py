@@ -68,6 +68,7 @@ class RemoteSteps:
         self._reported: dict[str, int] = {}  # by worker, the highest number of its reports
         self._waiting_since: float | None = None
         self._refused: dict[str, str] = {}
+        self._other_devices: dict[str, str] = {}  # by worker, if its results are not as this machine's
         self._sizes: dict[ComponentKey, int] = {}
 
     def __bool__(self) -> bool:
@@ -144,6 +145,7 @@ class RemoteSteps:
     def _send(self, work: Work, worker: str) -> None:
         assert self._link is not None
         work.attempt, work.worker = f"{self._run}-{secrets.token_hex(6)}", worker
+        work.other_device = self._other_devices.get(worker)
         run = self.run_context
         task = Task(
             work.attempt,
@@ -152,7 +154,8 @@ class RemoteSteps:
             work.values,
             work.key,
             work.input_digest,
-            work.context.resume_state(),
+            # What one device has begun another must not finish: the result would be neither's.
+            None if work.other_device else work.context.resume_state(),
             run.environment_of(work.step.node_id),
             {checkpoint: checkpoint.identity for checkpoint in work.models.values()},
             Path.home(),
@@ -170,6 +173,9 @@ class RemoteSteps:
         elif isinstance(news, Joined):
             self._waiting_since = None
             self._refused.pop(news.worker, None)
+            self._other_devices.pop(news.worker, None)
+            if news.other_device is not None:
+                self._other_devices[news.worker] = news.other_device
             self._placement.join(news.worker, news.facts.memory_limit, news.facts.resident)
         elif isinstance(news, Refused):
             self._refused[news.worker] = news.why
@@ -197,7 +203,7 @@ class RemoteSteps:
                 work.started = True
                 self.emit(NodeStarted(work.step.node_id, work.step.node.class_type))
         elif isinstance(content, SavedState):
-            work.context.save_state(**content.items)
+            self._keep_state(work, content)
         elif isinstance(content, NodeProgress):
             work.context.progress(content.value, content.maximum, content.preview)
         elif isinstance(content, NodeWarned):
@@ -262,7 +268,11 @@ class RemoteSteps:
             work = next((work for work in self._work.values() if work.attempt == report.task), None)
             content = unpack(report.content) if work is not None else None
             if work is not None and isinstance(content, SavedState):
-                work.context.save_state(**content.items)
+                self._keep_state(work, content)
+
+    def _keep_state(self, work: Work, state: SavedState) -> None:
+        if not work.other_device:
+            work.context.save_state(**state.items)
 
     def _check_workers(self) -> None:
         """Give up if there has been no worker for too long. Raises ClusterError."""

@@ -24,8 +24,15 @@ def require_distributed() -> None:
         )
 
 
-def on_cluster(address: str) -> ExecutorFactory:
+def on_cluster(address: str, *, any_device: bool = False) -> ExecutorFactory:
     """What runs plans on the dask cluster whose scheduler has this address, for ``Session(executor=...)``.
+
+    Parameters
+    ----------
+    address : str
+    any_device : bool
+        Whether workers with another device or number format than this machine's are used. Their results are
+        not the same to the bit; they are kept apart from those of this machine.
 
     Raises
     ------
@@ -38,7 +45,7 @@ def on_cluster(address: str) -> ExecutorFactory:
 
     from run_graph.runtime.cluster.executor import ClusterExecutor
 
-    return partial(ClusterExecutor, connect=partial(_connected, address))
+    return partial(ClusterExecutor, connect=partial(_connected, address, any_device))
 
 
 @contextmanager
@@ -83,10 +90,10 @@ def silence_dask() -> None:
             logger.setLevel(logging.NOTSET)
 
 
-def _connected(address: str, run: str) -> Link:
+def _connected(address: str, any_device: bool, run: str) -> Link:
     from run_graph.runtime.cache.environment import environment_facts
     from run_graph.runtime.cluster.link import Link
 
-    link = Link(address, run, environment_facts())
+    link = Link(address, run, environment_facts(), any_device)
     link.open()
     return link

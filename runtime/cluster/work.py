@@ -46,6 +46,8 @@ class Work:
         The name of the task that runs it now; "" if none does.
     worker : str
         Where that is.
+    other_device : str or None
+        What tells the worker's results from this machine's; None if they are the same.
     lost : int
         How many workers were lost while they ran it.
     """
@@ -58,6 +60,7 @@ class Work:
     models: Mapping[ComponentKey, Checkpoint]
     attempt: str = ""
     worker: str = ""
+    other_device: str | None = None
     started: bool = False
     lost: int = 0
 

@@ -12,7 +12,7 @@ _EVERY_OPTION = """
     --model tiny --max-pixels 65536
     a.json --set a.b=1 --target a --sweep a.b=1,2 --sweep a.c=3,4 --zip -o o --contact-sheet s.png
     --nodes n.py
-    --models-dir m --offline --memory-limit 8GB --low-ram --memory-report --cluster tcp://h:1
+    --models-dir m --offline --memory-limit 8GB --low-ram --memory-report --cluster tcp://h:1 --any-device
     --no-cache --cache-dir c
     --json -v --traceback --strict
     --validate --draw - --draw-format svg --convert c.json --export-ui u.json

@@ -34,6 +34,8 @@ def test_without_the_extra_a_message_says_what_to_install(
         (["redux.json", "--cluster", "host"], "'host' is not an address, such as tcp://192.168.1.5:8786"),
         (["redux.json", "--workers", "0"], "'0' is not a number of processes, from 1 to 64"),
         (["redux.json", "--workers", "2", "--cluster", "tcp://h:1"], "leave it out with --cluster"),
+        (["redux.json", "--any-device"], "give --cluster too"),
+        (["serve", "--workers", "2", "--cluster", "tcp://h:1"], "leave it out with --cluster"),
         (["worker"], "ADDRESS"),
     ],
 )

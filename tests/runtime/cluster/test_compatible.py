@@ -15,7 +15,7 @@ from cluster_runs import ClusterRun
 
 from run_graph.runtime.cache.environment import environment_facts
 from run_graph.runtime.cluster import remote_steps, start
-from run_graph.runtime.cluster.compatible import refusal
+from run_graph.runtime.cluster.compatible import other_device, refusal
 from run_graph.runtime.cluster.errors import ClusterError
 from run_graph.runtime.cluster.local import LocalCluster
 from run_graph.runtime.cluster.messages import WorkerFacts
@@ -48,6 +48,16 @@ def test_what_differs_is_said(environment: Mapping[str, Any], said: str) -> None
     assert why is not None
     assert why.startswith("its results would differ from this machine's: ")
     assert said in why
+
+
+def test_another_device_is_used_if_that_is_wanted_but_not_other_code() -> None:
+    device = WorkerFacts("s", changed(device=["Device(gpu, 0)", "bfloat16", "x", "y"]))
+    code = WorkerFacts("s", changed(sources=["x", "y"], device=["Device(gpu, 0)", "bfloat16", "x", "y"]))
+    assert "--any-device" in (refusal(OWN, device) or "")
+    assert refusal(OWN, device, any_device=True) is None
+    assert "source code" in (refusal(OWN, code, any_device=True) or "")
+    assert other_device(OWN, device) not in (None, other_device(OWN, WorkerFacts("s", OWN)))
+    assert other_device(OWN, WorkerFacts("s", deepcopy(dict(OWN)))) is None
 
 
 def test_a_worker_without_mlx_says_why() -> None:

@@ -37,14 +37,16 @@ def at_once(link: "OneProcess", worker: str, task: str, finished: Finished) -> l
 class OneProcess:
     """A connection to workers that are all the same session; ``tell`` says what is heard of a task."""
 
-    def __init__(self, session: WorkerSession, workers: int, tell: Tell, run: str) -> None:
+    def __init__(
+        self, session: WorkerSession, workers: int, tell: Tell, run: str, device: str | None = None
+    ) -> None:
         self.news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self.address = "tcp://nowhere:1"
         self.tasks: list[Task] = []
         self._session = session
         self._tell = tell
         for number in range(workers):
-            self.news.put(Joined(f"w{number}", session.facts()))
+            self.news.put(Joined(f"w{number}", session.facts(), device))
 
     def submit(self, worker: str, task: str, parcel: Parcel) -> None:
         self.tasks.append(unpack(parcel))
@@ -66,11 +68,12 @@ def run(
     cache: ResultCache | None = None,
     tell: Tell = at_once,
     workers: int = 2,
+    device: str | None = None,
 ) -> tuple[dict[str, Any], list[Event], list[OneProcess]]:
     links: list[OneProcess] = []
 
     def connect(name: str) -> OneProcess:
-        links.append(OneProcess(WorkerSession(cache=worker_cache), workers, tell, name))
+        links.append(OneProcess(WorkerSession(cache=worker_cache), workers, tell, name, device))
         return links[-1]
 
     events: list[Event] = []
@@ -159,3 +162,28 @@ def test_a_light_node_runs_here_and_no_cluster_is_asked_for() -> None:
     outputs, _, links = run(workflow(h=(Here, {})), ["h"])
     assert outputs["h"].process == os.getpid()
     assert links == []
+
+
+def test_results_of_another_device_are_kept_apart() -> None:
+    cache = MemoryCache()
+    run(STEPS, ["a"], cache=cache, device="M4")
+    _, here, _ = run(STEPS, ["a"], cache=cache)
+    assert [event.kind for event in here].count("node_started") == 1, "the other device's is not used"
+    _, again, links = run(STEPS, ["a"], cache=cache)
+    assert [event.origin for event in again if event.kind == "node_reused"] == ["cache"]  # type: ignore[attr-defined]
+    assert links == []
+
+
+def test_what_one_device_began_no_other_finishes(tmp_path: Path) -> None:
+    cache = disk_cache(str(tmp_path), pytest.fail)
+
+    def lose_first(link: OneProcess, worker: str, task: str, finished: Finished) -> list[News]:
+        if len(link.tasks) > 1:
+            return at_once(link, worker, task, finished)
+        return [Reported(worker, finished.reports), Lost(worker, "it burns")]
+
+    outputs, events, [link] = run(STEPS, ["a"], cache=cache, tell=lose_first, device="M4")
+    assert [task.state for task in link.tasks] == [None, None]
+    assert values_of(events, "node_resumed") == []
+    assert outputs["a"].steps == 4
+    assert not list((tmp_path / SNAPSHOTS).glob("*"))
