@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -71,8 +72,13 @@ class Context(Environment, Protocol):
         """
         ...
 
-    def progress(self, value: int, maximum: int, preview: Any = None) -> None:
+    def progress(
+        self, value: int, maximum: int, preview: Any = None, picture: Callable[[], Any] | None = None
+    ) -> None:
         """Report that ``value`` of ``maximum`` steps are done. Raises if the run was cancelled.
+
+        ``preview`` is the state under way, which listeners get a copy of. ``picture`` makes a small picture
+        of it, (pictures, height, width, 3) uint8, if a listener asks for one.
 
         Raises
         ------

@@ -83,7 +83,9 @@ class FluxSample(Node):
         import mlx.core as mx
 
         from run_graph.runtime.models.checkpoints import shifts_sigmas
+        from run_graph.runtime.models.latent_rgb import latent_rgb_of
         from run_graph.runtime.models.store import ModelStore
+        from run_graph.runtime.networks.latent_rgb import LatentPicture
         from run_graph.runtime.networks.rope import image_positions
         from run_graph.runtime.sampling.batch import Sampling, sample
         from run_graph.runtime.sampling.latents import to_autoencoder_scale, unpack
@@ -108,13 +110,15 @@ class FluxSample(Node):
         sampling = Sampling(**saved) if saved else self._begin(store.spare_bytes, prepared, sigmas[0])
         steps = SAMPLERS[self.sampler].steps(sigmas)
         ctx.progress(sampling.steps_done(steps), steps * sampling.passes, preview=sampling.under_way)
+        colours = latent_rgb_of(model.checkpoint)
         how = sigmas, self.sampler, self.step_reuse, scale
         for step in sample(transformer, prepared, sampling, *how):
             sampling = step.sampling
             mx.eval(step.latents)
             if not sampling.is_finished:
                 ctx.save_state(**vars(sampling))
-            ctx.progress(step.done, step.total, preview=step.latents)
+            picture = LatentPicture(colours, unpack(step.denoised, self.width, self.height))
+            ctx.progress(step.done, step.total, preview=step.latents, picture=picture)
         samples = to_autoencoder_scale(unpack(sampling.latents, self.width, self.height))
         mx.eval(samples)  # A lazy array could not be read on another thread.
         return Sampled(latent=Latent(samples, self._generation()))

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ReferenceType
 
 from run_graph.graph.node import Outputs
 from run_graph.runtime.handing_out import for_reader, outputs_for
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Held = ReferenceType[Outputs] | None
 
@@ -49,11 +53,14 @@ class NodeStarted(Event):
 
 @dataclass(slots=True)
 class NodeProgress(Event):
-    """``value`` of ``maximum`` steps of a node are done. ``preview`` is never written to JSON.
+    """``value`` of ``maximum`` steps of a node are done. Neither preview nor picture is written to JSON.
 
     In the transformer's scale it is, for FluxSample, the packed latents under way,
     (pictures, height/16 * width/16, 64); for ComfyUI's samplers the latents of the pictures that the step
     aimed at, (batch, height/8, width/8, 16).
+
+    ``picture()`` shows what the step aimed at, small: (pictures, height/8, width/8, 3) uint8. It is computed
+    when it is called, which a listener may do until it returns.
     """
 
     kind: ClassVar[str] = "node_progress"
@@ -61,6 +68,7 @@ class NodeProgress(Event):
     value: int
     maximum: int
     preview: Any = None
+    picture: Callable[[], npt.NDArray[np.uint8]] | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {"event": self.kind, "node_id": self.node_id, "value": self.value, "maximum": self.maximum}

@@ -189,6 +189,8 @@ def _sampled(
     """The latent picture, and the one that the last step aimed at; both the given one if there is no step."""
     import mlx.core as mx
 
+    from run_graph.runtime.models.latent_rgb import latent_rgb_of
+    from run_graph.runtime.networks.latent_rgb import LatentPicture
     from run_graph.runtime.sampling.flow import State
     from run_graph.runtime.sampling.guided import GuidedFlow, Start, begin, finished, steps
     from run_graph.runtime.sampling.latents import to_autoencoder_scale
@@ -209,13 +211,14 @@ def _sampled(
     saved = ctx.resume_state()
     denoised = saved.pop("denoised") if saved else start.latents
     state = State(**saved) if saved else begin(start, levels)
+    colours = latent_rgb_of(guider.model.checkpoint)
     ctx.progress(sampler.done(visited, state), sampler.steps(visited), preview=denoised)
     for step in steps(flow, state, dict(choice.options)):
         state, denoised = step.state, step.denoised
         mx.eval(state.latents, denoised, *state.history)
         if step.done < step.total:
             ctx.save_state(**vars(state), denoised=denoised)
-        ctx.progress(step.done, step.total, preview=denoised)
+        ctx.progress(step.done, step.total, preview=denoised, picture=LatentPicture(colours, denoised))
     result = replace(latent, samples=to_autoencoder_scale(finished(state, visited)), generation=None)
     return result, replace(result, samples=to_autoencoder_scale(denoised))
 

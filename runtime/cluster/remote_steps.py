@@ -205,7 +205,7 @@ class RemoteSteps:
         elif isinstance(content, SavedState):
             self._keep_state(work, content)
         elif isinstance(content, NodeProgress):
-            work.context.progress(content.value, content.maximum, content.preview)
+            work.context.progress(content.value, content.maximum, content.preview, content.picture)
         elif isinstance(content, NodeWarned):
             work.context.warn(content.message)
         else:

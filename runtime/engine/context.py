@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from run_graph.runtime.cache import ResultCache
 from run_graph.runtime.cache.snapshots import Snapshot
@@ -16,6 +16,10 @@ from run_graph.runtime.events import FileSaved, Listener, NodeProgress, NodeResu
 from run_graph.runtime.files.bounds import Bounds
 from run_graph.runtime.files.inputs import digest, find_input
 from run_graph.runtime.handing_out import for_caller
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Service = TypeVar("Service")
 
@@ -141,14 +145,20 @@ class NodeContext:
         self.reads[name] = hashlib.sha256(content).hexdigest()
         return content
 
-    def progress(self, value: int, maximum: int, preview: Any = None) -> None:
+    def progress(
+        self,
+        value: int,
+        maximum: int,
+        preview: Any = None,
+        picture: Callable[[], npt.NDArray[np.uint8]] | None = None,
+    ) -> None:
         if self._resumed:
             self.run.emit(NodeResumed(self.node_id, value, maximum))
         if self._resumed or self._saved:
             self.kept = (value, maximum)
             self._resumed = self._saved = False
         # A copy: the node goes on with its own.
-        self.run.emit(NodeProgress(self.node_id, value, maximum, for_caller(preview)))
+        self.run.emit(NodeProgress(self.node_id, value, maximum, for_caller(preview), picture))
         self.run.token.raise_if_cancelled()
 
     def warn(self, message: str) -> None:

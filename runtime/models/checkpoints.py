@@ -104,6 +104,11 @@ class Checkpoint:
     shifts: bool | None = None
 
     @property
+    def is_built_in(self) -> bool:
+        """Whether this is `tiny`, which comes with the program."""
+        return self.folder is None and self.repo is None and not self.files
+
+    @property
     def identity(self) -> str:
         """A string that changes when the weights may have changed; the same in every process.
 

@@ -101,6 +101,8 @@ class Progress:
         Finished steps, and all steps, of all passes.
     latents
         Packed latents of the pictures under way, (at most at_once, tokens, 64).
+    denoised
+        What they aimed at, as `loop.SampleStep.denoised`; not evaluated.
     sampling
         Where an interrupted batch may go on after this step; after the last step, the finished batch.
     """
@@ -108,6 +110,7 @@ class Progress:
     done: int
     total: int
     latents: mx.array
+    denoised: mx.array
     sampling: Sampling
 
 
@@ -140,7 +143,7 @@ def sample(
         given = begun.state, sigmas, begun.noise, sampler, step_reuse, scale
         for step in denoise(transformer, prepared, *given):
             sampling = begun.at(step.resume) if step.number < steps else begun.with_pass(step.latents)
-            yield Progress(earlier + step.number, total, step.latents, sampling)
+            yield Progress(earlier + step.number, total, step.latents, step.denoised, sampling)
 
 
 def pictures_at_once(batch_size: int, spare_bytes: int, tokens: int, width: int, itemsize: int) -> int:

@@ -31,6 +31,8 @@ class SampleStep:
         Packed latents after them, (B, tokens, 64).
     resume
         Where an interrupted loop may go on after this step: what is worth saving.
+    denoised
+        The packed latents without noise that its last evaluation aimed at; not evaluated.
     reused
         Whether the step reused earlier results in place of each evaluation of the network.
     """
@@ -38,6 +40,7 @@ class SampleStep:
     number: int
     latents: mx.array
     resume: State
+    denoised: mx.array
     reused: bool = False
 
 
@@ -94,7 +97,8 @@ def denoise(
             resume = before  # The first evaluation ran the network, and so it will when begun there.
         is_closing = state.step == steps and last > 0
         latents = state.latents / (1 - last) if is_closing else state.latents
-        yield SampleStep(state.step, latents, resume, all(flow.reused))
+        assert flow.aimed_at is not None
+        yield SampleStep(state.step, latents, resume, flow.aimed_at, all(flow.reused))
 
 
 class _ModelFlow(Flow):
@@ -104,6 +108,8 @@ class _ModelFlow(Flow):
     ----------
     reused
         For each evaluation of the step under way or just done, whether it reused an earlier result.
+    aimed_at
+        The latents without noise that the last evaluation points to.
     """
 
     def __init__(
@@ -119,6 +125,7 @@ class _ModelFlow(Flow):
         self.sigmas = sigmas
         self.scale = scale
         self.reused: list[bool] = []
+        self.aimed_at: mx.array | None = None
         self._noise = noise
         self._is_last_step = False
         self._transformer = transformer
@@ -142,4 +149,6 @@ class _ModelFlow(Flow):
             is_last = self._is_last_step or sigma <= self.sigmas[-2]
             velocity, reused = self._reuse.step(latents, modulation, is_last)
         self.reused.append(reused)
-        return velocity.astype(latents.dtype)
+        velocity = velocity.astype(latents.dtype)
+        self.aimed_at = latents - sigma * velocity
+        return velocity

@@ -20,6 +20,7 @@ from run_graph.runtime.models.store import ModelStore
 from run_graph.runtime.server.folders import Folders
 from run_graph.runtime.server.hub import Hub
 from run_graph.runtime.server.messages import RunMessages
+from run_graph.runtime.server.previews import Previews
 from run_graph.runtime.server.prompts import read_prompt
 from run_graph.runtime.server.queue import Ended, PromptQueue, QueuedPrompt
 
@@ -45,6 +46,7 @@ class Worker:
     ) -> None:
         self._queue, self._session, self._registry = queue, session, registry
         self._folders, self._hub, self._tell = folders, hub, tell
+        self._previews = Previews(hub)
         self._lock = threading.Lock()
         self._token: CancelToken | None = None
         self._running: QueuedPrompt | None = None
@@ -109,8 +111,12 @@ class Worker:
     def _run(self, prompt: QueuedPrompt, token: CancelToken) -> None:
         workflow = read_prompt(json.loads(prompt.graph), self._registry)
         targets = tuple(json.loads(prompt.targets))
+
+        def show_preview(event: NodeProgress, about: dict[str, Any]) -> None:
+            self._previews.show(event, about, prompt.client)
+
         messages = RunMessages(
-            prompt, workflow, targets, self._registry, self._folders, self._hub.post, self._show_preview
+            prompt, workflow, targets, self._registry, self._folders, self._hub.post, show_preview
         )
         with self._lock:
             self._messages = messages
@@ -170,9 +176,6 @@ class Worker:
             self._tell(f"prompt {prompt.id}: node {event.node_id!r}: {event.message}")
         elif isinstance(event, Downloading) and not event.done_bytes:
             self._tell(f"downloading {event.repository} into {event.folder}")
-
-    def _show_preview(self, event: NodeProgress, about: dict[str, Any]) -> None:
-        return None
 
 
 def _error(failure: Exception, cause: BaseException, inputs: dict[str, Any]) -> dict[str, Any]:

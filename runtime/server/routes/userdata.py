@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -81,7 +82,8 @@ class _UserFiles:
     def get(self, request: Request) -> Response:
         path = self._path(request, "file")
         if not path.is_file():
-            raise Refused("not_found", "There is no such file", status=404)
+            # Of the type that was asked for: a browser complains of a style sheet in JSON, even a missing one.
+            return Response(status_code=404, media_type=guess_type(path.name)[0] or "text/plain")
         return file_response(path)
 
     async def post(self, request: Request) -> Response:
