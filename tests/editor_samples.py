@@ -21,6 +21,9 @@ class ObjectInfoSchemas:
     def inputs(self, class_type: str) -> Mapping[str, EditorInput] | None:
         return self._classes.get(class_type)
 
+    def added(self, class_type: str) -> Sequence[str]:
+        return ()
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._classes)
 

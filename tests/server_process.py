@@ -28,9 +28,9 @@ _SAYS = "serving at "
 class Server:
     """A server in a folder, whose queue and results outlive its process."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, frontend: bool = False) -> None:
         self.folder = folder
-        self.options = options
+        self.options = options if frontend else ("--no-frontend", *options)
         self.process: subprocess.Popen[str] | None = None
         self.http = httpx.Client()
         self.lines: list[str] = []
@@ -40,7 +40,7 @@ class Server:
         log = self.folder / "log"
         with open(log, "w") as out:
             self.process = subprocess.Popen(
-                [*command(), "serve", "--port", "0", "--no-frontend", *self.options],
+                [*command(), "serve", "--port", "0", *self.options],
                 cwd=self.folder,
                 stdout=out,
                 stderr=out,

@@ -128,11 +128,12 @@ class _Conversion:
         return {**values, **changed}
 
     def _without_widget(self, node: EditorNode, own: Mapping[str, Any]) -> dict[str, Any]:
-        """Literals that a file of ours keeps beside the widgets."""
+        """Literals beside ComfyUI's widgets: kept by our export, or of the widgets that our server adds."""
         kept = node.properties.get(OWN_INPUTS)
-        if not isinstance(kept, Mapping):
-            return {}
-        return {str(name): value for name, value in kept.items() if name not in own}
+        found = kept if isinstance(kept, Mapping) else {}
+        named = node.values if isinstance(node.values, Mapping) else node.named or {}
+        shown = {name: named[name] for name in self._schemas.added(node.type) if name in named}
+        return {str(name): value for name, value in {**found, **shown}.items() if name not in own}
 
     def _note_filled(self, scope: Scope, node: EditorNode, inputs: Mapping[str, Any]) -> None:
         known = self._schemas.inputs(node.type)

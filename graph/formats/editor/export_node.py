@@ -103,7 +103,7 @@ def node_parts(
     return NodeParts(
         tuple(_slots(spec, known, inputs_of(node_class) if node_class else {})),
         outputs,
-        tuple(_values(widgets, literals)),
+        (*_values(widgets, literals), *_added(schemas.added(spec.class_type), node_class, literals)),
         None,
         {name: value for name, value in literals.items() if name not in names},
         sum(each.is_multiline for each in widgets),
@@ -133,10 +133,20 @@ def _slots(
 def _values(widgets: Sequence[EditorInput], literals: Mapping[str, Any]) -> Iterator[Any]:
     """The values by position: a widget that has none or is linked shows its default."""
     for each in widgets:
-        yield _held(each, literals[each.name]) if each.name in literals else _shown(each.default)
+        value = literals.get(each.name)
+        yield _shown(each.default) if value is None else _held(each, value)
         yield from _CONTROLS[each.extra_slots]
     if any(each.has_button for each in widgets):
         yield _UPLOAD
+
+
+def _added(names: Sequence[str], node_class: type[Node] | None, literals: Mapping[str, Any]) -> Iterator[Any]:
+    """The values that our server's editor shows behind ComfyUI's; ComfyUI itself has no widgets for them."""
+    if node_class is None or literals.keys().isdisjoint(names):
+        return
+    declared = inputs_of(node_class)
+    for name in names:
+        yield _bare(literals[name]) if name in literals else _shown(declared[name].default)
 
 
 def _held(widget: EditorInput, value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Protocol
@@ -78,6 +78,9 @@ class EditorSchemas(Protocol):
     def inputs(self, class_type: str) -> Mapping[str, EditorInput] | None:
         """The inputs of a class by name, in the order of their declaration; None if it is not known."""
 
+    def added(self, class_type: str) -> Sequence[str]:
+        """The inputs that ComfyUI's class of this name does not have; our server's editor shows them last."""
+
 
 class RegistrySchemas:
     """The node classes of a registry, under their old names too."""
@@ -94,6 +97,11 @@ class RegistrySchemas:
         inputs = editor_inputs_of(self._registry[new.name])
         names = new.inputs or {name: name for name in inputs}
         return {old: replace(inputs[now], name=old) for old, now in names.items() if now in inputs}
+
+    def added(self, class_type: str) -> Sequence[str]:
+        node_class = self._registry.get(class_type)
+        specs = inputs_of(node_class) if node_class else {}
+        return [name for name, spec in specs.items() if spec.hints.get("added") and not spec.link_only]
 
 
 @cache

@@ -82,7 +82,7 @@ class _UserFiles:
     def get(self, request: Request) -> Response:
         path = self._path(request, "file")
         if not path.is_file():
-            # Of the type that was asked for: a browser complains of a style sheet in JSON, even a missing one.
+            # Of the type that was asked for: a browser complains of a style sheet that comes as JSON.
             return Response(status_code=404, media_type=guess_type(path.name)[0] or "text/plain")
         return file_response(path)
 

@@ -167,8 +167,30 @@ def test_what_only_our_nodes_have_is_a_property_and_comes_back() -> None:
     workflow = Workflow.from_json({"1": node("VAEDecode"), "2": node("SaveImage", images=["1", 0], **own)})
     [_, save] = document_of(workflow)["nodes"]
     assert save["properties"] == {"Node name for S&R": "SaveImage", "run_graph_inputs": own}
-    assert save["widgets_values"] == ["ComfyUI"]
+    assert save["widgets_values"] == [
+        "ComfyUI",
+        "jpeg",
+        80,
+        "all",
+    ]  # the last three only in our server's editor
     assert returned(document_of(workflow)).nodes["2"].inputs["quality"] == 80
+
+
+def test_what_our_servers_editor_saves_of_them_goes_before_what_was_exported() -> None:
+    document = document_of(Workflow.from_json({"1": node("LoadImage", image="a.png", frames="first")}))
+    [load] = document["nodes"]
+    assert load["widgets_values"] == ["a.png", "image", "none", "first"]
+    assert returned(document).nodes["1"].inputs["frames"] == "first"
+    load["widgets_values"] = ["a.png", "image", "white", "all"]
+    load["widgets_values_named"] = {
+        "image": "a.png",
+        "upload": "image",
+        "background": "white",
+        "frames": "all",
+    }
+    again = returned(document).nodes["1"].inputs
+    assert (again["background"], again["frames"]) == ("white", "all")
+    assert "upload" not in again
 
 
 def test_numbers_are_numbers_and_new_nodes_get_new_ones() -> None:
