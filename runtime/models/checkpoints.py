@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -69,6 +69,8 @@ _ALIKE = (UNGATED, "dev", "krea-dev")
 Resolve = Callable[[str], "Checkpoint"]
 
 _READ = (".json", ".safetensors", ".model", ".txt")  # suffixes of a model's files
+
+_WEIGHTS = (".safetensors", ".sft", ".gguf")  # suffixes of single files
 
 _LONG_PROMPT = 512  # T5 tokens for FLUX.1 dev and models derived from it
 _SHORT_PROMPT = 256  # T5 tokens for schnell
@@ -369,6 +371,7 @@ class _Family(NamedTuple):
     built_in: dict[str, Checkpoint]
     aliases: dict[str, tuple[str, str]]
     needs: tuple[Component, ...]
+    components: tuple[Component, ...]
 
     @property
     def names(self) -> list[str]:
@@ -376,8 +379,10 @@ class _Family(NamedTuple):
 
 
 _BUILT_IN = {TINY: Checkpoint(TINY), TINY_SCHNELL: Checkpoint(TINY_SCHNELL, without_guidance=True)}
-_FLUX = _Family("FLUX", "LoadFlux", _BUILT_IN, FLUX_ALIASES, TRANSFORMER_ONLY)
-_REDUX = _Family("Redux", "LoadRedux", {TINY: _BUILT_IN[TINY]}, REDUX_ALIASES, REDUX_COMPONENTS)
+_FLUX = _Family("FLUX", "LoadFlux", _BUILT_IN, FLUX_ALIASES, TRANSFORMER_ONLY, FLUX_COMPONENTS)
+_REDUX = _Family(
+    "Redux", "LoadRedux", {TINY: _BUILT_IN[TINY]}, REDUX_ALIASES, REDUX_COMPONENTS, REDUX_COMPONENTS
+)
 
 
 def _resolve(name: str, family: _Family, other: _Family) -> Checkpoint:
@@ -391,7 +396,10 @@ def _resolve(name: str, family: _Family, other: _Family) -> Checkpoint:
     if (file := file_called(name)) is not None:
         return _of_family(from_files(name, [file]), family)
     if name and (is_path(name) or (may_read(path) and path.is_dir())):
-        return Checkpoint(name, folder=_existing_folder(path))
+        folder = _existing_folder(path)
+        if files := _single_files(folder):
+            return _of_family(from_files(name, files, family.components), family)
+        return Checkpoint(name, folder=folder)
     if match := _REPOSITORY.fullmatch(name):
         if (says := foreign_repository(match["repo"])) is not None:
             raise UnknownModelError(f"{match['repo']} {says}")
@@ -400,7 +408,9 @@ def _resolve(name: str, family: _Family, other: _Family) -> Checkpoint:
     raise UnknownModelError(_unknown(name, family, other))
 
 
-def from_files(name: str, paths: Sequence[Path]) -> Checkpoint:
+def from_files(
+    name: str, paths: Sequence[Path], components: Collection[Component] = COMPONENTS
+) -> Checkpoint:
     """The checkpoint whose networks are in single files; what they lack comes from a published model.
 
     Parameters
@@ -409,6 +419,8 @@ def from_files(name: str, paths: Sequence[Path]) -> Checkpoint:
         For messages and records.
     paths
         Files of one network or several, such as an autoencoder's, or a whole model's.
+    components
+        The networks that are wanted of them; others do not count.
 
     Raises
     ------
@@ -419,6 +431,8 @@ def from_files(name: str, paths: Sequence[Path]) -> Checkpoint:
     sizes: dict[Component, int] = {}
     for path in paths:
         for found in file_networks(path):
+            if found.component not in components:
+                continue
             if (other := held.setdefault(found.component, path)) != path:
                 raise CheckpointError(
                     f"{other} and {path} both hold {WORDS[found.component]}. Name one of them."
@@ -439,7 +453,7 @@ def _of_family(checkpoint: Checkpoint, family: _Family) -> Checkpoint:
     """The checkpoint, unless it lacks what makes it a model of the family."""
     held = dict(checkpoint.files)
     if held.keys().isdisjoint(family.needs):
-        has = " and ".join(WORDS[component] for component in held)
+        has = " and ".join(WORDS[component] for component in held) or "other networks"
         needed = " or ".join(WORDS[component] for component in family.needs)
         raise CheckpointError(f"{checkpoint.name} holds {has}; {family.node} needs the file of {needed}.")
     return checkpoint
@@ -458,6 +472,13 @@ def _existing_folder(path: Path) -> Path:
     if not path.is_dir():
         raise UnknownModelError(f"The model folder {path} does not exist.")
     return path.resolve()
+
+
+def _single_files(folder: Path) -> list[Path]:
+    """The files of a folder that holds a model's single files, and no component's folder; else none."""
+    if any((folder / part).is_dir() for part in (*COMPONENTS, *TOKENIZER_FOLDERS.values())):
+        return []
+    return sorted(path for path in folder.iterdir() if path.suffix in _WEIGHTS and is_a_file(path))
 
 
 def _unknown(name: str, family: _Family, other: _Family) -> str:

@@ -21,6 +21,7 @@ from small import WORKFLOWS, shipped, with_each
 from run_graph.runtime.cache import NoCache
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.session import Session
+from run_graph.runtime.errors import CheckpointError
 from run_graph.runtime.models.assembly import named
 from run_graph.runtime.models.checkpoints import Checkpoint, from_files, resolve_flux, shifts_sigmas
 from run_graph.runtime.models.components import COMPONENTS, FLUX_COMPONENTS, Component
@@ -179,3 +180,16 @@ def test_comfyuis_names_are_all_told_apart_by_content(tmp_path: Path) -> None:
         path = write(tmp_path / f"{number}.safetensors", tensors())
         ((component, _),) = from_files(name, [path]).files
         assert FILE_OF[component] == name
+
+
+def test_a_folder_of_comfyuis_files_serves_both_loaders(comfyui: Path, expected: np.ndarray) -> None:
+    flux = resolve_flux(str(comfyui))
+    assert {component for component, _ in flux.files} == set(FLUX_COMPONENTS)
+    np.testing.assert_array_equal(picture(str(comfyui), str(comfyui)), expected)
+
+
+def test_a_folder_with_two_transformers_is_refused(tmp_path: Path) -> None:
+    write_comfyui(tmp_path)
+    write(tmp_path / "flux1-schnell.safetensors", original_transformer())
+    with pytest.raises(CheckpointError, match=r"both hold a FLUX\.1 transformer\. Name one of them"):
+        resolve_flux(str(tmp_path))
