@@ -78,6 +78,20 @@ def offers_upload(group: Mapping[str, Any]) -> bool:
     return any(spec[1].get("image_upload") for spec in group.values() if len(spec) > 1)
 
 
+@pytest.mark.parametrize(
+    ("class_type", "name", "kind"),
+    [
+        ("UnetLoaderGGUF", "unet_name", "diffusion_models"),
+        ("UnetLoaderGGUFAdvanced", "unet_name", "diffusion_models"),
+        ("CLIPLoaderGGUF", "clip_name", "text_encoders"),
+        ("DualCLIPLoaderGGUF", "clip_name2", "text_encoders"),
+    ],
+)
+def test_loaders_of_comfyui_gguf_offer_files(class_type: str, name: str, kind: str) -> None:
+    assert SERVED[class_type]["input"]["required"][name][0] == [f"a {kind}"]
+    assert SERVED[class_type]["python_module"] == "custom_nodes.ComfyUI-GGUF"
+
+
 def test_files_are_asked_for_each_time() -> None:
     there = ["a.png"]
     before = served_node(REGISTRY["LoadImage"], lambda kind: list(there))["input"]["required"]["image"]
