@@ -44,7 +44,7 @@ def measure(quick: bool) -> Section:
             CACHED: partial(run, main, str(WORKFLOW)),
             FRESH: partial(run, main, str(WORKFLOW), "--no-cache"),
         }
-        timings = alternate(contenders, rounds=3 if quick else 15, clock=_processor_seconds_of_children)
+        timings = alternate(contenders, rounds=3 if quick else 9, clock=_processor_seconds_of_children)
     headings = ["command", "seconds", "÷ base", "÷ libraries"]
     packages = ["pydantic", "networkx", "mlx", "numpy", "pillow"]
     return Section("Start-up", _TEXT, [Table(headings, _rows(timings))], packages, _notes(timings))
