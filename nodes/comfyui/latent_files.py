@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -37,6 +38,9 @@ class SaveLatent(PictureWriter, Node):
     filename_prefix: str = Field(
         default="latents/ComfyUI", description="Start of the file name, as for SaveImage."
     )
+
+    def is_still_valid(self, outputs: Any) -> bool:
+        return os.path.isfile(outputs.path)
 
     def run(self, ctx: Context) -> SavedLatent:
         from run_graph.runtime.sampling.latent_files import SUFFIX, to_bytes

@@ -7,6 +7,7 @@ into the folder `preview` of the output folder, with the whole graph in them, li
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from run_graph.nodes.saving import (
     written,
 )
 from run_graph.runtime.files.save_once import save_once
+from run_graph.runtime.images.sending import PictureReceiver
 from run_graph.runtime.values import Image, Mask
 
 _IN_OUTPUT = " [output]"
@@ -138,18 +140,34 @@ class ImageCompare(PictureWriter, Node):
 
 
 class SaveImageWebsocket(Node):
-    """Compute pictures without writing them, and say so: ComfyUI's server sends them to a client program."""
+    """Send pictures to the client program that asked for them, as PNG, without writing them.
+
+    That is what `run-graph serve` does. Anywhere else nobody waits for them, which is a warning.
+    """
 
     category = "comfyui/image"
     is_output = True
+    persistent = False
 
     images: Image = Field(description="The pictures.")
 
+    def fingerprint(self, env: Environment) -> Any:
+        return secrets.token_hex()  # they are sent each time
+
     def run(self, ctx: Context) -> Nothing:
-        ctx.warn(
-            "SaveImageWebsocket wrote nothing: it is for clients of ComfyUI's server, and no server runs "
-            "here; use SaveImage to keep the pictures"
-        )
+        from run_graph.runtime.images.writing import encode
+
+        receiver = ctx.service(PictureReceiver)
+        if receiver.send is None:
+            ctx.warn(
+                "SaveImageWebsocket wrote nothing: it is for clients of run-graph serve; use SaveImage to "
+                "keep the pictures"
+            )
+            return Nothing()
+        count = self.images.shape[0]
+        for index in range(count):
+            receiver.send(ctx.node_id, encode(self.images.eight_bit(index), "png", {}).data)
+            ctx.progress(index + 1, count)
         return Nothing()
 
 

@@ -198,7 +198,7 @@ class RunMessages:
 
     def _step(self, event: NodeProgress) -> None:
         self._set_state(event.node_id, "running", event.value, event.maximum)
-        self._show_preview(event, {**_names(event.node_id), "prompt_id": self._prompt.id})
+        self._show_preview(event, about(event.node_id, self._prompt.id))
         data = {
             "value": event.value,
             "max": event.maximum,
@@ -219,8 +219,8 @@ class RunMessages:
         self._set_state(node_id, "finished", maximum, maximum)
 
     def _set_state(self, node_id: str, state: str, value: float, maximum: float) -> None:
-        names = {"prompt_id": self._prompt.id, **_names(node_id)}
-        self._states[node_id] = {"value": value, "max": maximum, "state": state, **names}
+        named = about(node_id, self._prompt.id)
+        self._states[node_id] = {"value": value, "max": maximum, "state": state, **named}
         self._states_waiting = True
         self._send_states(now=len(self._states) <= _FEW_NODES)
 
@@ -233,8 +233,15 @@ class RunMessages:
         self._post("progress_state", data, self._prompt.client)
 
 
-def _names(node_id: str) -> dict[str, Any]:
-    return {"node_id": node_id, "display_node_id": node_id, "parent_node_id": None, "real_node_id": node_id}
+def about(node_id: str, prompt_id: str) -> dict[str, Any]:
+    """What names a node and its prompt for clients; nodes here have no parents."""
+    return {
+        "prompt_id": prompt_id,
+        "node_id": node_id,
+        "display_node_id": node_id,
+        "parent_node_id": None,
+        "real_node_id": node_id,
+    }
 
 
 def _meta(node_id: str) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from run_graph.runtime.engine.context import CancelToken
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.errors import Cancelled, NodeFailed
 from run_graph.runtime.events import Downloading, Event, NodeProgress, NodeWarned
+from run_graph.runtime.images.sending import PictureReceiver
 from run_graph.runtime.models.permissions import under
 from run_graph.runtime.models.store import ModelStore
 from run_graph.runtime.server.folders import Folders
-from run_graph.runtime.server.hub import Hub
-from run_graph.runtime.server.messages import RunMessages
+from run_graph.runtime.server.hub import PNG, Hub
+from run_graph.runtime.server.messages import RunMessages, about
 from run_graph.runtime.server.previews import Previews
 from run_graph.runtime.server.prompts import read_prompt
 from run_graph.runtime.server.queue import Ended, PromptQueue, QueuedPrompt
@@ -52,6 +53,7 @@ class Worker:
         self._running: QueuedPrompt | None = None
         self._messages: RunMessages | None = None
         self._stopping = False
+        session.services.get(PictureReceiver).send = self._send_picture
         self._thread = threading.Thread(target=self._work, name="run-graph worker", daemon=True)
 
     def start(self) -> None:
@@ -170,6 +172,12 @@ class Worker:
             "current_inputs": {fault.input: [fault.found]} if fault.input else {},
         }
         return messages.failed(fault.node_id, told)
+
+    def _send_picture(self, node_id: str, picture: bytes) -> None:
+        """Send a finished picture of the running prompt to its client."""
+        prompt = self._running
+        if prompt is not None:
+            self._hub.post_preview(picture, PNG, about(node_id, prompt.id), prompt.client)
 
     def _log(self, prompt: QueuedPrompt, event: Event) -> None:
         if isinstance(event, NodeWarned):

@@ -1,11 +1,13 @@
 """What clients of ComfyUI lean on: the answers, the messages of a run in their order, the errors."""
 
+import io
 import json
 import uuid
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from server_process import Server, first_picture, light, png, slow, waited
 
 
@@ -64,6 +66,30 @@ def test_a_run_is_told_in_comfyuis_order(server: Server) -> None:
         assert {node: state["state"] for node, state in states[-1].items()} == dict.fromkeys(
             "1239", "finished"
         )
+
+
+def test_pictures_for_the_client_are_sent_as_png_each_time(server: Server) -> None:
+    graph = light(server.picture((9, 9, 9)))
+    graph["9"] = {"class_type": "SaveImageWebsocket", "inputs": {"images": ["3", 0]}}
+    for flags, event in ((None, 1), ({"supports_preview_metadata": True}, 4)):
+        with server.listening("pictures", flags) as listener:
+            if flags:
+                listener.until(lambda message: message["type"] == "feature_flags")
+            heard = listener.until_done(server.queue(graph, client_id="pictures"))
+            [frame] = [message["data"] for message in heard if message["type"] == "binary"]
+            assert int.from_bytes(frame[:4]) == event
+            start = 8 if event == 1 else 8 + int.from_bytes(frame[4:8])
+            picture = Image.open(io.BytesIO(frame[start:]))
+            assert (picture.format, picture.size) == ("PNG", (64, 48))
+
+
+def test_a_latent_that_was_saved_is_not_saved_again(server: Server) -> None:
+    empty = {"class_type": "EmptySD3LatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}}
+    graph = {"1": empty, "9": {"class_type": "SaveLatent", "inputs": {"samples": ["1", 0]}}}
+    graph["9"]["inputs"]["filename_prefix"] = "latents/x"
+    first, second = server.run(graph), server.run(graph)
+    assert first["outputs"] == second["outputs"]
+    assert first["outputs"]["9"]["latents"][0]["filename"] == "x_00001_.latent"
 
 
 def test_what_is_known_is_told_as_cached_and_shown_again(server: Server) -> None:
