@@ -29,7 +29,7 @@ class WorkerFacts:
     resident : mapping
         The components in its memory, and their sizes in bytes.
     memory_limit : int
-        Its budget for weights in bytes.
+        Its budget for weights in bytes; 0 if it holds one model at a time.
     problem : str or None
         Why it cannot compute, if so.
     """

@@ -92,9 +92,8 @@ class WorkerSession:
 
         if (fault := mlx_fault()) is not None:
             return WorkerFacts(self.name, {}, problem=fault)
-        return WorkerFacts(
-            self.name, environment_facts(), dict(self.store.resident()), self.store.memory_limit
-        )
+        limit = 0 if self.store.low_ram else self.store.memory_limit
+        return WorkerFacts(self.name, environment_facts(), dict(self.store.resident()), limit)
 
     def run(self, parcel: Parcel) -> Finished:
         """Run a task on the session's thread, and wait for it."""

@@ -81,6 +81,11 @@ class ModelStore:
         self.loads: Counter[ComponentKey] = Counter()
 
     @property
+    def low_ram(self) -> bool:
+        """Whether everything else leaves memory before a component is loaded."""
+        return self._low_ram
+
+    @property
     def memory_limit(self) -> int:
         """The budget in bytes."""
         return memory_budget() if self._limit is None else self._limit

@@ -90,6 +90,22 @@ def test_all_steps_of_a_model_run_before_it_is_given_up() -> None:
     assert loads == {"t5": 1, "transformer": 1}
 
 
+def test_a_worker_that_holds_one_model_samples_all_before_it_decodes() -> None:
+    placement, order = Placement(), list[str]()
+    placement.join("a", 0, {})
+    added(placement, "sample", 3, 2, TRANSFORMER)
+    placement.needed.update({"vae": 3})
+    while pairs := given(placement):
+        [node_id] = pairs.values()
+        order.append(node_id)
+        models = TRANSFORMER if node_id.startswith("sample") else VAE
+        placement.needed.subtract(models)
+        placement.ended("a", node_id, models, 5.0)
+        if node_id.startswith("sample"):
+            placement.add(place(f"decode{node_id[-1]}", 3, "decode"), VAE)
+    assert order == ["sample0", "sample1", "sample2", "decode0", "decode1", "decode2"]
+
+
 def test_a_worker_keeps_what_later_steps_need_while_another_makes_them() -> None:
     placement = Placement()
     placement.join("encoder", 24 * GB, T5)

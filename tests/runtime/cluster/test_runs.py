@@ -2,6 +2,7 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,16 @@ def sweep(tmp_path: Path, small_model: str) -> Workflow:
 def jobs(sweep: Workflow, folder: Path, output: str) -> list[Job]:
     environment = RunEnvironment([folder], folder / output)
     return [Job(sweep.with_input("sample", "seed", seed), environment, name=f"j{seed}") for seed in range(6)]
+
+
+def test_two_clients_share_a_cluster(cluster: LocalCluster) -> None:
+    def run(name: str) -> int:
+        given = workflow(a=(Steps, {"count": 5, "name": name}), b=(Steps, {"count": 6, "name": name}))
+        found = ClusterRun(cluster.address, REGISTRY).run(given, ["a", "b"]).by_node
+        return found["a"].steps + found["b"].steps  # type: ignore[attr-defined,no-any-return]
+
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(run, ["one", "two"])) == [11, 11]
 
 
 def test_a_graph_built_in_python_runs_there_too(cluster: LocalCluster, tmp_path: Path) -> None:
