@@ -63,15 +63,8 @@ def served_node(node_class: type[Node], files: FileNames) -> dict[str, Any]:
     info |= _FLAGS | (_NEW_FLAGS if own.get("new") else {}) | own.get("flags", {})
     info["input"] = _stock_inputs(node_class, info["input"], own, files)
     info["input_order"] = {part: list(group) for part, group in info["input"].items()}
-    if _offers_upload(info["input"]["required"]):
-        # The editor adds a button of this name. In ComfyUI it comes last, so own inputs must follow it.
-        info["input_order"]["required"].append("upload")
     _name_outputs(info, own)
     return info
-
-
-def _offers_upload(inputs: Mapping[str, Spec]) -> bool:
-    return any(spec[1].get("image_upload") for spec in inputs.values())
 
 
 @cache

@@ -20,6 +20,8 @@ from run_graph.runtime.server.templates import FIRST, Templates
 Found = TypeVar("Found")
 
 PACKAGE = "comfyui_frontend_package"
+EXTENSION = "/extensions/run-graph/editor.js"
+_SCRIPT = Path(__file__).parents[1] / "editor.js"
 _NO_STORE = "no-store"
 _BEEN_HERE = "run-graph-been-here"
 _A_YEAR = 365 * 86400  # seconds
@@ -42,6 +44,11 @@ def frontend_folder() -> Path | None:
     return folder if (folder / "index.html").is_file() else None
 
 
+def editor_is_served(server: ServerState) -> bool:
+    """Whether it is installed and wanted."""
+    return server.settings.frontend and frontend_folder() is not None
+
+
 def routes(server: ServerState) -> list[BaseRoute]:
     """What is served at the root, after everything else."""
     folder = frontend_folder() if server.settings.frontend else None
@@ -60,6 +67,7 @@ def routes(server: ServerState) -> list[BaseRoute]:
     return [
         Route("/", pages.first, methods=["GET"]),
         Route("/user.css", pages.style, methods=["GET"]),
+        Route(EXTENSION, pages.extension, methods=["GET"]),
         Route("/templates/index.json", pages.templates, methods=["GET"]),
         Route("/templates/{name}.json", pages.template, methods=["GET"]),
         Route("/templates/{name}-1.svg", pages.drawing, methods=["GET"]),
@@ -88,6 +96,10 @@ class _Pages:
         """The user's own style sheet; an empty one if there is none."""
         content = self._style.read_bytes() if self._style.is_file() else b""
         return Response(content, media_type="text/css", headers={"cache-control": _NO_STORE})
+
+    def extension(self, request: Request) -> Response:
+        """Our part of the editor."""
+        return FileResponse(_SCRIPT, media_type="text/javascript", headers={"cache-control": _NO_STORE})
 
     def templates(self, request: Request) -> Response:
         return reply(self._templates.index())

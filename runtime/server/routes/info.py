@@ -15,6 +15,7 @@ from run_graph.runtime.device import machine_memory
 from run_graph.runtime.server.model_names import MODEL_KINDS, known_models, model_folders
 from run_graph.runtime.server.object_info import served_info, served_node
 from run_graph.runtime.server.replies import Refused, done, parsed_object, reply
+from run_graph.runtime.server.routes.frontend import EXTENSION, editor_is_served
 from run_graph.runtime.server.state import COMFYUI_VERSION, ServerState, features
 from run_graph.runtime.versions import versions
 
@@ -37,7 +38,7 @@ def routes(server: ServerState) -> list[Route]:
         Route("/system_stats", info.system_stats, methods=["GET"]),
         Route("/features", info.features, methods=["GET"]),
         Route("/users", info.users, methods=["GET"]),
-        Route("/extensions", info.nothing, methods=["GET"]),
+        Route("/extensions", info.extensions, methods=["GET"]),
         Route("/free", info.free, methods=["POST"]),
         Route("/embeddings", info.nothing, methods=["GET"]),
         Route("/models", models.folders, methods=["GET"]),
@@ -105,6 +106,10 @@ class _Info:
 
     def users(self, request: Request) -> Response:
         return reply({"storage": "server", "migrated": True})
+
+    def extensions(self, request: Request) -> Response:
+        """The scripts that the editor loads beside its own."""
+        return reply([EXTENSION] if editor_is_served(self._server) else [])
 
     def nothing(self, request: Request) -> Response:
         return reply([])

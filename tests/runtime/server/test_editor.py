@@ -56,6 +56,16 @@ def opened(server: Server) -> Iterator[tuple[Any, list[bytes], list[str]]]:
 def test_a_newcomer_presses_run_and_sees_a_picture(server: Server, tmp_path: Path) -> None:
     with opened(server) as (page, frames, errors):
         saved = page.evaluate("JSON.stringify(window.app.graph.serialize())")
+        widgets = page.evaluate(
+            "window.app.graph._nodes.find(n => n.type === 'LoadImage').widgets.map(w => [w.name, w.value])"
+        )
+        # As in ComfyUI's files, the button's value follows the picture's; what ComfyUI lacks comes behind.
+        assert widgets[:4] == [
+            ["image", "images/fox.png"],
+            ["upload", "image"],
+            ["background", "none"],
+            ["frames", "all"],
+        ]
         page.get_by_test_id("queue-button").click()
         entry = waited(lambda: list(server.get("/history").json().values()), 60)[0]
         assert entry["status"]["status_str"] == "success", entry["status"]
@@ -97,6 +107,8 @@ def test_only_a_new_browser_is_led_to_the_first_workflow(server: Server) -> None
     assert first.status_code == 302
     assert first.headers["location"] == "/?template=redux"
     assert server.get("/").status_code == 200  # the cookie says so
+    [script] = server.get("/api/extensions").json()
+    assert server.get(script).headers["content-type"].startswith("text/javascript")
     assert server.get("/user.css").headers["content-type"].startswith("text/css")
 
 

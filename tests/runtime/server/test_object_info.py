@@ -69,13 +69,7 @@ def test_every_node_is_whole(class_type: str) -> None:
     assert node["python_module"].split(".")[0] in ("nodes", "comfy_extras", "custom_nodes")
     assert len(node["output"]) == len(node["output_is_list"]) == len(node["output_name"])
     for part, group in node["input"].items():
-        button = ["upload"] if part == "required" and offers_upload(group) else []
-        assert [*group, *button] == node["input_order"][part]
-
-
-def offers_upload(group: Mapping[str, Any]) -> bool:
-    """Whether the editor adds a button, which in ComfyUI is the last widget: ours must follow it."""
-    return any(spec[1].get("image_upload") for spec in group.values() if len(spec) > 1)
+        assert list(group) == node["input_order"][part]
 
 
 @pytest.mark.parametrize(
