@@ -23,7 +23,7 @@ from run_graph.runtime.engine.session import Session
 
 WORKFLOWS = Path(__file__).parent.parent / "workflows"
 TASKS, QUICK_TASKS = 300, 40
-PICTURES = 40
+PICTURES, SIDE, STEPS = 40, 128, 8
 WORKERS = (1, 2, 4)
 MACHINES = (1, 2, 10, 50, 100, 200)
 SIMULATED = 10_000  # pictures
@@ -40,8 +40,8 @@ _TEXT = """\
 process, in which the scheduler runs too. *1 MB for 4 MB* is a sampling step without the sampling: a
 conditioning of FLUX's size goes there and a latent of 1024 x 1024 pixels comes back.
 
-**The sweep** is `workflows/redux.json` with 40 seeds and 4 steps of 64 x 64 pixels on a small model, one BLAS
-thread in each process, workers started and models loaded before. This machine has 2 cores, which other
+**The sweep** is `workflows/redux.json` with 40 seeds and 8 steps of 128 x 128 pixels on a small model, one
+BLAS thread in each process, workers started and models loaded before. This machine has 2 cores, which other
 programs used too: only the ratios say something, and 4 workers share what 2 have.
 
 **The simulation** runs the real placement policy against modelled machines: 10,000 pictures of 1024 x 1024, a
@@ -175,9 +175,9 @@ def _sweep_seconds(executor: ExecutorFactory, model: str, folder: Path, pictures
     for node_id, name, value in (
         ("flux", "model", model),
         ("redux", "model", model),
-        ("sample", "width", 64),
-        ("sample", "height", 64),
-        ("sample", "steps", 4),
+        ("sample", "width", SIDE),
+        ("sample", "height", SIDE),
+        ("sample", "steps", STEPS),
     ):
         workflow = workflow.with_input(node_id, name, value)
     session = Session(cache=NoCache(), executor=executor)
