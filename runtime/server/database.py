@@ -10,9 +10,9 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 NAME = "run-graph-queue.sqlite"
 
@@ -50,7 +50,7 @@ class FolderInUseError(Exception):
 
 
 class Database:
-    """A connection for each thread to one file.
+    """Connections to one file, as many as are used at once. Safe to use from any thread.
 
     Parameters
     ----------
@@ -69,8 +69,8 @@ class Database:
 
     def __init__(self, folder: Path, tell: Callable[[str], None]) -> None:
         self.path = folder / NAME
-        self._threads = threading.local()
-        self._opened: list[sqlite3.Connection] = []
+        self._idle: list[sqlite3.Connection] = []
+        self._guard = threading.Lock()
         self._lock = _locked(folder / f"{NAME}.lock")
         try:
             self._prepare()
@@ -85,48 +85,63 @@ class Database:
             )
             self._prepare()
 
-    def connection(self) -> sqlite3.Connection:
-        """This thread's connection. Raises sqlite3.Error."""
-        found: sqlite3.Connection | None = getattr(self._threads, "connection", None)
-        if found is None:
-            found = sqlite3.connect(self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-            found.row_factory = sqlite3.Row
-            found.execute("PRAGMA journal_mode=WAL")
-            found.execute("PRAGMA synchronous=FULL")
-            self._threads.connection = found
-            self._opened.append(found)
-        return found
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection for the block. Raises sqlite3.Error."""
+        with self._guard:
+            found = self._idle.pop() if self._idle else None
+        found = found or self._opened()
+        try:
+            yield found
+        finally:
+            with self._guard:
+                self._idle.append(found)
 
     @contextlib.contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
         """A transaction, on the disk when the block has ended. Raises sqlite3.Error."""
-        connection = self.connection()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+        with self.connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def read(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """The rows of a query. Raises sqlite3.Error."""
+        with self.connection() as connection:
+            return connection.execute(query, values).fetchall()
 
     def close_connections(self) -> None:
-        """Close the file, for a moment or for good."""
-        for connection in self._opened:
-            connection.close()
-        self._opened.clear()
-        self._threads = threading.local()
+        """Close the file, for a moment or for good; nobody may be using it."""
+        with self._guard:
+            for connection in self._idle:
+                connection.close()
+            self._idle.clear()
 
     def close(self) -> None:
         """Close the file and let another server have the folder."""
         self.close_connections()
         self._lock.close()
 
+    def _opened(self) -> sqlite3.Connection:
+        opened = sqlite3.connect(self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        opened.row_factory = sqlite3.Row
+        try:
+            opened.execute("PRAGMA journal_mode=WAL").fetchall()
+            opened.execute("PRAGMA synchronous=FULL")
+        except sqlite3.Error:
+            opened.close()
+            raise
+        return opened
+
     def _prepare(self) -> None:
-        connection = self.connection()
-        if connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+        if self.read("PRAGMA quick_check")[0][0] != "ok":
             raise sqlite3.DatabaseError("it fails SQLite's own check")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        version = self.read("PRAGMA user_version")[0][0]
         if version == 0:
             with self.change() as changing:
                 for statement in filter(str.strip, _SCHEMA.split(";\n")):

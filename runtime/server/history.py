@@ -115,7 +115,7 @@ class History:
 
     def _read(self, query: str, values: Sequence[Any]) -> list[Row]:
         try:
-            return list(self._database.connection().execute(query, values))
+            return list(self._database.read(query, values))
         except sqlite3.Error as error:
             raise _unreadable(error) from None
 

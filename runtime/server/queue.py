@@ -127,11 +127,11 @@ class PromptQueue:
         self._changed = threading.Condition(threading.RLock())
         self._unsaved: dict[str, tuple[QueuedPrompt, dict[str, Any]]] = {}
         self._closed = False
-        rows = database.connection().execute("SELECT * FROM prompts WHERE state != 'done'").fetchall()
+        rows = database.read("SELECT * FROM prompts WHERE state != 'done'")
         interrupted = [_from_row(row) for row in rows if row["state"] == "running"]
         self._first = interrupted
         self._waiting = sorted(_from_row(row) for row in rows if row["state"] == "pending")
-        highest = database.connection().execute("SELECT max(arrival) FROM prompts").fetchone()[0]
+        highest = database.read("SELECT max(arrival) FROM prompts")[0][0]
         self._arrivals = int(highest or 0)
 
     @property
@@ -259,15 +259,12 @@ class PromptQueue:
 
     def _accepted_before(self, prompt: QueuedPrompt) -> QueuedPrompt | None:
         try:
-            row = (
-                self.database.connection()
-                .execute("SELECT * FROM prompts WHERE id = ?", (prompt.id,))
-                .fetchone()
-            )
+            rows = self.database.read("SELECT * FROM prompts WHERE id = ?", (prompt.id,))
         except sqlite3.Error as error:
             raise self._not_written(error) from None
-        if row is None:
+        if not rows:
             return None
+        row = rows[0]
         if row["graph"] != prompt.graph or row["targets"] != prompt.targets:
             message = "prompt_id belongs to another prompt already"
             raise Refused("invalid_prompt_id", message, "Send a new id with each prompt.")

@@ -1,5 +1,7 @@
 """The queue's file: damaged it is kept aside, and one server alone has it."""
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,7 @@ def test_a_damaged_file_is_kept_aside_and_a_new_one_begins(tmp_path: Path) -> No
     database = Database(tmp_path, told.append)
     assert "damaged" in told[0]
     assert (tmp_path / f"{NAME}.damaged-1").read_bytes() == b"no database" * 1000
-    assert database.connection().execute("SELECT count(*) FROM prompts").fetchone()[0] == 0
+    assert database.read("SELECT count(*) FROM prompts")[0][0] == 0
     database.close()
 
 
@@ -71,3 +73,14 @@ def test_a_full_queue_refuses(tmp_path: Path) -> None:
         queue.add(queued("b", 1))
     assert refused.value.status == 503
     queue.database.close()
+
+
+def test_threads_that_come_and_go_leave_no_connections_open(tmp_path: Path) -> None:
+    database = Database(tmp_path, print)
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(20):
+        thread = threading.Thread(target=database.read, args=("SELECT count(*) FROM prompts",))
+        thread.start()
+        thread.join()
+    assert len(os.listdir("/dev/fd")) <= before + 3
+    database.close()
