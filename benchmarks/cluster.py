@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from benchmarks.cluster_model import GB, MB, Costs, Kind, Outcome, Simulation
 from benchmarks.cluster_nodes import REGISTRY
 from benchmarks.report import Section, Table
 from benchmarks.small import make_small_model
+from benchmarks.timing import Timing, alternate
 from run_graph.graph import Workflow, load_workflow
 from run_graph.runtime.cache import NoCache
 from run_graph.runtime.engine.context import RunEnvironment
@@ -24,7 +26,7 @@ from run_graph.runtime.engine.session import Session
 WORKFLOWS = Path(__file__).parent.parent / "workflows"
 TASKS, QUICK_TASKS = 300, 40
 PICTURES, SIDE, STEPS = 40, 128, 8
-WORKERS = (1, 2, 4)
+WORKERS, ROUNDS = (1, 2, 4), 3
 MACHINES = (1, 2, 10, 50, 100, 200)
 SIMULATED = 10_000  # pictures
 
@@ -41,8 +43,9 @@ process, in which the scheduler runs too. *1 MB for 4 MB* is a sampling step wit
 conditioning of FLUX's size goes there and a latent of 1024 x 1024 pixels comes back.
 
 **The sweep** is `workflows/redux.json` with 40 seeds and 8 steps of 128 x 128 pixels on a small model, one
-BLAS thread in each process, workers started and models loaded before. This machine has 2 cores, which other
-programs used too: only the ratios say something, and 4 workers share what 2 have.
+BLAS thread in each process, workers started and models loaded before; all take turns, and speed-ups are taken
+round by round. This machine has 2 cores, which other programs used too: only the ratios say something, and 4
+workers share what 2 have.
 
 **The simulation** runs the real placement policy against modelled machines: 10,000 pictures of 1024 x 1024, a
 sampling step of 6 s (mflux's README: 20 s on an M3 Max for 2 steps with schnell, from the start of the
@@ -75,7 +78,7 @@ def measure(quick: bool) -> Section:
         heavy = _ours(executor, _samples(tasks), tasks)
         dask = _dasks(cluster.address, tasks)
     saving = _saving()
-    sweep = _sweep(2 if quick else PICTURES, WORKERS[:1] if quick else WORKERS)
+    sweep = _sweep(2, WORKERS[:1], 1) if quick else _sweep(PICTURES, WORKERS, ROUNDS)
     costs = Costs(
         dispatch=max(heavy.processor - dask.processor, 0.0) / 2,
         result=max(heavy.processor - dask.processor, 0.0) / 2,
@@ -154,23 +157,27 @@ def _saving() -> float:
         return _timed(lambda: [bench.run(SaveImage(images=picture)) for _ in range(5)], 5).processor
 
 
-def _sweep(pictures: int, workers: Sequence[int]) -> dict[str, float]:
-    """Seconds for the sweep, by where it runs."""
+def _sweep(pictures: int, workers: Sequence[int], rounds: int) -> dict[str, Timing]:
+    """What the sweep takes, by where it runs; all clusters are there at once, and take turns."""
     from run_graph.runtime.cluster.local import LocalCluster
     from run_graph.runtime.cluster.start import on_cluster
 
-    with tempfile.TemporaryDirectory() as folder:
-        model = make_small_model(Path(folder) / "small")
-        found = {"this process": _sweep_seconds(Executor, model, Path(folder), pictures, 1)}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
+        jobs = _jobs(make_small_model(Path(folder) / "small"), Path(folder) / "output", pictures)
+        contenders = {"this process": _runner(Executor, jobs)}
         for count in workers:
-            with LocalCluster(count, memory_limit=count * GB) as cluster:
-                executor = on_cluster(cluster.address)
-                name = f"{count} worker{'s' if count > 1 else ''}"
-                found[name] = _sweep_seconds(executor, model, Path(folder), pictures, count)
-    return found
+            cluster = running.enter_context(LocalCluster(count, memory_limit=count * GB))
+            name = f"{count} worker{'s' if count > 1 else ''}"
+            contenders[name] = _runner(on_cluster(cluster.address), jobs)
+        return alternate(contenders, rounds)
 
 
-def _sweep_seconds(executor: ExecutorFactory, model: str, folder: Path, pictures: int, workers: int) -> float:
+def _runner(executor: ExecutorFactory, jobs: Sequence[Job]) -> Callable[[], object]:
+    session = Session(cache=NoCache(), executor=executor)
+    return lambda: session.run_together(jobs)
+
+
+def _jobs(model: str, output: Path, pictures: int) -> list[Job]:
     workflow = load_workflow(WORKFLOWS / "redux.json")
     for node_id, name, value in (
         ("flux", "model", model),
@@ -180,17 +187,10 @@ def _sweep_seconds(executor: ExecutorFactory, model: str, folder: Path, pictures
         ("sample", "steps", STEPS),
     ):
         workflow = workflow.with_input(node_id, name, value)
-    session = Session(cache=NoCache(), executor=executor)
-
-    def run(seeds: range) -> float:
-        environment = RunEnvironment([WORKFLOWS], folder / "output")
-        jobs = [
-            Job(workflow.with_input("sample", "seed", seed), environment, name=f"j{seed}") for seed in seeds
-        ]
-        return session.run_together(jobs).seconds
-
-    run(range(1000, 1000 + 4 * workers))  # every worker loads its models
-    return run(range(pictures))
+    place = RunEnvironment([WORKFLOWS], output)
+    return [
+        Job(workflow.with_input("sample", "seed", seed), place, name=f"j{seed}") for seed in range(pictures)
+    ]
 
 
 class _Case(NamedTuple):
@@ -235,9 +235,9 @@ def _task_table(own: _Cost, heavy: _Cost, dask: _Cost, saving: float) -> Table:
     )
 
 
-def _sweep_table(sweep: dict[str, float]) -> Table:
+def _sweep_table(sweep: dict[str, Timing]) -> Table:
     first = sweep["1 worker"]
-    rows = [[name, f"{seconds:.1f}", f"{first / seconds:.2f}"] for name, seconds in sweep.items()]
+    rows = [[name, timing.shown(digits=1), f"{first.ratio(timing):.2f}"] for name, timing in sweep.items()]
     return Table(["sweep on", "seconds", "speed-up over 1 worker"], rows)
 
 
