@@ -159,6 +159,7 @@ class Graph:
         strict: bool = False,
         session: Session | None = None,
         cluster: str | None = None,
+        server: str | None = None,
     ) -> Result:
         """Run the graph on the installed engine, which keeps models and results for the next run.
 
@@ -184,6 +185,11 @@ class Graph:
         cluster : str, optional
             The address of a dask scheduler, such as ``tcp://192.168.1.5:8786``. The stages that compute with
             models then run on its workers (docs/cluster.md).
+        server : str, optional
+            The address of ``run-graph serve`` or ComfyUI, such as ``http://127.0.0.1:8188``, which runs the
+            graph in place of this process; files come into ``output_directory`` (docs/server.md). The result
+            has the paths and texts of output nodes. The server decides about ``cache``, ``strict``,
+            ``session`` and ``cluster``.
 
         Raises
         ------
@@ -195,6 +201,10 @@ class Graph:
             (runtime) If the token stopped the run.
         ClusterError
             (runtime) If the cluster cannot be used.
+        ServerError
+            (runtime) If the server cannot be used.
+        ValueError
+            (runtime) If ``server`` comes with an option about which the server decides.
         """
         return installed_engine()(
             self.workflow,
@@ -208,6 +218,7 @@ class Graph:
             strict=strict,
             session=session,
             cluster=cluster,
+            server=server,
         )
 
     @property

@@ -40,8 +40,9 @@ if TYPE_CHECKING:
         validate,
     )
     from run_graph.runtime.engine.context import CancelToken
-    from run_graph.runtime.engine.session import Session, run
+    from run_graph.runtime.engine.session import Session
     from run_graph.runtime.errors import Cancelled, NodeFailed
+    from run_graph.runtime.remote.running import run
 
     __version__: str
 
@@ -79,7 +80,7 @@ _ELSEWHERE = {
     "Cancelled": "run_graph.runtime.errors",
     "NodeFailed": "run_graph.runtime.errors",
     "Session": "run_graph.runtime.engine.session",
-    "run": "run_graph.runtime.engine.session",
+    "run": "run_graph.runtime.remote.running",
 }
 """Where the names are that :mod:`run_graph.graph` does not have."""
 

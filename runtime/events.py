@@ -266,6 +266,18 @@ class RunFinished(Event):
 
 Listener = Callable[[Event], None]
 
+RUN_GRAPH_ONLY = (
+    NodeWarned,
+    NodeResumed,
+    NodeInterrupted,
+    Downloading,
+    ModelLoaded,
+    ModelEvicted,
+    StageMemory,
+    WorkerNote,
+)
+"""Events that ComfyUI has no message for. Our server sends them to clients that ask, as their JSON."""
+
 
 def _held_by(event: NodeFinished | NodeReused) -> Outputs | None:
     outputs = None if event.held is None else event.held()

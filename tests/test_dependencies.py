@@ -17,8 +17,8 @@ OWN = {"run_graph", "graph", "runtime", "nodes", "tests", "benchmarks", "trainin
 DISTRIBUTIONS = {"PIL": "pillow", "hamilton": "apache-hamilton", "yaml": "pyyaml"}
 # The parity oracle: uv's settings leave torch out, so CONTRIBUTING.md and .ci/run install both separately.
 INSTALLED_SEPARATELY = {"torch", "diffusers"}
-# What starlette and uvicorn import where it is installed: forms, WebSockets.
-NEEDED_BY_OTHERS = {"python-multipart", "websockets"}
+# What starlette imports where it is installed, for forms.
+NEEDED_BY_OTHERS = {"python-multipart"}
 # What mflux asks for and run-graph does without, or in another form.
 LEFT_OUT = {"mlx", "torch", "opencv-python"}
 

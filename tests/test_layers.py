@@ -23,7 +23,7 @@ ROWS = [
     {"sampling", "models"},
     {"engine"},
     {"formats", "sweep", "testing", "cluster"},
-    {"contact_sheet", "doctor"},
+    {"contact_sheet", "doctor", "remote"},
     {"server"},
     {"cli"},
     {"nodes"},

@@ -15,6 +15,7 @@ from run_graph.runtime.cli.combinations import check_combination
 from run_graph.runtime.cli.completion import add_completion_argument
 from run_graph.runtime.cli.parser import CommandParser, path_argument, size_argument
 from run_graph.runtime.cli.permission_options import add_permission_arguments
+from run_graph.runtime.cli.server_options import add_server_arguments
 
 if TYPE_CHECKING:
     from run_graph.runtime.cli.options import Options
@@ -118,6 +119,7 @@ def build_parser() -> CommandParser:
     _add_many(parser)
     _add_memory(parser)
     add_cluster_arguments(parser)
+    add_server_arguments(parser)
     add_cache_arguments(parser)
     _add_reporting(parser)
     _add_actions(parser)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from run_graph.runtime.cli.cluster_options import check_machines
 from run_graph.runtime.cli.parser import CommandParser
+from run_graph.runtime.cli.server_options import check_server
 
 if TYPE_CHECKING:
     from run_graph.runtime.cli.options import ActionOptions, Options
@@ -37,6 +38,7 @@ def check_combination(options: Options, parser: CommandParser) -> None:
     if sheet and not sheet.name.lower().endswith(".png"):
         parser.error(f"--contact-sheet writes .png, not {str(sheet)!r}")
     check_machines(options.machines, parser)
+    check_server(options, parser)
     if options.reporting.quiet and options.reporting.verbose:
         parser.error("--quiet: cannot be combined with --verbose; leave one of them out")
     if actions.example is not None and len(actions.example) > 2:

@@ -54,6 +54,7 @@ from run_graph.runtime.cluster.errors import ClusterError
 from run_graph.runtime.errors import Cancelled, NodeFailed
 from run_graph.runtime.files.atomic import SaveError
 from run_graph.runtime.models.hub import offline
+from run_graph.runtime.remote.errors import ServerError
 
 
 def execute(options: Options) -> int:
@@ -71,7 +72,7 @@ def execute(options: Options) -> int:
         for each in errors.errors:
             _report_faults(each, reporting)
         return BAD_INPUT
-    except (SaveError, ClusterError) as error:
+    except (SaveError, ClusterError, ServerError) as error:
         if reporting.json:
             print_json({"event": "error", "message": str(error)})
         print_message(str(error))
@@ -140,7 +141,10 @@ def _act_on_workflows(options: Options, registry: Registry) -> None:
 def _run_within_bounds(jobs: Sequence[FileJob], options: Options, registry: Registry) -> None:
     jobs, downloads = _within_bounds(jobs, options.permissions, registry)
     with offline(not downloads):
-        _run(jobs, options, registry)
+        if options.remote.server is not None:
+            _run_on_server(jobs, options, registry)
+        else:
+            _run(jobs, options, registry)
 
 
 def _within_bounds(
@@ -272,6 +276,27 @@ def _run(jobs: Sequence[FileJob], options: Options, registry: Registry) -> None:
             with Interruptible():
                 save_contact_sheet(path, sheet, result.as_run(), jobs[0].job.environment)
             print_path("contact_sheet", path, reporting)
+    except (Cancelled, KeyboardInterrupt):
+        raise Cancelled(ending.text(SIGNALS.how())) from None
+
+
+def _run_on_server(jobs: Sequence[FileJob], options: Options, registry: Registry) -> None:
+    from run_graph.runtime.cli.ending import Ending
+    from run_graph.runtime.cli.progress import display
+    from run_graph.runtime.cli.server_run import run_on_server
+    from run_graph.runtime.engine.context import CancelToken
+
+    reporting = options.reporting
+    if reporting.json:
+        _introduce(jobs)
+    token, ending = CancelToken(), Ending(keeps_results=True)
+    try:
+        with (
+            Interruptible(token.cancel),
+            display(_stages(jobs), _detail(reporting), as_json=reporting.json) as shown,
+            _failures_name_their_file(jobs),
+        ):
+            run_on_server(jobs, options.remote, registry, shown, ending, token)
     except (Cancelled, KeyboardInterrupt):
         raise Cancelled(ending.text(SIGNALS.how())) from None
 

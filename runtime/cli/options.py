@@ -65,6 +65,14 @@ class ClusterOptions:
 
 
 @dataclass(frozen=True)
+class ServerOptions:
+    """The server that runs the workflow, and its token; None for this process."""
+
+    server: str | None
+    token: str | None
+
+
+@dataclass(frozen=True)
 class PermissionOptions:
     """What a workflow that came in a picture may do beyond its bounds (:mod:`runtime.cli.consent`).
 
@@ -209,6 +217,7 @@ class Options:
     permissions : PermissionOptions
     memory : MemoryOptions
     machines : ClusterOptions
+    remote : ServerOptions
     cache : CacheOptions
     reporting : ReportingOptions
     actions : ActionOptions
@@ -225,6 +234,7 @@ class Options:
     permissions: PermissionOptions
     memory: MemoryOptions
     machines: ClusterOptions
+    remote: ServerOptions
     cache: CacheOptions
     reporting: ReportingOptions
     actions: ActionOptions

@@ -107,6 +107,11 @@ class Hub:
             plain = struct.pack(">II", _PREVIEW, kind) + image
             self._later(self._send_preview, plain, named, sid)
 
+    def post_event(self, data: dict[str, Any], sid: str) -> None:
+        """Send an event that ComfyUI has no message for, if the client asked for these. From any thread."""
+        if self._sockets:
+            self._later(self._send_event, dumped({"type": "run_graph_event", "data": data}), sid)
+
     async def serve(self, socket: WebSocket, sid: str) -> None:
         """Serve one socket until it closes. A newer socket with the same id takes its place."""
         await socket.accept()
@@ -159,6 +164,11 @@ class Hub:
     def _send(self, text: str, sid: str | None) -> None:
         for client in self._receivers(sid):
             client.put(text)
+
+    def _send_event(self, text: str, sid: str) -> None:
+        for client in self._receivers(sid):
+            if client.flags.get("run_graph_events"):
+                client.put(text)
 
     def _send_preview(self, plain: bytes, named: bytes, sid: str | None) -> None:
         for client in self._receivers(sid):

@@ -14,7 +14,14 @@ from run_graph.graph.third_party import described
 from run_graph.runtime.engine.context import CancelToken
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.errors import Cancelled, NodeFailed
-from run_graph.runtime.events import Downloading, Event, NodeProgress, NodeWarned
+from run_graph.runtime.events import (
+    RUN_GRAPH_ONLY,
+    Downloading,
+    Event,
+    NodeFinished,
+    NodeProgress,
+    NodeWarned,
+)
 from run_graph.runtime.images.sending import PictureReceiver
 from run_graph.runtime.models.permissions import under
 from run_graph.runtime.models.store import ModelStore
@@ -125,6 +132,8 @@ class Worker:
 
         def on_event(event: Event) -> None:
             self._log(prompt, event)
+            if prompt.client is not None and (detail := _detail(event)) is not None:
+                self._hub.post_event({"prompt_id": prompt.id, **detail}, prompt.client)
             messages(event)
 
         try:
@@ -184,6 +193,13 @@ class Worker:
             self._tell(f"prompt {prompt.id}: node {event.node_id!r}: {event.message}")
         elif isinstance(event, Downloading) and not event.done_bytes:
             self._tell(f"downloading {event.repository} into {event.folder}")
+
+
+def _detail(event: Event) -> dict[str, Any] | None:
+    """What ComfyUI's messages do not say of an event: sent before them, to clients that ask."""
+    if isinstance(event, NodeFinished):
+        return {"event": event.kind, "node_id": event.node_id, "seconds": event.seconds, "key": event.key}
+    return event.to_json() if isinstance(event, RUN_GRAPH_ONLY) else None
 
 
 def _error(failure: Exception, cause: BaseException, inputs: dict[str, Any]) -> dict[str, Any]:

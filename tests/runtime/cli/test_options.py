@@ -26,7 +26,15 @@ def test_every_option_is_a_field_and_every_field_an_option() -> None:
     assert sorted(leaf_values(parse(["a.json"]))) == destinations(build_parser())
 
 
-@pytest.mark.parametrize("argv", [["a.json"], EVERY_OPTION, ["a.json", "b.json", "-q", "--inputs"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["a.json"],
+        EVERY_OPTION,
+        ["a.json", "b.json", "-q", "--inputs"],
+        ["a.json", "--server", "http://h:1", "--token", "t"],
+    ],
+)
 def test_every_value_has_the_type_of_its_field_and_cannot_be_changed(argv: list[str]) -> None:
     check_types_and_frozenness(parse(argv))
 
@@ -35,6 +43,8 @@ def test_the_sample_command_line_gives_every_option() -> None:
     default, given = leaf_values(parse(["--schema"])), leaf_values(parse(EVERY_OPTION))
     assert [name for name in given if given[name] == default[name]] == [
         "workers",
+        "server",
+        "token",
         "quiet",
         "check",
         "inputs",
