@@ -60,7 +60,14 @@ class BrownianPath:
         """The increment from one level to another over the root of their distance: standard normal, float32.
 
         Levels outside the range count as its ends.
+
+        Raises ValueError if the levels are equal: their distance has no root to divide by.
         """
+        if level == following:
+            raise ValueError(
+                f"two noise levels in a row are {level:.9g}, between which there is no noise to draw; "
+                "use fewer steps or another schedule"
+            )
         start, end = sorted((level, following))
         increment = self._increment(start, end) / np.float32(math.sqrt(end - start))
         return increment if level < following else -increment

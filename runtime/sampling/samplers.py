@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from run_graph.runtime.sampling.flow import Flow, State
@@ -53,6 +54,21 @@ def below_one(sigmas: Sequence[float], scale: NoiseScale) -> Sequence[float]:
             "take them from the model's own schedules"
         )
     return [first, *others]
+
+
+def apart(sigmas: Sequence[float], scale: NoiseScale) -> Sequence[float]:
+    """`below_one`, for formulas that divide by the distance of two levels: ComfyUI's give NaN at none.
+
+    Raises ValueError if two levels in a row are equal.
+    """
+    levels = below_one(sigmas, scale)
+    for level, following in pairwise(levels):
+        if level == following:
+            raise ValueError(
+                f"two noise levels in a row are {level:.9g}, and this sampler needs different ones (in the "
+                "place of a first 1 it takes that of time 0.9999); use fewer steps or another schedule"
+            )
+    return levels
 
 
 def above_zero(sigmas: Sequence[float], scale: NoiseScale) -> Sequence[float]:
@@ -208,9 +224,9 @@ class _Rehearsal(Flow):
 
 
 _SDE = Sampler(sde.dpmpp_sde, 2, "brownian", levels=below_one)
-_2M_SDE = Sampler(sde.dpmpp_2m_sde, 1, "brownian", levels=below_one)
-_2M_SDE_HEUN = Sampler(partial(sde.dpmpp_2m_sde, solver_type="heun"), 1, "brownian", levels=below_one)
-_3M_SDE = Sampler(sde.dpmpp_3m_sde, 1, "brownian", levels=below_one)
+_2M_SDE = Sampler(sde.dpmpp_2m_sde, 1, "brownian", levels=apart)
+_2M_SDE_HEUN = Sampler(partial(sde.dpmpp_2m_sde, solver_type="heun"), 1, "brownian", levels=apart)
+_3M_SDE = Sampler(sde.dpmpp_3m_sde, 1, "brownian", levels=apart)
 
 SAMPLERS: dict[str, Sampler] = {
     "euler": Sampler(one_step.euler),
@@ -219,10 +235,8 @@ SAMPLERS: dict[str, Sampler] = {
     "euler_ancestral_cfg_pp": Sampler(cfg_pp.euler_ancestral_cfg_pp, noise="fresh", uses_negative=True),
     "heun": Sampler(one_step.heun, 2),
     "heunpp2": Sampler(one_step.heunpp2, 3),
-    "exp_heun_2_x0": Sampler(partial(sde.seeds_2, r=1.0, solver_type="phi_2", eta=0.0), 2, levels=below_one),
-    "exp_heun_2_x0_sde": Sampler(
-        partial(sde.seeds_2, r=1.0, solver_type="phi_2"), 2, "fresh", levels=below_one
-    ),
+    "exp_heun_2_x0": Sampler(partial(sde.seeds_2, r=1.0, solver_type="phi_2", eta=0.0), 2, levels=apart),
+    "exp_heun_2_x0_sde": Sampler(partial(sde.seeds_2, r=1.0, solver_type="phi_2"), 2, "fresh", levels=apart),
     "dpm_2": Sampler(one_step.dpm_2, 2, drops_penultimate=True),
     "dpm_2_ancestral": Sampler(ancestral.dpm_2_ancestral, 2, "fresh", drops_penultimate=True),
     "lms": Sampler(multistep.lms),
@@ -253,11 +267,11 @@ SAMPLERS: dict[str, Sampler] = {
     ),
     "gradient_estimation": Sampler(multistep.gradient_estimation),
     "gradient_estimation_cfg_pp": Sampler(cfg_pp.gradient_estimation_cfg_pp, uses_negative=True),
-    "er_sde": Sampler(er_sde, noise="fresh", levels=below_one),
+    "er_sde": Sampler(er_sde, noise="fresh", levels=apart),
     "seeds_2": Sampler(sde.seeds_2, 2, "fresh", levels=below_one),
-    "seeds_3": Sampler(sde.seeds_3, 3, "fresh", levels=below_one),
-    "sa_solver": Sampler(sa_solver, noise="fresh", levels=below_one),
-    "sa_solver_pece": Sampler(sa_solver_pece, 2, "fresh", levels=below_one),
+    "seeds_3": Sampler(sde.seeds_3, 3, "fresh", levels=apart),
+    "sa_solver": Sampler(sa_solver, noise="fresh", levels=apart),
+    "sa_solver_pece": Sampler(sa_solver_pece, 2, "fresh", levels=apart),
     "ddim": Sampler(one_step.euler, renews_inpainting_noise=True),
     "uni_pc": Sampler(uni_pc, levels=above_zero, drops_penultimate=True),
     "uni_pc_bh2": Sampler(uni_pc_bh2, levels=above_zero, drops_penultimate=True),

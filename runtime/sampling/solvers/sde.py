@@ -184,10 +184,18 @@ def _decayed(x: mx.array, sigma: float, following: float, eta: float) -> mx.arra
 def _with_path_noise(
     flow: Flow, x: mx.array, sigma: float, following: float, eta: float, s_noise: float
 ) -> mx.array:
-    """x plus the path's noise of the deviation s' sqrt(1 - e^(-2 eta h))."""
+    """x plus the path's noise of the deviation s' sqrt(1 - e^(-2 eta h)).
+
+    Raises ValueError where the level rises: no such noise exists, and ComfyUI's is NaN.
+    """
     if not (eta > 0 and s_noise > 0):
         return x
     decay = eta * (log_snr(following) - log_snr(sigma))
+    if decay < 0:
+        raise ValueError(
+            f"the noise level rises from {sigma:.9g} to {following:.9g}, and this sampler adds noise only "
+            "where it falls; use fewer steps, another schedule or sampler, or an eta of 0"
+        )
     return x + (following * math.sqrt(-math.expm1(-2 * decay)) * s_noise) * flow.brownian(sigma, following)
 
 

@@ -203,6 +203,50 @@ def test_samplers_in_the_signal_to_noise_ratio_begin_below_1(name: str) -> None:
         SAMPLERS[name].prepared([14.6, 14.6, 1.0, 0.0], SCALE)
 
 
+def finely(second: float) -> list[float]:
+    """Levels of so many steps that the second is about where these samplers begin in the place of 1."""
+    return [1.0, second, 0.5, 0.3, 0.0]
+
+
+BEGINNING = float(np.float32(SCALE.at(0.9999)))
+IN_THE_RATIO = [name for name in SAMPLERS if SAMPLERS[name].prepared(LEVELS, SCALE)[0] == BEGINNING]
+
+
+ABOVE_IT = [float(np.nextafter(np.float32(BEGINNING), np.float32(1))), 0.99999]
+
+
+def finished(name: str, levels: list[float], **options: Any) -> Any:
+    row = SAMPLERS[name]
+    [*_, last] = row.run(Curved(row, asked_levels=levels), State(0, START), options)
+    return np.array(last.latents)
+
+
+@pytest.mark.parametrize("name", [name for name in IN_THE_RATIO if name != "seeds_2"])
+def test_a_second_level_where_the_sampler_begins_is_refused(name: str) -> None:
+    # ComfyUI's formulas divide by their distance too, and its picture is black.
+    with pytest.raises(ValueError, match=r"two noise levels in a row are 0\.99996835.*use fewer steps"):
+        finished(name, finely(BEGINNING))
+
+
+def test_seeds_2_does_not_divide_by_the_distance_of_levels() -> None:
+    assert np.isfinite(finished("seeds_2", finely(BEGINNING))).all()
+
+
+@pytest.mark.parametrize("name", IN_THE_RATIO)
+@pytest.mark.parametrize("second", ABOVE_IT)
+def test_a_second_level_above_where_the_sampler_begins(name: str, second: float) -> None:
+    if re.match(r"dpmpp_.m_sde", name):  # whose noise in ComfyUI is the root of a negative number
+        with pytest.raises(ValueError, match=r"rises from 0\.99996835 to 0\.9999.*use fewer steps"):
+            finished(name, finely(second))
+    else:
+        assert np.isfinite(finished(name, finely(second))).all()
+
+
+@pytest.mark.parametrize("name", ["dpmpp_2m_sde", "dpmpp_3m_sde"])
+def test_levels_may_rise_where_no_noise_is_added(name: str) -> None:
+    assert np.isfinite(finished(name, finely(0.99999), eta=0.0)).all()
+
+
 def test_unipc_ends_above_0() -> None:
     assert SAMPLERS["uni_pc"].prepared(LEVELS, SCALE) == [*LEVELS[:-1], 0.001]
     assert SAMPLERS["uni_pc"].prepared([1.0, 0.5], SCALE) == [1.0, 0.5]
