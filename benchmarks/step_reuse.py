@@ -18,7 +18,7 @@ from run_graph.runtime.cache import NoCache
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.services import Services
 from run_graph.runtime.engine.session import Session
-from run_graph.runtime.models.checkpoints import resolve_flux
+from run_graph.runtime.models.resolution import resolve_flux
 from run_graph.runtime.models.store import ModelStore
 from run_graph.runtime.networks.vae import decode
 from run_graph.runtime.sampling.flow import State

@@ -82,7 +82,7 @@ class FluxSample(Node):
     def run(self, ctx: Context) -> Sampled:
         import mlx.core as mx
 
-        from run_graph.runtime.models.checkpoints import shifts_sigmas
+        from run_graph.runtime.models.checkpoint_facts import shifts_sigmas
         from run_graph.runtime.models.latent_rgb import latent_rgb_of
         from run_graph.runtime.models.store import ModelStore
         from run_graph.runtime.networks.latent_rgb import LatentPicture
@@ -134,7 +134,7 @@ class FluxSample(Node):
         return begin(self.seed, self.batch_size, self.width, self.height, at_once, level)
 
     def _generation(self) -> Generation:
-        from run_graph.runtime.models.checkpoints import base_model
+        from run_graph.runtime.models.checkpoint_facts import base_model
 
         entry = self.conditioning.only
         return Generation(

@@ -17,8 +17,8 @@ import numpy as np
 
 from run_graph.graph import Registry
 from run_graph.nodes import NODES
-from run_graph.runtime.models.checkpoints import resolve_flux
 from run_graph.runtime.models.handles import TextEncoders
+from run_graph.runtime.models.resolution import resolve_flux
 from run_graph.runtime.models.store import ModelStore
 from run_graph.runtime.models.text import encode_prompt
 from run_graph.runtime.networks.transformer import FluxTransformer, Prepared

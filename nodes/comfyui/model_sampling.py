@@ -48,7 +48,7 @@ class ModelSamplingFlux(Node):
 
 def scale_of(model: Flux) -> NoiseScale:
     """The noise levels of a model in ComfyUI's nodes."""
-    from run_graph.runtime.models.checkpoints import shifts_sigmas
+    from run_graph.runtime.models.checkpoint_facts import shifts_sigmas
     from run_graph.runtime.sampling.schedules import comfyui_scale
 
     shift = True if model.mu is not None else shifts_sigmas(model.checkpoint)

@@ -7,15 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from run_graph.runtime.errors import ModelError
-from run_graph.runtime.models.checkpoints import (
-    FLUX_ALIASES,
-    REDUX_ALIASES,
-    Checkpoint,
-    resolve_flux,
-    resolve_redux,
-)
+from run_graph.runtime.models.aliases import FLUX_ALIASES, REDUX_ALIASES
+from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import FLUX_COMPONENTS, REDUX_COMPONENTS, Component
 from run_graph.runtime.models.library.contents import ModelFile, model_files, source_of
+from run_graph.runtime.models.resolution import resolve_flux, resolve_redux
 from run_graph.runtime.models.sizes import estimated_bytes, published_bytes
 from run_graph.runtime.models.sources import Source
 

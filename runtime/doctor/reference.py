@@ -53,8 +53,9 @@ def network_outputs(store: ModelStore) -> Outputs:
     T5's tokens and CLIP's vector for `PROMPT`, every ninth of SigLIP's patches, Redux's tokens, the
     transformer's velocity (also with weights of 4 bits), and the autoencoder's latents and pixels.
     """
-    from run_graph.runtime.models.checkpoints import TINY, resolve_flux
+    from run_graph.runtime.models.aliases import TINY
     from run_graph.runtime.models.handles import TextEncoders
+    from run_graph.runtime.models.resolution import resolve_flux
     from run_graph.runtime.models.text import encode_prompt
     from run_graph.runtime.networks import redux, siglip, vae
 
@@ -78,7 +79,8 @@ def network_outputs(store: ModelStore) -> Outputs:
 
 def transformer_step(store: ModelStore, quantize: int | None = None) -> Step:
     """A step of the built-in transformer, its weights packed into `quantize` bits or not."""
-    from run_graph.runtime.models.checkpoints import TINY, resolve_flux
+    from run_graph.runtime.models.aliases import TINY
+    from run_graph.runtime.models.resolution import resolve_flux
 
     tiny = resolve_flux(TINY)
     transformer = store.transformer(tiny, quantize)

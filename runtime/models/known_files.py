@@ -9,18 +9,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from run_graph.runtime.models.checkpoints import (
-    REDUX,
-    TINY,
-    TINY_SCHNELL,
-    UNGATED,
-    Resolve,
-    is_path,
-    resolve_flux,
-    resolve_redux,
-)
+from run_graph.runtime.models.aliases import REDUX, TINY, TINY_SCHNELL, UNGATED
 from run_graph.runtime.models.components import TEXT_PARTS
 from run_graph.runtime.models.library.places import Category
+from run_graph.runtime.models.resolution import Resolve, is_path, resolve_flux, resolve_redux
 
 _SUFFIX = re.compile(r"\.(safetensors|sft|ckpt|pt|pth|bin|gguf)$")
 _PRECISION = re.compile(r"-(fp32|fp16|f32|f16|bf16|fp8|e4m3fn|e5m2|scaled|fast|q\d(-[01]|-k(-[sml])?)?)$")

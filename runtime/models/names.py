@@ -15,20 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from run_graph.runtime.errors import CheckpointError, UnknownModelError
-from run_graph.runtime.models.checkpoints import (
-    FLUX_ALIASES,
-    REDUX_ALIASES,
-    TINY,
-    TINY_SCHNELL,
-    UNGATED,
-    Checkpoint,
-    Resolve,
-    file_called,
-    from_files,
-    is_path,
-    resolve_flux,
-    shared_parts,
-)
+from run_graph.runtime.models.aliases import FLUX_ALIASES, REDUX_ALIASES, TINY, TINY_SCHNELL, UNGATED
+from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import COMPONENTS, TEXT_ENCODERS, TEXT_PARTS, Component
 from run_graph.runtime.models.known_files import (
     CLIP,
@@ -42,6 +30,14 @@ from run_graph.runtime.models.known_files import (
     is_file_name,
 )
 from run_graph.runtime.models.library.finding import files, find, what_is_there
+from run_graph.runtime.models.resolution import (
+    Resolve,
+    file_called,
+    from_files,
+    is_path,
+    resolve_flux,
+    shared_parts,
+)
 from run_graph.runtime.models.sources import WORDS, file_networks
 
 _NATIVE = {TINY, TINY_SCHNELL, *FLUX_ALIASES, *REDUX_ALIASES}

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from run_graph.graph.faults import shorten
-from run_graph.runtime.models.checkpoints import Checkpoint, max_text_tokens
+from run_graph.runtime.models.checkpoint_facts import max_text_tokens
+from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.store import ModelStore
 from run_graph.runtime.models.tokenizers import CLIP_TOKENS, tokens_beyond
 

@@ -21,7 +21,8 @@ import mlx.nn as nn
 
 from run_graph.runtime.files.atomic import SaveError
 from run_graph.runtime.models.assembly import GROUP_SIZE, leaves, named
-from run_graph.runtime.models.checkpoints import Checkpoint, shifts_sigmas
+from run_graph.runtime.models.checkpoint_facts import shifts_sigmas
+from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import SCHEDULER_FOLDER, TOKENIZER_FOLDERS, Component
 from run_graph.runtime.models.inspection import read_json
 from run_graph.runtime.units import bytes_text

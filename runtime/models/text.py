@@ -5,7 +5,8 @@ from typing import Any
 import mlx.core as mx
 
 from run_graph.runtime.errors import CheckpointError
-from run_graph.runtime.models.checkpoints import Checkpoint, max_text_tokens
+from run_graph.runtime.models.checkpoint_facts import max_text_tokens
+from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.handles import TextEncoders
 from run_graph.runtime.models.store import ModelStore
 from run_graph.runtime.models.tokenizers import CLIP_TOKENS, token_ids

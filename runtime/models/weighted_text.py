@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 import numpy as np
 
-from run_graph.runtime.models.checkpoints import max_text_tokens
+from run_graph.runtime.models.checkpoint_facts import max_text_tokens
 from run_graph.runtime.models.handles import TextEncoders
 from run_graph.runtime.models.prompt_weights import Piece, pieces
 from run_graph.runtime.models.store import ModelStore

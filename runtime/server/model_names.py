@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from run_graph.runtime.models.checkpoints import FLUX_ALIASES, REDUX_ALIASES, TINY, TINY_SCHNELL
+from run_graph.runtime.models.aliases import FLUX_ALIASES, REDUX_ALIASES, TINY, TINY_SCHNELL
 from run_graph.runtime.models.library.choices import file_names
 from run_graph.runtime.models.library.places import CATEGORIES, places
 from run_graph.runtime.models.permissions import ModelRules

@@ -14,8 +14,8 @@ from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.errors import NodeFailed
 from run_graph.runtime.events import Event, NodeWarned
-from run_graph.runtime.models.checkpoints import resolve_flux
 from run_graph.runtime.models.prompt_notes import foreign_syntax, prompt_notes
+from run_graph.runtime.models.resolution import resolve_flux
 from run_graph.runtime.models.store import ModelStore
 
 LONG = "a fox on a green background, " * 20 + "a castle on a purple background"

@@ -12,7 +12,7 @@ from run_graph.runtime.cli.mflux.pictures import write_new
 from run_graph.runtime.events import Event, NodeFinished, NodeProgress, RunFinished
 from run_graph.runtime.files.atomic import write_atomically
 from run_graph.runtime.files.outputs import require_writable
-from run_graph.runtime.models.checkpoints import resolve_flux
+from run_graph.runtime.models.resolution import resolve_flux
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,12 +6,8 @@ from pathlib import Path
 
 from run_graph.runtime.errors import ModelError
 from run_graph.runtime.formats.mflux.errors import CommandError
-from run_graph.runtime.models.checkpoints import (
-    FLUX_ALIASES,
-    TINY,
-    TINY_SCHNELL,
-    shifts_sigmas,
-)
+from run_graph.runtime.models.aliases import FLUX_ALIASES, TINY, TINY_SCHNELL
+from run_graph.runtime.models.checkpoint_facts import shifts_sigmas
 from run_graph.runtime.models.names import resolve_flux_model
 
 DEFAULT_MODEL = "dev"

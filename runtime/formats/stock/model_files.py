@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from run_graph.runtime.models.checkpoints import FLUX_ALIASES, REDUX_ALIASES, TINY, TINY_SCHNELL
+from run_graph.runtime.models.aliases import FLUX_ALIASES, REDUX_ALIASES, TINY, TINY_SCHNELL
 from run_graph.runtime.models.known_files import TRANSFORMER
 
 

@@ -21,9 +21,9 @@ from run_graph.nodes import (
     VAELoader,
 )
 from run_graph.runtime.models.assembly import named
-from run_graph.runtime.models.checkpoints import resolve_flux
 from run_graph.runtime.models.handles import ModelHandle
 from run_graph.runtime.models.loading import load_component
+from run_graph.runtime.models.resolution import resolve_flux
 from run_graph.runtime.testing import NodeBench
 
 TRANSFORMER, VAE = "flux1-dev.safetensors", "ae.safetensors"

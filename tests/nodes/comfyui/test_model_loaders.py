@@ -28,7 +28,7 @@ from run_graph.runtime.cache.serialization import digest_of
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.events import Event, NodeStarted
-from run_graph.runtime.models.checkpoints import resolve_flux
+from run_graph.runtime.models.resolution import resolve_flux
 from run_graph.runtime.testing import NodeBench
 
 

@@ -19,12 +19,14 @@ from run_graph.runtime.files.new_folder import new_folder
 from run_graph.runtime.files.temporary import PREFIX
 from run_graph.runtime.models import saving
 from run_graph.runtime.models.assembly import named
-from run_graph.runtime.models.checkpoints import Checkpoint, resolve_flux, shifts_sigmas
+from run_graph.runtime.models.checkpoint_facts import shifts_sigmas
+from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import COMPONENTS, FLUX_PARTS
 from run_graph.runtime.models.handles import Flux
 from run_graph.runtime.models.inspection import faults, is_saved_by_mflux, read_header, saved_bits
 from run_graph.runtime.models.loading import load_component
 from run_graph.runtime.models.lora_files import Lora
+from run_graph.runtime.models.resolution import resolve_flux
 from run_graph.runtime.testing import NodeBench
 
 

@@ -21,7 +21,8 @@ from run_graph.runtime.formats.stock.model_files import FLUX_FILES, REDUX_FILES,
 from run_graph.runtime.formats.stock.redux_rules import SIDE
 from run_graph.runtime.images.choices import KERNELS
 from run_graph.runtime.models import known_files, names
-from run_graph.runtime.models.checkpoints import resolve_flux, resolve_redux, shifts_sigmas
+from run_graph.runtime.models.checkpoint_facts import shifts_sigmas
+from run_graph.runtime.models.resolution import resolve_flux, resolve_redux
 from run_graph.runtime.networks.token_counts import MODES, grid_for_factor
 from run_graph.runtime.sampling import batch
 from run_graph.runtime.sampling.latents import pack
@@ -99,7 +100,7 @@ def test_comfyui_s_nodes_make_the_same_picture_of_the_same_noise(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(batch, "initial_noise", torch_noise)
-    monkeypatch.setattr("run_graph.runtime.models.checkpoints._LONG_PROMPT", 256)
+    monkeypatch.setattr("run_graph.runtime.models.checkpoint_facts._LONG_PROMPT", 256)
     workflow = PICTURES[what]
     difference = np.abs(picture(workflow) - picture(rewritten(workflow)))
     assert difference.mean() < 2e-4

@@ -10,15 +10,10 @@ from pathlib import Path
 import pytest
 
 from run_graph.runtime.errors import UnknownModelError
-from run_graph.runtime.models.checkpoints import (
-    FLUX_ALIASES,
-    REDUX_ALIASES,
-    Checkpoint,
-    max_text_tokens,
-    resolve_flux,
-    resolve_redux,
-    shifts_sigmas,
-)
+from run_graph.runtime.models.aliases import FLUX_ALIASES, REDUX_ALIASES
+from run_graph.runtime.models.checkpoint_facts import max_text_tokens, shifts_sigmas
+from run_graph.runtime.models.checkpoints import Checkpoint
+from run_graph.runtime.models.resolution import resolve_flux, resolve_redux
 
 Copy = Callable[..., Checkpoint]
 
@@ -145,7 +140,7 @@ def test_a_folders_identity_changes_when_files_are_renamed_or_swapped(copy_of: C
 
 def test_tinys_identity_is_the_same_in_every_process() -> None:
     program = (
-        "from run_graph.runtime.models.checkpoints import resolve_flux; print(resolve_flux('tiny').identity)"
+        "from run_graph.runtime.models.resolution import resolve_flux; print(resolve_flux('tiny').identity)"
     )
     printed = subprocess.check_output([sys.executable, "-c", program], text=True).strip()
     assert printed == resolve_flux("tiny").identity
@@ -180,7 +175,7 @@ def test_without_a_scheduler_the_guidance_embedder_tells(copy_of: Copy, tmp_path
 
 def test_resolving_and_checking_import_nothing_heavy() -> None:
     program = (
-        "import sys; from run_graph.runtime.models.checkpoints import resolve_flux; "
+        "import sys; from run_graph.runtime.models.resolution import resolve_flux; "
         "from run_graph.runtime.models.store import "
         "ModelStore; ModelStore(); resolve_flux('dev').faults('vae'); resolve_flux('tiny').identity; "
         "print([m for m in ('mlx', 'mflux', 'PIL', 'huggingface_hub') if m in sys.modules])"

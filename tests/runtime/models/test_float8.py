@@ -22,13 +22,14 @@ from model_layouts import (
 
 from run_graph.runtime.errors import CheckpointError, LoraError
 from run_graph.runtime.models.assembly import named
-from run_graph.runtime.models.checkpoints import Checkpoint, resolve_flux
+from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import COMPONENTS, Component
 from run_graph.runtime.models.layouts.decoding import float_of_bytes
 from run_graph.runtime.models.loading import load_component
 from run_graph.runtime.models.lora import adapted
 from run_graph.runtime.models.lora_files import Lora, lora_digest
 from run_graph.runtime.models.lora_matching import examine
+from run_graph.runtime.models.resolution import resolve_flux
 
 
 class Written(NamedTuple):

@@ -10,9 +10,10 @@ import pytest
 from model_layouts import Raw, original_transformer, published, write, write_folder
 
 from run_graph.runtime.errors import ModelError
-from run_graph.runtime.models.checkpoints import Checkpoint, from_files, resolve_flux
+from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import Component
 from run_graph.runtime.models.layouts.other_formats import other_format
+from run_graph.runtime.models.resolution import from_files, resolve_flux
 
 Tensors = dict[str, Any]
 

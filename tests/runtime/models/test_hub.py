@@ -13,14 +13,10 @@ from huggingface_hub import constants, errors
 from run_graph.runtime.errors import DownloadError
 from run_graph.runtime.events import Downloading, Event
 from run_graph.runtime.models import download, hub
-from run_graph.runtime.models.checkpoints import (
-    Checkpoint,
-    max_text_tokens,
-    resolve_flux,
-    resolve_redux,
-    shifts_sigmas,
-)
+from run_graph.runtime.models.checkpoint_facts import max_text_tokens, shifts_sigmas
+from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.download import fetch_blobs
+from run_graph.runtime.models.resolution import resolve_flux, resolve_redux
 
 RESPONSE = httpx.Response(401, request=httpx.Request("GET", "https://example.org"))
 WEIGHTS = "vae/diffusion_pytorch_model.safetensors"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from run_graph.runtime.errors import CheckpointError, UnknownModelError
-from run_graph.runtime.models.checkpoints import resolve_flux, resolve_redux, shifts_sigmas
+from run_graph.runtime.models.checkpoint_facts import shifts_sigmas
 from run_graph.runtime.models.known_files import (
     STYLE_MODEL,
     T5,
@@ -22,6 +22,7 @@ from run_graph.runtime.models.names import (
     resolve_text_encoders,
     resolve_whole,
 )
+from run_graph.runtime.models.resolution import resolve_flux, resolve_redux
 
 ROLES = [TRANSFORMER, TEXT_ENCODER, VAE, VISION, STYLE_MODEL]
 

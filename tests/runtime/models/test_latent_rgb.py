@@ -9,8 +9,8 @@ import numpy as np
 
 from run_graph import load_workflow, run
 from run_graph.runtime.events import Event, NodeProgress
-from run_graph.runtime.models.checkpoints import resolve_flux
 from run_graph.runtime.models.latent_rgb import latent_rgb_of
+from run_graph.runtime.models.resolution import resolve_flux
 from run_graph.runtime.networks.latent_rgb import FLUX_RGB, LatentPicture
 
 WORKFLOW = Path(__file__).parents[3] / "workflows" / "text_to_image.json"

@@ -23,9 +23,11 @@ from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.errors import CheckpointError
 from run_graph.runtime.models.assembly import named
-from run_graph.runtime.models.checkpoints import Checkpoint, from_files, resolve_flux, shifts_sigmas
+from run_graph.runtime.models.checkpoint_facts import shifts_sigmas
+from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.components import COMPONENTS, FLUX_COMPONENTS, Component
 from run_graph.runtime.models.loading import load_component
+from run_graph.runtime.models.resolution import from_files, resolve_flux
 
 ENVIRONMENT = RunEnvironment([WORKFLOWS], Path("unused"))
 FILE_OF: dict[Component, str] = {

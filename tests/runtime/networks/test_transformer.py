@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from run_graph.runtime.errors import CheckpointError
-from run_graph.runtime.models.checkpoints import resolve_flux
 from run_graph.runtime.models.loading import load_component
+from run_graph.runtime.models.resolution import resolve_flux
 from run_graph.runtime.models.tiny import TINY_FOLDER
 from run_graph.runtime.networks import cpu
 from run_graph.runtime.networks.modulation import LEVELS_AT_ONCE

@@ -4,8 +4,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from run_graph.runtime.models.checkpoints import resolve_flux
 from run_graph.runtime.models.loading import LoadedComponent, load_component
+from run_graph.runtime.models.resolution import resolve_flux
 from run_graph.runtime.networks import vae
 from run_graph.runtime.sampling.autoencoding import (
     decoded,

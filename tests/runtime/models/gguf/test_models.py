@@ -27,11 +27,11 @@ from run_graph.nodes import (
 from run_graph.runtime.errors import CheckpointError
 from run_graph.runtime.files.atomic import SaveError
 from run_graph.runtime.models.assembly import leaves
-from run_graph.runtime.models.checkpoints import from_files
 from run_graph.runtime.models.components import Component
 from run_graph.runtime.models.layouts.gguf_types import BLOCK_TYPES
 from run_graph.runtime.models.loading import load_component
 from run_graph.runtime.models.lora_files import Lora, lora_digest
+from run_graph.runtime.models.resolution import from_files
 from run_graph.runtime.models.saving import write_component
 from run_graph.runtime.models.sizes import estimated_bytes
 from run_graph.runtime.models.store import ModelStore

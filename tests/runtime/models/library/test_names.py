@@ -11,7 +11,7 @@ from model_layouts import COMFYUI_FOLDERS, published, write, write_models_folder
 from run_graph.runtime.cli.main import main
 from run_graph.runtime.errors import CheckpointError, UnknownModelError
 from run_graph.runtime.models import checkpoints
-from run_graph.runtime.models.checkpoints import Checkpoint, from_files, resolve_flux, resolve_redux
+from run_graph.runtime.models.checkpoints import Checkpoint
 from run_graph.runtime.models.known_files import STYLE_MODEL, TEXT_ENCODER, TRANSFORMER, VAE, VISION
 from run_graph.runtime.models.library.contents import model_files
 from run_graph.runtime.models.library.finding import files
@@ -23,6 +23,7 @@ from run_graph.runtime.models.names import (
     resolve_text_encoders,
     resolve_whole,
 )
+from run_graph.runtime.models.resolution import from_files, resolve_flux, resolve_redux
 from run_graph.runtime.models.tiny import TINY_FOLDER
 
 

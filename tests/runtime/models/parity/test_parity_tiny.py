@@ -12,8 +12,8 @@ from diffusers.pipelines.flux.pipeline_flux import FluxPipeline  # noqa: E402
 from transformers import CLIPTextModel, SiglipVisionModel, T5EncoderModel  # noqa: E402
 
 from run_graph.runtime.device import compute_dtype  # noqa: E402
-from run_graph.runtime.models.checkpoints import resolve_flux  # noqa: E402
 from run_graph.runtime.models.handles import TextEncoders  # noqa: E402
+from run_graph.runtime.models.resolution import resolve_flux  # noqa: E402
 from run_graph.runtime.models.store import ModelStore  # noqa: E402
 from run_graph.runtime.models.text import encode_prompt  # noqa: E402
 from run_graph.runtime.models.tiny import TINY_FOLDER  # noqa: E402
