@@ -158,7 +158,7 @@ class VAEEncodeTiled(Node):
 
 
 class VAEEncodeForInpaint(Node):
-    """Encode pictures with their masked part greyed out, so that a sampler paints it anew.
+    """Encode pictures with their masked part greyed out, so that a sampler paints it again.
 
     The mask, rounded to 0 and 1, goes with the latent pictures as what may change.
     """
@@ -167,7 +167,7 @@ class VAEEncodeForInpaint(Node):
 
     pixels: Image = Field(description="The pictures; cut and without alpha as in VAEEncode.")
     vae: Vae = Field(description=_VAE)
-    mask: Mask = Field(description="What is painted anew, resized (bilinear) to the pictures.")
+    mask: Mask = Field(description="What is painted again, resized (bilinear) to the pictures.")
     grow_mask_by: int = Field(
         default=6,
         ge=0,

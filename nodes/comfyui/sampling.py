@@ -57,7 +57,7 @@ class KSampler(Node):
     negative: Conditioning = Field(description="What it does not show.")
     latent_image: Latent = Field(description=_LATENT)
     denoise: float = Field(
-        default=1.0, ge=0, le=1, description="How much of the picture is made anew: 1 is all of it."
+        default=1.0, ge=0, le=1, description="How much of the picture is made again: 1 is all of it."
     )
 
     def run(self, ctx: Context) -> SampledLatent:

@@ -40,9 +40,9 @@ class Ending:
     def _advice(self) -> str:
         node = self._interrupted
         if not self._keeps_results:
-            return "run it again to begin anew: --no-cache keeps nothing"
+            return "run it again to start over: --no-cache keeps nothing"
         if node and node.value:
             return f"run it again to go on from step {node.value} of {node.maximum}"
         if self._finished:
             return "run it again to go on: the finished stages are kept"
-        return "run it again to begin anew: no stage was finished"
+        return "run it again to start over: no stage was finished"

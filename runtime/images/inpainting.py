@@ -1,4 +1,4 @@
-"""Prepare pictures ``(B, H, W, 3)`` and masks ``(B, H, W)`` for painting their masked part anew."""
+"""Prepare pictures ``(B, H, W, 3)`` and masks ``(B, H, W)`` whose masked part is painted again."""
 
 from __future__ import annotations
 

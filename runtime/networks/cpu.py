@@ -25,7 +25,7 @@ PIECE = 16384  # Numbers that an elementwise function processes at once, for the
 QUERIES = 256  # Rows of attention logits computed at once, few enough for the processor's cache.
 HANDED_OVER = 2**20  # Numbers from which filling an array is worth handing it to MLX's thread.
 WIDE = (
-    1024  # Columns in a part of a product: each part packs the other factor anew, a few percent of its time.
+    1024  # Columns in a part of a product: each part packs the other factor again, a few percent of its time.
 )
 
 

@@ -12,8 +12,8 @@ DONE = NodeFinished("text", "TextEncode", 1.0, {})
 @pytest.mark.parametrize(
     ("events", "expected"),
     [
-        ([], "interrupted; run it again to begin anew: no stage was finished"),
-        ([ONE, NodeInterrupted("x", 0, 0)], "interrupted; run it again to begin anew: no stage was finished"),
+        ([], "interrupted; run it again to start over: no stage was finished"),
+        ([ONE, NodeInterrupted("x", 0, 0)], "interrupted; run it again to start over: no stage was finished"),
         ([ONE, DONE], "interrupted; run it again to go on: the finished stages are kept"),
         (
             [ONE, DONE, NodeInterrupted("sample", 59, 100)],
@@ -42,5 +42,5 @@ def test_without_a_cache_it_says_so() -> None:
     for event in (ONE, DONE, NodeInterrupted("sample", 0, 0)):
         ending(event)
     assert ending.text("interrupted by SIGTERM") == (
-        "interrupted by SIGTERM; run it again to begin anew: --no-cache keeps nothing"
+        "interrupted by SIGTERM; run it again to start over: --no-cache keeps nothing"
     )

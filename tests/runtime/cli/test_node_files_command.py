@@ -92,7 +92,7 @@ def test_a_file_that_cannot_be_used_stops_the_command(
     assert "no.py: there is no such file" in second
 
 
-def test_changed_code_is_run_anew_though_size_and_time_are_the_same(tmp_path: Path) -> None:
+def test_changed_code_is_run_again_though_size_and_time_are_the_same(tmp_path: Path) -> None:
     path = tmp_path / "make.py"
     path.write_text(SLOW)
     (tmp_path / "graph.json").write_text('{"make": {"class_type": "Make"}}')

@@ -62,7 +62,7 @@ def test_more_than_one_ctrl_c_is_as_quiet_as_one(project: Path, times: int) -> N
     process = started(project.parent, "redux.json", "--json", "--no-cache", *LONG)
     events, said = interrupt_while_sampling(process, signal.SIGINT, times)
     assert process.returncode == 130
-    assert said == "run-graph: interrupted; run it again to begin anew: --no-cache keeps nothing\n"
+    assert said == "run-graph: interrupted; run it again to start over: --no-cache keeps nothing\n"
     assert events[-1]["event"] == "run_finished"
 
 

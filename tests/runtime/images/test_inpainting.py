@@ -1,4 +1,4 @@
-"""Pictures and masks for painting anew."""
+"""Pictures and masks whose masked part is painted again."""
 
 import numpy as np
 import pytest

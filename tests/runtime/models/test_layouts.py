@@ -105,7 +105,7 @@ def difference(made: Made, expected: Made) -> float:
 
 
 def rewrite(source: Path, target: Path, write: Callable[[Path, dict[str, mx.array]], None]) -> Path:
-    """A copy of the checkpoint, each component's weights written anew by `write`."""
+    """A copy of the checkpoint, each component's weights written again by `write`."""
     shutil.copytree(source, target)
     for component in COMPONENTS:
         (path,) = weight_files(target / component)
