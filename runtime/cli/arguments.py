@@ -13,7 +13,9 @@ from run_graph.runtime.cli.cache_options import add_cache_arguments
 from run_graph.runtime.cli.cluster_options import add_cluster_arguments
 from run_graph.runtime.cli.combinations import check_combination
 from run_graph.runtime.cli.completion import add_completion_argument
-from run_graph.runtime.cli.parser import CommandParser, path_argument, size_argument
+from run_graph.runtime.cli.memory_options import add_memory_arguments
+from run_graph.runtime.cli.models_dir_option import add_models_dir_argument
+from run_graph.runtime.cli.parser import CommandParser, path_argument
 from run_graph.runtime.cli.permission_options import add_permission_arguments
 from run_graph.runtime.cli.server_options import add_server_arguments
 
@@ -104,16 +106,7 @@ def build_parser() -> CommandParser:
         action="store_true",
         help="do not use the network: a model that is neither local nor cached is an error",
     )
-    parser.add_argument(
-        "--models-dir",
-        dest="models_dirs",
-        action="append",
-        default=[],
-        type=path_argument,
-        metavar="DIR",
-        help="look for models and LoRAs in this folder, which is like ComfyUI's models, or in those that its "
-        "extra_model_paths.yaml names; may be repeated (default: RUN_GRAPH_MODELS and run-graph.toml)",
-    )
+    add_models_dir_argument(parser)
     add_permission_arguments(parser)
     _add_trial(parser)
     _add_many(parser)
@@ -175,17 +168,7 @@ def _add_many(parser: ArgumentParser) -> None:
 
 def _add_memory(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("memory")
-    group.add_argument(
-        "--memory-limit",
-        type=size_argument,
-        metavar="SIZE",
-        help="the most memory that weights may use, such as 8GB (default: what the machine can spare)",
-    )
-    group.add_argument(
-        "--low-ram",
-        action="store_true",
-        help="hold one model at a time, and only for as long as it is needed",
-    )
+    add_memory_arguments(group)
     group.add_argument(
         "--memory-report",
         action="store_true",

@@ -14,12 +14,12 @@ from run_graph.graph.faults import WorkflowError
 from run_graph.graph.registry import Registry, installed_nodes
 from run_graph.runtime.cli.cache_options import add_cache_arguments
 from run_graph.runtime.cli.cluster_options import add_cluster_arguments, check_machines, chosen_executor
-from run_graph.runtime.cli.models_dir_option import searching
+from run_graph.runtime.cli.memory_options import add_memory_arguments
+from run_graph.runtime.cli.models_dir_option import add_models_dir_argument, searching
 from run_graph.runtime.cli.options import ClusterOptions
 from run_graph.runtime.cli.parser import CommandParser, path_argument, text_argument
 from run_graph.runtime.cli.terminal import BAD_INPUT, DONE, print_message, warn
 from run_graph.runtime.cluster.errors import ClusterError
-from run_graph.runtime.units import parse_bytes
 
 _NEEDED = ("starlette", "uvicorn", "websockets", "python_multipart")
 
@@ -76,16 +76,24 @@ def serve_parser() -> CommandParser:
         metavar="DIR",
         help="the queue, the history, settings and saved workflows (default: user)",
     )
+    add_models_dir_argument(parser)
+    parser.add_argument("--no-frontend", action="store_true", help="serve the API without the editor")
+    _add_access(parser)
+    add_memory_arguments(parser.add_argument_group("memory"))
     parser.add_argument(
-        "--models-dir",
-        dest="models_dirs",
+        "--nodes",
+        dest="node_files",
         action="append",
         default=[],
-        type=path_argument,
-        metavar="DIR",
-        help="look for models here too: a folder like ComfyUI's models; may be repeated",
+        metavar="FILE.py",
+        help="use the classes in this file too",
     )
-    parser.add_argument("--no-frontend", action="store_true", help="serve the API without the editor")
+    add_cluster_arguments(parser)
+    add_cache_arguments(parser)
+    return parser
+
+
+def _add_access(parser: CommandParser) -> None:
     access = parser.add_argument_group("who is answered")
     access.add_argument("--token", type=text_argument, help="answer only those who send this token")
     access.add_argument("--no-token", action="store_true", help="answer everybody, also from other machines")
@@ -102,22 +110,6 @@ def serve_parser() -> CommandParser:
         action="store_true",
         help="let prompts download any model repository, not only schnell, dev, krea-dev and dev-redux",
     )
-    memory = parser.add_argument_group("memory")
-    memory.add_argument(
-        "--memory-limit", type=_amount, metavar="SIZE", help="the most that weights may use, such as 8GB"
-    )
-    memory.add_argument("--low-ram", action="store_true", help="hold one model at a time")
-    parser.add_argument(
-        "--nodes",
-        dest="node_files",
-        action="append",
-        default=[],
-        metavar="FILE.py",
-        help="use the classes in this file too",
-    )
-    add_cluster_arguments(parser)
-    add_cache_arguments(parser)
-    return parser
 
 
 def _serve(parsed: Namespace) -> int:
@@ -188,10 +180,3 @@ def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) < 2**16):
         raise ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
     return int(text)
-
-
-def _amount(text: str) -> int:
-    try:
-        return parse_bytes(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from run_graph.runtime.cli.cache_options import add_cache_arguments
 from run_graph.runtime.cli.cluster_options import address_argument
+from run_graph.runtime.cli.memory_options import add_memory_arguments
 from run_graph.runtime.cli.options import CacheOptions
-from run_graph.runtime.cli.parser import CommandParser, size_argument
+from run_graph.runtime.cli.parser import CommandParser
 from run_graph.runtime.cli.terminal import BAD_INPUT, print_message, warn
 
 if TYPE_CHECKING:
@@ -60,13 +61,7 @@ def build_parser() -> CommandParser:
         help="of the scheduler, such as tcp://192.168.1.5:8786",
     )
     parser.add_argument("--name", metavar="NAME", help="what dask calls this worker (default: its address)")
-    parser.add_argument(
-        "--memory-limit",
-        type=size_argument,
-        metavar="SIZE",
-        help="the most memory that weights may use, such as 8GB (default: what the machine can spare)",
-    )
-    parser.add_argument("--low-ram", action="store_true", help="hold one model at a time")
+    add_memory_arguments(parser)
     parser.add_argument(
         "--offline",
         action="store_true",

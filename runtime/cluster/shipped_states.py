@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from run_graph.graph.node import Outputs
-from run_graph.runtime.cache import Entry, ResultCache
+from run_graph.runtime.cache import Entry, NoCache, ResultCache
 from run_graph.runtime.cache.snapshots import NoSnapshot, Snapshot
 
 # Packing and sending a state takes at most this share of a node's time.
@@ -48,20 +48,11 @@ class ShippedState:
         return None
 
 
-class ShippedStateOnly:
+class ShippedStateOnly(NoCache):
     """A cache for one task, which has nothing but its resume state (a `ResultCache`)."""
 
     def __init__(self, state: ShippedState) -> None:
         self._state = state
-
-    def get(self, key: str, kind: type[Outputs] | None = None) -> Outputs | None:
-        return None
-
-    def put(self, entry: Entry) -> None:
-        return None
-
-    def run_completed(self, keys: Iterable[str]) -> None:
-        return None
 
     def snapshot(self, input_digest: str) -> Snapshot:
         return self._state

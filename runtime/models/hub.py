@@ -5,14 +5,15 @@ same meaning as for huggingface_hub.
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from run_graph.runtime.errors import DownloadError
 from run_graph.runtime.events import Listener, ignore
 from run_graph.runtime.models.components import file_patterns
 from run_graph.runtime.models.download import fetch_blobs
+from run_graph.runtime.models.environment_variable import variable_set
 from run_graph.runtime.models.inspection import faults
 from run_graph.runtime.models.permissions import check_download
 
@@ -103,22 +104,12 @@ def is_offline() -> bool:
     return os.environ.get(_OFFLINE, "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
-@contextmanager
-def offline(wanted: bool = True) -> Iterator[None]:
+def offline(wanted: bool = True) -> AbstractContextManager[None]:
     """Forbid the use of the network inside the context; `wanted=False` changes nothing.
 
     Sets `HF_HUB_OFFLINE`, which transformers and huggingface_hub read when they are first imported.
     """
-    before = os.environ.get(_OFFLINE)
-    if wanted:
-        os.environ[_OFFLINE] = "1"
-    try:
-        yield
-    finally:
-        if before is not None:
-            os.environ[_OFFLINE] = before
-        elif wanted:
-            del os.environ[_OFFLINE]
+    return variable_set(_OFFLINE, "1" if wanted else None)
 
 
 def _patterns(parts: Sequence[str]) -> list[str]:

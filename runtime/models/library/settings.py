@@ -9,15 +9,16 @@ configuration folder::
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from run_graph.runtime.errors import ModelError
+from run_graph.runtime.models.environment_variable import variable_set
 
 VARIABLE = "RUN_GRAPH_MODELS"
 FILE = "run-graph.toml"
@@ -58,23 +59,15 @@ def user_file() -> Path:
     return _configuration_folder() / FILE
 
 
-@contextlib.contextmanager
-def also_searching(folders: Sequence[Path]) -> Iterator[None]:
+def also_searching(folders: Sequence[Path]) -> AbstractContextManager[None]:
     """Search these folders first inside the context.
 
     Sets the environment variable, so that other threads and processes that are started do so too.
     """
-    before = os.environ.get(VARIABLE)
-    if folders:
-        paths = [str(folder.absolute()) for folder in folders]
-        os.environ[VARIABLE] = os.pathsep.join([*paths, *([before] if before else [])])
-    try:
-        yield
-    finally:
-        if before is not None:
-            os.environ[VARIABLE] = before
-        elif folders:
-            del os.environ[VARIABLE]
+    paths = [str(folder.absolute()) for folder in folders]
+    if before := os.environ.get(VARIABLE):
+        paths.append(before)
+    return variable_set(VARIABLE, os.pathsep.join(paths) if folders else None)
 
 
 def _listed() -> list[str]:
