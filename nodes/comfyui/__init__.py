@@ -10,6 +10,7 @@ from run_graph.nodes.comfyui import (
     filters,
     gguf_loaders,
     guiders,
+    latent_batches,
     latent_files,
     latent_mixing,
     latents,
@@ -35,6 +36,7 @@ from run_graph.nodes.comfyui.conditioning import *  # noqa: F403
 from run_graph.nodes.comfyui.filters import *  # noqa: F403
 from run_graph.nodes.comfyui.gguf_loaders import *  # noqa: F403
 from run_graph.nodes.comfyui.guiders import *  # noqa: F403
+from run_graph.nodes.comfyui.latent_batches import *  # noqa: F403
 from run_graph.nodes.comfyui.latent_files import *  # noqa: F403
 from run_graph.nodes.comfyui.latent_mixing import *  # noqa: F403
 from run_graph.nodes.comfyui.latents import *  # noqa: F403
@@ -73,6 +75,7 @@ COMFYUI_FAMILIES = (
     sampling,
     values,
     latents,
+    latent_batches,
     latent_mixing,
     latent_files,
     autoencoder,

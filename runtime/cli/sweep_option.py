@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -14,26 +12,20 @@ from typing import Any
 from run_graph.graph.context import Environment
 from run_graph.graph.declaration import InputSpec
 from run_graph.graph.faults import Fault, WorkflowError
-from run_graph.graph.links import Link, parse_link
+from run_graph.graph.links import Link
 from run_graph.graph.registry import Registry
 from run_graph.graph.validation import check, node_faults
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.cli.options import NodeOptions
-from run_graph.runtime.cli.picture_pattern import pictures_named
 from run_graph.runtime.cli.place import find_place, split_setting
-from run_graph.runtime.cli.set_option import file_from_here, read_value, takes_picture
-from run_graph.runtime.cli.text_file import literal, names_file, read_text
+from run_graph.runtime.cli.set_option import takes_picture
+from run_graph.runtime.cli.sweep_values import LIMIT, MAXIMUM_VARIANTS, OPTION, swept_values
 from run_graph.runtime.engine.context import RunEnvironment
 from run_graph.runtime.formats.source import Source
 from run_graph.runtime.sweep.expansion import Axis, Choice, Sweep, expand
 from run_graph.runtime.sweep.labels import value_label
 
-MAXIMUM_VARIANTS = 10_000
-
-_OPTION = "--sweep"
-_LIMIT = f"At most {MAXIMUM_VARIANTS:,} can be run at once."
 _SHOWN = 80  # characters of a value in a message
-_RANGE = re.compile(r"(-?\d{1,19})\.\.(-?\d{1,19})")
 
 
 def read_sweep(
@@ -180,77 +172,10 @@ def _faults_of_changed(
 
 
 def _axis(source: Source, setting: str, registry: Registry) -> Axis:
-    typed, text = split_setting(_OPTION, setting)
-    place = find_place(source.workflow, registry, typed, f"{_OPTION} {setting!r}")
-    values = tuple(_values(text, place.spec, source, setting))
+    typed, text = split_setting(OPTION, setting)
+    place = find_place(source.workflow, registry, typed, f"{OPTION} {setting!r}")
+    values = tuple(swept_values(text, place.spec, source, setting))
     return Axis(place.node_id, place.input, values, _labels(values, place.spec))
-
-
-def _values(text: str, spec: InputSpec | None, source: Source, setting: str) -> Iterator[Any]:
-    in_json = _json_list(text)
-    if in_json is not None:
-        if not in_json:
-            raise _refusal(setting, "lists no values", "Give at least one.")
-        yield from (_listed_value(value, spec, source) for value in in_json)
-        return
-    if not text.strip():
-        raise _refusal(setting, "gives no values", 'Give at least one; write an empty text as [""].')
-    for part in text.split(","):
-        for value in _texts(part.strip(), setting):
-            yield from _meant(value, spec, source, setting)
-
-
-def _texts(part: str, setting: str) -> list[str]:
-    """What is between two commas, or the lines of the file that it names."""
-    if not names_file(part):
-        return [literal(part)]
-    lines = (line.strip() for line in read_text(part[1:], f"{_OPTION} {setting!r}").split("\n"))
-    values = [line for line in lines if line]
-    if not values:
-        raise _refusal(
-            setting, f"names the file {part[1:]!r}, which has no values", "Write one on each line."
-        )
-    return values
-
-
-def _meant(text: str, spec: InputSpec | None, source: Source, setting: str) -> Iterable[Any]:
-    """The value that a text means, or the values of a range or a pattern."""
-    if spec is not None and spec.socket == "INT" and (numbers := _range(text, setting)) is not None:
-        return numbers
-    if takes_picture(spec):
-        folders = list(dict.fromkeys([Path.cwd(), *source.folders]))
-        names = pictures_named(text, folders, f"{_OPTION} {setting!r}")
-        return [file_from_here(name, source) for name in names]
-    return [read_value(text, spec, source)]
-
-
-def _json_list(text: str) -> list[Any] | None:
-    if not text.lstrip().startswith("["):
-        return None
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, list) else None
-
-
-def _listed_value(value: Any, spec: InputSpec | None, source: Source) -> Any:
-    if isinstance(value, str) and takes_picture(spec):
-        return file_from_here(value, source)
-    link = parse_link(value)
-    return value if link is None else link
-
-
-def _range(text: str, setting: str) -> range | None:
-    match = _RANGE.fullmatch(text)
-    if match is None:
-        return None
-    first, last = int(match[1]), int(match[2])
-    if last < first:
-        raise _refusal(setting, f"counts down from {first} to {last}", f"Write {last}..{first}.")
-    if last - first >= MAXIMUM_VARIANTS:
-        raise _refusal(setting, f"gives {last - first + 1:,} values", _LIMIT)
-    return range(first, last + 1)
 
 
 def _labels(values: Sequence[Any], spec: InputSpec | None) -> tuple[str, ...]:
@@ -269,7 +194,7 @@ def _combination_faults(axes: Sequence[Axis], zipped: bool) -> Iterator[Fault]:
     for position, axis in enumerate(axes):
         if any(axis.place == earlier.place for earlier in axes[:position]):
             yield Fault(
-                "bad_sweep", f"{_OPTION} {axis.place} is given twice", "List all its values in one --sweep."
+                "bad_sweep", f"{OPTION} {axis.place} is given twice", "List all its values in one --sweep."
             )
     lengths = [len(axis.values) for axis in axes]
     if zipped and len(set(lengths)) > 1:
@@ -283,7 +208,7 @@ def _combination_faults(axes: Sequence[Axis], zipped: bool) -> Iterator[Fault]:
     yield from _repetitions(axes, zipped)
     count = max(lengths, default=1) if zipped else math.prod(lengths)
     if count > MAXIMUM_VARIANTS:
-        yield Fault("bad_sweep", f"the sweep has {count:,} variants", _LIMIT)
+        yield Fault("bad_sweep", f"the sweep has {count:,} variants", LIMIT)
 
 
 def _repetitions(axes: Sequence[Axis], zipped: bool) -> Iterator[Fault]:
@@ -294,7 +219,7 @@ def _repetitions(axes: Sequence[Axis], zipped: bool) -> Iterator[Fault]:
             choice = tuple(axis.first_like(position) for axis in group)
             if choice in seen:
                 again = _setting(group, [position] * len(group))
-                yield Fault("bad_sweep", f"{_OPTION} {again} is given twice", "Remove one.")
+                yield Fault("bad_sweep", f"{OPTION} {again} is given twice", "Remove one.")
             seen.add(choice)
 
 
@@ -325,7 +250,7 @@ def _naming_setting(fault: Fault, axes: Sequence[Axis], trial: Choice, first: Ch
     if not guilty:
         return fault
     setting = _setting([axis for axis, _ in guilty], [position for _, position in guilty])
-    return replace(fault, message=f"{_OPTION} {setting}: {fault.message}")
+    return replace(fault, message=f"{OPTION} {setting}: {fault.message}")
 
 
 def _setting(axes: Sequence[Axis], positions: Sequence[int]) -> str:
@@ -337,7 +262,3 @@ def _setting(axes: Sequence[Axis], positions: Sequence[int]) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
-
-
-def _refusal(setting: str, what: str, fix: str) -> WorkflowError:
-    return WorkflowError([Fault("bad_sweep", f"{_OPTION} {setting!r} {what}", fix)])

@@ -16,6 +16,7 @@ from typing import Any
 
 from run_graph.runtime.server.database import Database
 from run_graph.runtime.server.replies import Refused, dumped
+from run_graph.runtime.server.shown import files_of, preview_of
 
 Tell = Callable[[str], None]
 
@@ -288,25 +289,6 @@ WHERE id = :id
 _FORGET = """
 DELETE FROM prompts WHERE state = 'done' AND finished <= (SELECT max(finished) FROM prompts) - :remembered
 """
-
-
-def files_of(shown: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The files that a node shows, each with the kind that it is listed under."""
-    return [
-        (kind, each)
-        for kind, listed in shown.items()
-        for each in (listed if isinstance(listed, list) else [])
-        if isinstance(each, dict) and "filename" in each
-    ]
-
-
-def preview_of(outputs: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The file that stands for a whole run in a list: saved ones go before previews."""
-    found = [(node_id, kind, each) for node_id, shown in outputs.items() for kind, each in files_of(shown)]
-    if not found:
-        return None
-    node_id, kind, file = min(found, key=lambda each: each[2].get("type") != "output")
-    return {**file, "nodeId": node_id, "mediaType": kind}
 
 
 def milliseconds() -> int:

@@ -34,3 +34,22 @@ def shown(node_class: type[Node], result: Mapping[str, Any], folders: Folders) -
     if isinstance(path := result.get("path"), str):
         return {_LISTED_AS.get(name, "images"): [folders.reference(path)]}
     return {}
+
+
+def files_of(shown: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The files that a node shows, each with the kind that it is listed under."""
+    return [
+        (kind, each)
+        for kind, listed in shown.items()
+        for each in (listed if isinstance(listed, list) else [])
+        if isinstance(each, dict) and "filename" in each
+    ]
+
+
+def preview_of(outputs: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The file that stands for a whole run in a list: saved ones go before previews."""
+    found = [(node_id, kind, each) for node_id, shown in outputs.items() for kind, each in files_of(shown)]
+    if not found:
+        return None
+    node_id, kind, file = min(found, key=lambda each: each[2].get("type") != "output")
+    return {**file, "nodeId": node_id, "mediaType": kind}
