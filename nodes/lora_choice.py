@@ -68,7 +68,7 @@ class LoraChoice:
 def examined(ctx: Context, node: LoraChoice) -> LoraLayout:
     """The contents of the LoRA that a node names, for the networks that it can change. Raises LoraError.
 
-    Tensors that are left out are told in a warning, with the reason.
+    Tensors that are left out are named in a warning, with the reason.
     """
     name = getattr(node, node.lora_input)
     layout = examine(resolve_lora(name, ctx.find_model).locate(), node.skips_unmatched, node.changed)

@@ -1,7 +1,7 @@
 """Workflows that other versions of ComfyUI wrote, and what only its editor writes, brought up to date.
 
 ComfyUI's own nodes (:attr:`graph.node.Node.stock`) gain and lose inputs. ComfyUI ignores inputs that a node
-does not have, and its editor fills in those that a file lacks. Both is done here, and told in one line.
+does not have, and its editor fills in those that a file lacks. Both are done here, and one line says so.
 """
 
 from __future__ import annotations

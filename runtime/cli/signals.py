@@ -53,7 +53,7 @@ class StopSignals:
         if self._owns_process:
             return
         self._owns_process = True
-        for number in self._heeded():
+        for number in self._handled():
             signal.signal(number, self._end_at_once)
         sys.unraisablehook = _without_interrupts
         atexit.register(self._ignore_all)  # while Python takes itself apart it can no longer run a handler
@@ -78,7 +78,7 @@ class StopSignals:
             if time.monotonic() - self._since > _PATIENCE:
                 self._end_at_once(self.received, frame)
 
-        return {number: signal.signal(number, interrupt) for number in self._heeded()}
+        return {number: signal.signal(number, interrupt) for number in self._handled()}
 
     def end(self, earlier: dict[int, Any]) -> None:
         """Go back to the earlier handlers, unless this process is to end because of a signal."""
@@ -86,7 +86,7 @@ class StopSignals:
             for number, handler in earlier.items():
                 signal.signal(number, handler)
 
-    def _heeded(self) -> list[int]:
+    def _handled(self) -> list[int]:
         """The signals that were not ignored from the start; none on another thread than the main one."""
         if threading.current_thread() is not threading.main_thread():
             return []
@@ -103,7 +103,7 @@ class StopSignals:
             os._exit(128 + number)
 
     def _ignore_all(self) -> None:
-        for number in self._heeded():
+        for number in self._handled():
             signal.signal(number, signal.SIG_IGN)
 
 

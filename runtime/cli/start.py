@@ -1,8 +1,8 @@
 """Where the shell starts the two commands.
 
-The first thing that happens is that signals are heeded: everything else, even the parser, is imported after
-that, so that Ctrl-C in the first moments ends in one line as it does later. Nothing else imports this module:
-it takes hold of the process.
+The first thing that happens is that signals get their handlers. Everything else, even the parser, is imported
+after that, so that Ctrl-C in the first moments ends in one line as it does later. Nothing else imports this
+module: it takes hold of the process.
 """
 
 from __future__ import annotations

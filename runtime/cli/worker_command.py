@@ -65,7 +65,7 @@ def build_parser() -> CommandParser:
     parser.add_argument(
         "--offline",
         action="store_true",
-        help="do not use the network but for the cluster: a model that is not on this machine is an error",
+        help="do not use the network except for the cluster: a model that is not on this machine is an error",
     )
     add_cache_arguments(parser)
     return parser
@@ -101,7 +101,7 @@ def _work(options: WorkerOptions) -> int:
 
     async def until_signalled() -> None:
         ended = asyncio.Event()
-        _heed_signals(ended, received)
+        _handle_signals(ended, received)
         await work(settings, cache, lambda line: print_message(line, _PROGRAM), ended)
 
     with offline(options.offline):
@@ -111,7 +111,7 @@ def _work(options: WorkerOptions) -> int:
     os._exit(128 + received[0])  # not after a node that is still in the middle of its last step
 
 
-def _heed_signals(ended: asyncio.Event, received: list[int]) -> None:
+def _handle_signals(ended: asyncio.Event, received: list[int]) -> None:
     import asyncio
 
     def end(number: int) -> None:

@@ -1,6 +1,6 @@
 """Who is answered: checks of each request before any of our code sees it.
 
-A page of another site can make a browser send requests to this machine. Its requests are told by the
+A page of another site can make a browser send requests to this machine. Its requests are recognised by the
 browser's own headers (Fetch Metadata, W3C; Origin, RFC 6454), and by the Host header, under which a foreign
 name would otherwise reach a loopback address (DNS rebinding).
 """

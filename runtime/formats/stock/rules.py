@@ -1,4 +1,4 @@
-"""What each of run-graph's own nodes becomes in ComfyUI, but for those of Redux."""
+"""What each of run-graph's own nodes becomes in ComfyUI, except those of Redux."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def decode_latent(new: Rewriting, node_id: str) -> None:
 
 
 def load_image(new: Rewriting, node_id: str) -> None:
-    """LoadImage is ComfyUI's, but for what ours has besides."""
+    """LoadImage is ComfyUI's, except for what ours has besides."""
     for name, same in (("background", "none"), ("frames", "all")):
         if (value := new.literal(node_id, name)) != same:
             new.lacks(node_id, name, "ComfyUI's LoadImage has no such input", value)
@@ -191,7 +191,7 @@ def _about_model(new: Rewriting, node_id: str) -> tuple[bool | None, bool]:
         is_shifted = is_shifted or spec.class_type == "ModelSamplingFlux"
         if spec.class_type == "LoadFlux":
             files = FLUX_FILES.get(alias_of(str(spec.inputs["model"])))
-            # A model that is not known is told at its own node.
+            # A model that is not known is reported at its own node.
             return files is None or files.is_guided, is_shifted
         if (file := spec.inputs.get("unet_name", spec.inputs.get("ckpt_name"))) is not None:
             return is_guided_file(str(file)), is_shifted

@@ -55,7 +55,7 @@ _BY_NAME = tuple(
         _Foreign(r"(^|\.)blocks\.\d+\.cross_attn\.", "is Wan, a video model", _FLUX),
         _Foreign(
             r"lora_(A|B|up|down)\b|\.(hada|lokr)_w\d",
-            "is a LoRA, a change to a model and no model",
+            "is a LoRA, a change to a model and not a model",
             "Give it to LoadLora, and name a FLUX.1 model here.",
         ),
     )

@@ -1,4 +1,4 @@
-"""What files are that are no safetensors files, told by how they begin."""
+"""What a file is that is no safetensors file, recognised by its first bytes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _STARTS = (
     (b"PK\x03\x04", "is a file of PyTorch (a pickle), which may run code when it is read", _PLAIN),
     (b"\x80\x02", "is a file of PyTorch (a pickle), which may run code when it is read", _PLAIN),
     (b"version https://git-lfs", "is a pointer of Git LFS to a file that was not downloaded", _AGAIN),
-    (b"<!DOCTYPE", "is a web page and no model", _AGAIN),
-    (b"<html", "is a web page and no model", _AGAIN),
+    (b"<!DOCTYPE", "is a web page, not a model", _AGAIN),
+    (b"<html", "is a web page, not a model", _AGAIN),
 )
 
 LONGEST = max(len(start) for start, _, _ in _STARTS)  # bytes

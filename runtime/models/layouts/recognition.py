@@ -1,4 +1,4 @@
-"""Which of FLUX.1's networks a file holds, told by its tensors' names and shapes, never by its own name."""
+"""Which of FLUX.1's networks a file holds, by its tensors' names and shapes, never by its own name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the files in the user's folders are, told by their headers: which networks, stored how."""
+"""What the files in the user's folders hold, by their headers: which networks, stored how."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def test_a_run_that_does_not_end_is_left_at_once_after_a_second(tmp_path: Path) 
     assert (process.returncode, said) == (143, "run-graph: interrupted by SIGTERM\n")
 
 
-def test_signals_are_heeded_before_anything_else_is_imported() -> None:
+def test_signals_are_handled_before_anything_else_is_imported() -> None:
     code = (
         "import sys; before = set(sys.modules); import run_graph.runtime.cli.start\n"
         "print(*(name for name in set(sys.modules) - before if name.partition('.')[0] == 'run_graph'))\n"

@@ -83,7 +83,7 @@ def test_a_file_cut_short_anywhere_is_noticed(place: Path, kept: int) -> None:
 def test_a_download_that_is_an_error_page_is_noticed(place: Path) -> None:
     path = place / "diffusion_pytorch_model.safetensors"
     path.write_text("<html>404 not found</html>" * 10)
-    assert "is a web page and no model" in only_fault(place)
+    assert "is a web page, not a model" in only_fault(place)
 
 
 @pytest.mark.parametrize("header", [b"not json", b"[1]", b'{"a": {"dtype": "F32"}}', b'{"a": 1}'])
