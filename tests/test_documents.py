@@ -51,3 +51,10 @@ def test_node_of_the_contributing_guide_passes_its_test(tmp_path: Path) -> None:
     examples = python_examples("CONTRIBUTING.md")
     Registry([examples["Brighten"]])
     examples["test_brighten_adds_and_clips"](tmp_path)
+
+
+def test_the_contributing_guide_lists_the_variables_that_tests_read() -> None:
+    files = (path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    read = {name for text in files for name in re.findall(r'environ\.get\("(\w+)"', text)}
+    listed = re.findall(r"^\| `(\w+)=", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(listed) == read - {"UV"}  # which uv sets for the processes that it starts

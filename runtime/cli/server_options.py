@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from run_graph.runtime.cli.parser import text_argument
-from run_graph.runtime.remote.address import TOKEN_VARIABLE, checked_url
 from run_graph.runtime.remote.errors import ServerError
+from run_graph.runtime.remote.url import TOKEN_VARIABLE, checked_url
 
 if TYPE_CHECKING:
     from run_graph.runtime.cli.options import Options
@@ -43,7 +43,7 @@ def check_server(options: Options, parser: ArgumentParser) -> None:
 
 
 def _local(options: Options) -> Iterator[str]:
-    """The options given that a server cannot heed."""
+    """The options given that have no effect on a server."""
     given = {
         "--cluster": options.machines.cluster,
         "--workers": options.machines.workers,

@@ -1,14 +1,11 @@
-"""Where a server is, and the token that it wants. Imports little: the command line reads it."""
+"""Where a server is, and the token that it wants."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
-from run_graph.runtime.remote.errors import ServerError
-
-TOKEN_VARIABLE = "RUN_GRAPH_TOKEN"
+from run_graph.runtime.remote.url import TOKEN_VARIABLE, checked_url
 
 
 @dataclass(frozen=True)
@@ -41,17 +38,3 @@ class Address:
     def socket_url(self) -> str:
         """Where its WebSocket is."""
         return "ws" + self.url.removeprefix("http") + "/ws"
-
-
-def checked_url(text: str) -> str:
-    """The URL of a server; ``http://`` may be left out. Raises ServerError."""
-    url = text if "://" in text else f"http://{text}"
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.fragment
-        parts.port  # noqa: B018 - raises if it is no number
-    except ValueError:
-        good = False
-    if not good or any(character.isspace() for character in url):
-        raise ServerError(f"{text!r} is not the address of a server, such as http://127.0.0.1:8188")
-    return url.rstrip("/")

@@ -8,8 +8,9 @@ from typing import Any
 
 import httpx
 
-from run_graph.runtime.remote.address import TOKEN_VARIABLE, Address
+from run_graph.runtime.remote.address import Address
 from run_graph.runtime.remote.errors import ServerError, ServerGone
+from run_graph.runtime.remote.url import TOKEN_VARIABLE
 
 _TIMEOUT = httpx.Timeout(120, connect=10)  # seconds; an upload is flushed to the disk before the answer
 
