@@ -204,7 +204,17 @@ class PromptQueue:
             row = {"id": prompt.id, "remembered": self._remembered, **ended.row()}
             self._unsaved[prompt.id] = prompt, row
             self.running = None
-            self._save()
+            self.save()
+
+    def save(self) -> bool:
+        """Write what the disk has not taken yet; returns whether nothing is left."""
+        with self._changed:
+            for prompt_id, (_, row) in list(self._unsaved.items()):
+                if not self._try_to_write(_FINISH, row):
+                    return False
+                self._try_to_write(_FORGET, row)
+                del self._unsaved[prompt_id]
+            return True
 
     def unsaved(self) -> list[dict[str, Any]]:
         """The finished prompts that the disk has not taken yet, with the columns of their history entries."""
@@ -233,17 +243,11 @@ class PromptQueue:
             return gone
 
     def close(self) -> None:
-        """Let `take` return None."""
+        """Let `take` return None. What could not be written is tried a last time."""
         with self._changed:
+            self.save()
             self._closed = True
             self._changed.notify_all()
-
-    def _save(self) -> None:
-        for prompt_id, (_, row) in list(self._unsaved.items()):
-            if not self._try_to_write(_FINISH, row):
-                return
-            self._try_to_write(_FORGET, row)
-            del self._unsaved[prompt_id]
 
     def _try_to_write(self, statement: str, values: Any) -> bool:
         try:

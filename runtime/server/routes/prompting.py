@@ -135,10 +135,17 @@ class _HistoryRoutes:
         document = parsed_object(await request.body())
         ids = texts(document, "delete")
         if document.get("clear"):
-            await run_in_threadpool(self._server.history.forget, None)
+            await run_in_threadpool(self._forget, None)
         if ids:
-            await run_in_threadpool(self._server.history.forget, ids)
+            await run_in_threadpool(self._forget, ids)
         return done()
+
+    def _forget(self, ids: list[str] | None) -> None:
+        queue = self._server.queue
+        if not queue.save() and any(ids is None or row["id"] in ids for row in queue.unsaved()):
+            message = f"The history was not changed: the disk of {queue.database.path} takes nothing"
+            raise Refused("history_not_writable", message, "Free some space, or try again later.", status=503)
+        self._server.history.forget(ids)
 
 
 def whole_number(query: Mapping[str, str], name: str) -> int | None:

@@ -37,10 +37,15 @@ def test_how_a_prompt_ended_is_recorded_as_soon_as_it_can_be(server: Server) -> 
             listener.until_done(prompt_id)
             assert server.get(f"/history/{prompt_id}").json()[prompt_id]["status"]["completed"]
             assert prompt_id in server.get("/history").json()
+            refused = server.post("/history", {"delete": [prompt_id]})
+            assert refused.status_code == 503
+            assert "not changed" in refused.json()["error"]["message"]
     assert "cannot be written" in server.log
     server.run(light(server.picture()))
     assert list(server.get("/history").json()).count(prompt_id) == 1
     assert server.get(f"/api/jobs/{prompt_id}").json()["status"] == "completed"
+    server.post("/history", {"delete": [prompt_id]})
+    assert prompt_id not in server.get("/history").json()
 
 
 def test_an_upload_that_is_cut_off_leaves_no_file(server: Server) -> None:
