@@ -207,11 +207,12 @@ def _no_outputs(registry: Registry) -> Fault:
 
 
 def _target_faults(known: Known, targets: Sequence[str]) -> list[Fault]:
+    nodes = f"The nodes are {listed(known.nodes)}."
     return [
         Fault(
             "target_not_found",
             f"there is no node {target!r} to run",
-            known.node_ids.suggestion(target, f"The nodes are {listed(known.nodes)}."),
+            known.node_ids.suggestion(target, nodes),
         )
         for target in targets
         if target not in known.nodes
