@@ -124,7 +124,7 @@ def test_nodes_are_listed_as_one_json_object(capsys: pytest.CaptureFixture[str])
     assert cli.main(["--list-nodes", "--json"]) == 0
     [line] = capsys.readouterr().out.splitlines()
     every = json.loads(line)
-    assert every["PatchDownsample"]["input"]["optional"]["mode"][0][0] == "lowest"
+    assert every["PatchDownsample"]["input"]["required"]["mode"][0][0] == "lowest"
     assert cli.main(["--describe", "PatchDownsample", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"PatchDownsample": every["PatchDownsample"]}
     assert cli.main(["--describe", "PatchDownsampel", "--json"]) == 2
