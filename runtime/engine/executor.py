@@ -133,8 +133,12 @@ class Executor:
     def _run_step(self, step: Step, values: Values, input_digest: str | None) -> None:
         """Run a node whose result is not known, here or beside what follows."""
         node_id, node = step.node_id, step.node
+        beside = node.runs_in_background and self._has_other_work()
+        if node.runs_in_background and not beside:
+            while self._background:  # files are numbered in the order in which they are saved
+                self._take_background_work(wait=True)
         self.emit(NodeStarted(node_id, node.class_type))
-        if node.runs_in_background and self._has_other_work():
+        if beside:
             self._begin_background_work(step, values, input_digest)
             return
         context = NodeContext(node_id, self._run_context_here(), self._snapshot_name(step, input_digest))

@@ -1,6 +1,7 @@
 """Files are written on a second thread while the next stage computes; nothing else changes."""
 
 import threading
+import time
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class Meeting:
     heard = threading.Event()
     taken = threading.Event()
     threads: dict[str, threading.Thread]
+    written_in_order: list[int]
 
 
 class Compute(Node):
@@ -123,6 +125,27 @@ def test_a_file_is_written_while_the_next_stage_computes() -> None:
     }  # nothing could run beside the last
     assert engine.kinds[-1] == "run_finished"
     assert sorted(ids_of(engine, NodeFinished)) == sorted(engine.ran)
+
+
+class Slow(Node):
+    """Writes a file; the first takes longer than all that follows."""
+
+    is_output = True
+    runs_in_background = True
+
+    value: int = Field(description="What is written.")
+
+    def run(self, ctx: Context) -> Value:
+        if self.value == 1:
+            time.sleep(0.3)
+        Meeting.written_in_order.append(self.value)
+        return Value(value=self.value)
+
+
+def test_the_last_file_is_written_after_those_before_it_though_nothing_runs_beside_it() -> None:
+    Meeting.written_in_order = []
+    Engine(Registry([Slow])).run(workflow(a=(Slow, {"value": 1}), b=(Slow, {"value": 2})))
+    assert Meeting.written_in_order == [1, 2]
 
 
 def test_all_events_are_sent_from_the_callers_thread_in_an_order_that_makes_sense() -> None:
