@@ -1,7 +1,7 @@
 """What another process needs to run a node, and what it sends back, can be pickled."""
 
-import multiprocessing
 import copyreg
+import multiprocessing
 import pickle
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
