@@ -35,10 +35,10 @@ class Snapshot(Protocol):
         """The state that was saved last, or None."""
         ...
 
-    def save(self, items: Mapping[str, Any]) -> bool:
-        """Save arrays and plain values, replacing the last state; skipped if that was saved just now.
+    def save(self, items: Mapping[str, Any], *, now: bool = False) -> bool:
+        """Save arrays and plain values, replacing the last state.
 
-        Returns whether the state is kept.
+        Skipped if that was saved a moment ago, unless ``now``. Returns whether the state is kept.
         """
         ...
 
@@ -55,7 +55,7 @@ class NoSnapshot:
     def load(self) -> dict[str, Any] | None:
         return None
 
-    def save(self, items: Mapping[str, Any]) -> bool:
+    def save(self, items: Mapping[str, Any], *, now: bool = False) -> bool:
         return False
 
     def drop(self) -> None:
@@ -87,6 +87,7 @@ class DiskSnapshot:
         self._store, self._name, self._warn, self._give_up = store, name, warn, give_up
         self._began = time.perf_counter()
         self._next_save = 0.0
+        self._gave_up = False
         self._exists = True  # until load finds out
 
     def load(self) -> dict[str, Any] | None:
@@ -104,16 +105,16 @@ class DiskSnapshot:
             self._warn(f"result cache: {error}; the unfinished stage starts again from its beginning")
             return None
 
-    def save(self, items: Mapping[str, Any]) -> bool:
+    def save(self, items: Mapping[str, Any], *, now: bool = False) -> bool:
         started = time.perf_counter()
-        if started < self._next_save:
+        if self._gave_up or (started < self._next_save and not now):
             return False
         seconds = self.carried + started - self._began
         suffix, file = encode(serialize_items({**items, _SECONDS: seconds}))
         try:
             self._store.write_sealed(SNAPSHOTS, self._name, suffix.encode() + b"\n" + file)
         except OSError as error:
-            self._next_save = float("inf")
+            self._gave_up = True
             self._give_up(error)
             return False
         self._exists = True

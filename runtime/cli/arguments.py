@@ -15,6 +15,7 @@ from run_graph.runtime.cli.combinations import check_combination
 from run_graph.runtime.cli.completion import add_completion_argument
 from run_graph.runtime.cli.memory_options import add_memory_arguments
 from run_graph.runtime.cli.models_dir_option import add_models_dir_argument
+from run_graph.runtime.cli.node_file_option import add_nodes_argument
 from run_graph.runtime.cli.parser import CommandParser, path_argument
 from run_graph.runtime.cli.permission_options import add_permission_arguments
 from run_graph.runtime.cli.server_options import add_server_arguments
@@ -93,14 +94,7 @@ def build_parser() -> CommandParser:
         metavar="NODE",
         help="run only this node and those it depends on; may be repeated (default: all output nodes)",
     )
-    parser.add_argument(
-        "--nodes",
-        dest="node_files",
-        action="append",
-        default=[],
-        metavar="FILE.py",
-        help="use the node classes in this Python file too; may be repeated",
-    )
+    add_nodes_argument(parser)
     parser.add_argument(
         "--offline",
         action="store_true",

@@ -16,6 +16,7 @@ from run_graph.runtime.cli.cache_options import add_cache_arguments
 from run_graph.runtime.cli.cluster_options import add_cluster_arguments, check_machines, chosen_executor
 from run_graph.runtime.cli.memory_options import add_memory_arguments
 from run_graph.runtime.cli.models_dir_option import add_models_dir_argument, searching
+from run_graph.runtime.cli.node_file_option import add_nodes_argument
 from run_graph.runtime.cli.options import ClusterOptions
 from run_graph.runtime.cli.parser import CommandParser, path_argument, text_argument
 from run_graph.runtime.cli.terminal import BAD_INPUT, DONE, print_message, warn
@@ -80,14 +81,7 @@ def serve_parser() -> CommandParser:
     parser.add_argument("--no-frontend", action="store_true", help="serve the API without the editor")
     _add_access(parser)
     add_memory_arguments(parser.add_argument_group("memory"))
-    parser.add_argument(
-        "--nodes",
-        dest="node_files",
-        action="append",
-        default=[],
-        metavar="FILE.py",
-        help="use the classes in this file too",
-    )
+    add_nodes_argument(parser)
     add_cluster_arguments(parser)
     add_cache_arguments(parser)
     return parser

@@ -120,6 +120,7 @@ class RemoteSteps:
                     self._keep_states(news.finished.reports)
         for node_id, work in self._work.items():
             if work.started:
+                work.context.save_skipped_state()
                 self.emit(NodeInterrupted(node_id, *work.context.kept))
 
     def close(self) -> None:

@@ -35,9 +35,9 @@ class ShippedState:
     def load(self) -> dict[str, Any] | None:
         return None if self._state is None else dict(self._state)
 
-    def save(self, items: Mapping[str, Any]) -> bool:
+    def save(self, items: Mapping[str, Any], *, now: bool = False) -> bool:
         started = time.perf_counter()
-        if started < self._next_save:
+        if started < self._next_save and not now:
             return False
         self._send(items)
         ended = time.perf_counter()
@@ -98,10 +98,10 @@ class _NewestState:
             self._newest = self._kept.load()
         return None if self._newest is None else dict(self._newest)
 
-    def save(self, items: Mapping[str, Any]) -> bool:
+    def save(self, items: Mapping[str, Any], *, now: bool = False) -> bool:
         self._newest = dict(items)
         # Without a cache the state is kept for as long as this run lives.
-        return self._kept.save(items) or isinstance(self._kept, NoSnapshot)
+        return self._kept.save(items, now=now) or isinstance(self._kept, NoSnapshot)
 
     def drop(self) -> None:
         self._kept.drop()

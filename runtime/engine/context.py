@@ -125,6 +125,8 @@ class NodeContext:
     kept: tuple[int, int] = (0, 0)
     _resumed: bool = False  # and the next progress says from which step
     _saved: bool = False  # and the next progress says which step that was
+    _skipped: dict[str, Any] | None = None  # the newest state, if it came too soon after the last one
+    _skipped_at: tuple[int, int] | None = None  # and the step that progress named after it
     reads: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -157,6 +159,8 @@ class NodeContext:
         if self._resumed or self._saved:
             self.kept = (value, maximum)
             self._resumed = self._saved = False
+        if self._skipped_at is None:
+            self._skipped_at = (value, maximum)
         # A copy: the node goes on with its own.
         self.run.emit(NodeProgress(self.node_id, value, maximum, for_caller(preview), picture))
         self.run.token.raise_if_cancelled()
@@ -177,8 +181,17 @@ class NodeContext:
         return state
 
     def save_state(self, **items: Any) -> None:
-        if self._open_snapshot().save(items):
-            self._saved = True
+        saved = self._open_snapshot().save(items)
+        self._saved = self._saved or saved
+        self._skipped, self._skipped_at = (None if saved else items), None
+
+    def save_skipped_state(self) -> None:
+        """The node was interrupted: save its newest state, which came too soon after the last one."""
+        if self._skipped is None or self._skipped_at is None:
+            return
+        if self._open_snapshot().save(self._skipped, now=True):
+            self.kept = self._skipped_at
+        self._skipped = None
 
     def file_saved(self, path: Path) -> None:
         self.run.emit(FileSaved(self.node_id, str(path)))

@@ -146,6 +146,7 @@ class Executor:
         try:
             outputs = self._guarded(step, values, run_node, node, values, context)
         except (Cancelled, KeyboardInterrupt):
+            context.save_skipped_state()
             self.emit(NodeInterrupted(node_id, *context.kept))
             raise
         self._finish(step, input_digest, context, outputs, time.perf_counter() - started)

@@ -242,6 +242,13 @@ def default_session() -> Session:
     return Session(cache=TieredCache(MemoryCache(), disk_cache(None, logging.getLogger(__name__).warning)))
 
 
+def environment_of(input_directories: Sequence[str | Path], output_directory: str | Path) -> RunEnvironment:
+    """Where a run from Python reads and writes: ``~`` is the home folder."""
+    return RunEnvironment(
+        [Path(folder).expanduser() for folder in input_directories], Path(output_directory).expanduser()
+    )
+
+
 def run(
     workflow: Workflow,
     *,
@@ -261,9 +268,7 @@ def run(
     Without ``session`` it runs in the process's own, and is strict only if ``strict`` says so. ``executor``
     takes the place of the session's.
     """
-    environment = RunEnvironment(
-        [Path(folder).expanduser() for folder in input_directories], Path(output_directory).expanduser()
-    )
+    environment = environment_of(input_directories, output_directory)
     own = session if session is not None else default_session()
     if strict or executor or not cache:
         own = Session(

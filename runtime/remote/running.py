@@ -12,9 +12,9 @@ from run_graph.graph.node import Outputs
 from run_graph.graph.registry import Registry, installed_nodes
 from run_graph.graph.workflow import Workflow
 from run_graph.runtime.cluster import running
-from run_graph.runtime.engine.context import CancelToken, RunEnvironment
+from run_graph.runtime.engine.context import CancelToken
 from run_graph.runtime.engine.job import Job, check_jobs
-from run_graph.runtime.engine.session import OUTPUT_DIRECTORY, RunResult
+from run_graph.runtime.engine.session import OUTPUT_DIRECTORY, RunResult, environment_of
 from run_graph.runtime.events import Event, Listener, RunFinished, ignore
 
 
@@ -64,8 +64,7 @@ def _on_server(
     if local:
         raise ValueError(f"leave out {', '.join(local)}: with server=... the server decides that")
     known = registry if registry is not None else installed_nodes()
-    folders = [Path(folder).expanduser() for folder in input_directories]
-    environment = RunEnvironment(folders, Path(output_directory).expanduser())
+    environment = environment_of(input_directories, output_directory)
     prompt = Prompt(workflow, environment, None if targets is None else tuple(targets))
     seconds = 0.0
 

@@ -175,7 +175,7 @@ class _KeptStates:
     def load(self) -> dict[str, Any] | None:
         return None if self._resume is None else _stored(self._resume)
 
-    def save(self, items: Mapping[str, Any]) -> bool:
+    def save(self, items: Mapping[str, Any], *, now: bool = False) -> bool:
         self._states.append(_stored(items))
         return True
 

@@ -44,14 +44,14 @@ def frontend_folder() -> Path | None:
     return folder if (folder / "index.html").is_file() else None
 
 
-def editor_is_served(server: ServerState) -> bool:
-    """Whether it is installed and wanted."""
-    return server.settings.frontend and frontend_folder() is not None
+def served_folder(server: ServerState) -> Path | None:
+    """Where the editor's files are; None if it is not installed, or not wanted."""
+    return frontend_folder() if server.settings.frontend else None
 
 
 def routes(server: ServerState) -> list[BaseRoute]:
     """What is served at the root, after everything else."""
-    folder = frontend_folder() if server.settings.frontend else None
+    folder = served_folder(server)
     if folder is None:
         why = (
             "The editor is not installed."

@@ -15,7 +15,7 @@ from run_graph.runtime.device import machine_memory
 from run_graph.runtime.server.model_names import MODEL_KINDS, known_models, model_folders
 from run_graph.runtime.server.object_info import served_info, served_node
 from run_graph.runtime.server.replies import Refused, done, parsed_object, reply
-from run_graph.runtime.server.routes.frontend import EXTENSION, editor_is_served
+from run_graph.runtime.server.routes.frontend import EXTENSION, served_folder
 from run_graph.runtime.server.state import COMFYUI_VERSION, ServerState, features
 from run_graph.runtime.versions import versions
 
@@ -109,7 +109,7 @@ class _Info:
 
     def extensions(self, request: Request) -> Response:
         """The scripts that the editor loads beside its own."""
-        return reply([EXTENSION] if editor_is_served(self._server) else [])
+        return reply([EXTENSION] if served_folder(self._server) else [])
 
     def nothing(self, request: Request) -> Response:
         return reply([])

@@ -10,6 +10,7 @@ from engine import ENVIRONMENT, workflow
 from run_graph.graph import Context, Node, Outputs, Registry
 from run_graph.runtime.cache import NoCache, ResultCache
 from run_graph.runtime.cache.blob_store import SNAPSHOTS
+from run_graph.runtime.cache.snapshots import DiskSnapshot
 from run_graph.runtime.engine.context import CancelToken
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.errors import Cancelled
@@ -92,8 +93,17 @@ def test_each_end_says_where_the_next_run_goes_on_and_that_says_it_too(tmp_path:
 
 def test_steps_that_are_not_kept_are_not_promised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told(NoCache(), 4) == [NodeInterrupted("w", 0, 0)]
+    monkeypatch.setattr(DiskSnapshot, "save", lambda self, items, *, now=False: False)
+    assert told(disk(tmp_path)[0], 4) == [NodeInterrupted("w", 0, 0)]
+
+
+def test_an_interruption_keeps_the_newest_step_also_where_steps_are_too_quick_to_save_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("run_graph.runtime.cache.snapshots._SHARE", 1e-9)  # only the first is saved
-    assert told(disk(tmp_path)[0], 4) == [NodeInterrupted("w", 1, 10)]
+    assert told(disk(tmp_path)[0], 4) == [NodeInterrupted("w", 4, 10)]
+    assert told(disk(tmp_path)[0], 7) == [NodeResumed("w", 5, 10), NodeInterrupted("w", 7, 10)]
+    assert run(disk(tmp_path)[0]) == (55, [8, 9, 10])
 
 
 def test_it_may_be_interrupted_again_and_again(tmp_path: Path) -> None:
