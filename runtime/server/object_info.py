@@ -3,6 +3,9 @@
 Everything comes from the declarations of the classes (:mod:`graph.object_info`). ``stock_nodes.json`` adds,
 for ComfyUI's own nodes, what only its editor uses: title, menu, steps of the widgets, the form of a choice.
 An input that names a file gets the files that there are now as its choices.
+
+ComfyUI's nodes are served exactly as ComfyUI has them: some clients count on its outputs and its order of
+widgets. What they have here beyond that is asked for by our script in the editor (:func:`additions`).
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from run_graph.graph.declaration import inputs_of
+from run_graph.graph.declaration import ADDED, inputs_of
 from run_graph.graph.node import Node
 from run_graph.graph.object_info import node_info
 from run_graph.graph.registry import Registry
@@ -33,6 +36,8 @@ _NEW_FLAGS = {
 }
 # Inputs of our own nodes that name models.
 _OWN_FILES = {("LoadFlux", "model"): "flux", ("LoadRedux", "model"): "redux", ("LoadLora", "lora"): "loras"}
+
+_OUTPUT_PARTS = ("output", "output_is_list", "output_name", "output_tooltips")
 
 Spec = list[Any]
 
@@ -65,6 +70,28 @@ def served_node(node_class: type[Node], files: FileNames) -> dict[str, Any]:
     info["input_order"] = {part: list(group) for part, group in info["input"].items()}
     _name_outputs(info, own)
     return info
+
+
+def additions(registry: Registry) -> dict[str, Any]:
+    """What nodes have here beyond ComfyUI's of the same name (:func:`node_additions`), by class."""
+    found = {class_type: node_additions(node_class) for class_type, node_class in registry.items()}
+    return {class_type: added for class_type, added in found.items() if any(added.values())}
+
+
+def node_additions(node_class: type[Node]) -> dict[str, Any]:
+    """The inputs and outputs of one of ComfyUI's nodes that only run-graph has.
+
+    ``input`` has the optional inputs by name; ``output``, ``output_is_list``, ``output_name`` and
+    ``output_tooltips`` have those of the outputs that follow ComfyUI's. All are empty for other nodes.
+    """
+    own, info = stock_nodes().get(node_class.class_type), node_info(node_class)
+    if own is None:
+        return {"input": {}, **{part: [] for part in _OUTPUT_PARTS}}
+    first = len(own.get("outputs", info["output_name"]))
+    return {
+        "input": {name: info["input"]["optional"][name] for name in _added_inputs(node_class)},
+        **{part: info[part][first:] for part in _OUTPUT_PARTS},
+    }
 
 
 @cache
@@ -105,9 +132,10 @@ def _stock_inputs(
     node_class: type[Node], declared: Mapping[str, Any], own: Mapping[str, Any], files: FileNames
 ) -> dict[str, Any]:
     changes, optional, grown = own.get("inputs", {}), own.get("optional", ()), own.get("grown", {})
+    added = _added_inputs(node_class)
     inputs: dict[str, Any] = {"required": {}, "optional": {}}
     for name in inputs_of(node_class):
-        if name.partition(".")[0] in grown:
+        if name.partition(".")[0] in grown or name in added:
             continue
         part = "required" if name in declared["required"] else "optional"
         spec = _stock_input(declared[part][name], changes.get(name, {}), files)
@@ -134,10 +162,15 @@ def _stock_input(spec: Spec, change: Mapping[str, Any], files: FileNames) -> Spe
 
 
 def _name_outputs(info: dict[str, Any], own: Mapping[str, Any]) -> None:
-    """ComfyUI's names and types of the outputs; those that it does not have keep ours."""
+    """ComfyUI's outputs, with its names and types."""
     names = own.get("outputs")
-    types = own.get("output_types", [])
     if names is None:
         names = [name.upper() for name in info["output_name"]]
-    info["output_name"] = [*names, *info["output_name"][len(names) :]]
+    types = own.get("output_types", [])
+    info |= {part: info[part][: len(names)] for part in _OUTPUT_PARTS}
+    info["output_name"] = list(names)
     info["output"] = [*types, *info["output"][len(types) :]]
+
+
+def _added_inputs(node_class: type[Node]) -> list[str]:
+    return [spec.name for spec in inputs_of(node_class).values() if ADDED.keys() <= spec.hints.keys()]

@@ -16,7 +16,7 @@ from run_graph.graph.workflow import NodeSpec, Workflow
 from run_graph.runtime.models.permissions import under
 from run_graph.runtime.server.folders import Folders
 from run_graph.runtime.server.node_errors import node_error
-from run_graph.runtime.server.object_info import required_inputs, served_node
+from run_graph.runtime.server.object_info import node_additions, required_inputs, served_node
 from run_graph.runtime.server.replies import Refused
 
 
@@ -193,7 +193,7 @@ def _node_errors(
             found[node_id] = {"errors": [], "dependent_outputs": dependent, "class_type": spec.class_type}
         node_class = registry[spec.class_type]
         declared = served_node(node_class, names)["input"]
-        configs = declared["required"] | declared.get("optional", {})
+        configs = declared["required"] | declared.get("optional", {}) | node_additions(node_class)["input"]
         given = sent[node_id].get("inputs", {})
         error = node_error(fault, given, node_class, configs.get(fault.input or ""))
         found[node_id]["errors"].append(error)

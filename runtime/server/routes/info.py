@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from run_graph.runtime.device import machine_memory
 from run_graph.runtime.server.model_names import MODEL_KINDS, known_models, model_folders
-from run_graph.runtime.server.object_info import served_info, served_node
+from run_graph.runtime.server.object_info import additions, served_info, served_node
 from run_graph.runtime.server.replies import Refused, done, parsed_object, reply
 from run_graph.runtime.server.routes.frontend import EXTENSION, served_folder
 from run_graph.runtime.server.state import COMFYUI_VERSION, ServerState, features
@@ -35,6 +35,7 @@ def routes(server: ServerState) -> list[Route]:
     return [
         Route("/object_info", info.all_nodes, methods=["GET"]),
         Route("/object_info/{class_type:path}", info.one_node, methods=["GET"]),
+        Route("/run_graph/additions", info.additions, methods=["GET"]),
         Route("/system_stats", info.system_stats, methods=["GET"]),
         Route("/features", info.features, methods=["GET"]),
         Route("/users", info.users, methods=["GET"]),
@@ -106,6 +107,10 @@ class _Info:
 
     def users(self, request: Request) -> Response:
         return reply({"storage": "server", "migrated": True})
+
+    def additions(self, request: Request) -> Response:
+        """What ComfyUI's nodes have here beyond ComfyUI's, for our script in the editor."""
+        return reply(additions(self._server.registry))
 
     def extensions(self, request: Request) -> Response:
         """The scripts that the editor loads beside its own."""

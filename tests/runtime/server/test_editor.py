@@ -53,6 +53,14 @@ def opened(server: Server) -> Iterator[tuple[Any, list[bytes], list[str]]]:
         browser.close()
 
 
+def outputs_of_new(page: Any, class_type: str) -> list[str]:
+    """The names of the outputs of a node that the editor makes now."""
+    names: list[str] = page.evaluate(
+        f"window.LiteGraph.createNode('{class_type}').outputs.map(output => output.name)"
+    )
+    return names
+
+
 def test_a_newcomer_presses_run_and_sees_a_picture(server: Server, tmp_path: Path) -> None:
     with opened(server) as (page, frames, errors):
         saved = page.evaluate("JSON.stringify(window.app.graph.serialize())")
@@ -66,6 +74,9 @@ def test_a_newcomer_presses_run_and_sees_a_picture(server: Server, tmp_path: Pat
             ["background", "none"],
             ["frames", "all"],
         ]
+        assert outputs_of_new(page, "SaveImage") == ["images", "path", "paths"]
+        page.evaluate("window.app.refreshComboInNodes()")  # registers all nodes anew
+        assert outputs_of_new(page, "SaveImage") == ["images", "path", "paths"]
         page.get_by_test_id("queue-button").click()
         entry = waited(lambda: list(server.get("/history").json().values()), 60)[0]
         assert entry["status"]["status_str"] == "success", entry["status"]

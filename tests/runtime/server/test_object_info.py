@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 
 from run_graph.graph import Registry
+from run_graph.graph.declaration import inputs_of, outputs_of
 from run_graph.nodes import NODES
-from run_graph.runtime.server.object_info import required_inputs, served_info, served_node
+from run_graph.runtime.server.object_info import (
+    additions,
+    node_additions,
+    required_inputs,
+    served_info,
+    served_node,
+)
 
 COMFYUI = json.loads(
     (Path(__file__).parents[2] / "nodes" / "comfyui_object_info.json").read_text(encoding="utf-8")
@@ -36,12 +43,10 @@ def inputs(node: Mapping[str, Any]) -> dict[str, list[Any]]:
 @each_stock_node
 def test_a_stock_node_is_comfyuis(class_type: str) -> None:
     ours, theirs = SERVED[class_type], COMFYUI[class_type]
-    count = len(theirs["output"])
     for key in theirs.keys() - {"input", "input_order", "description", "output_tooltips"}:
-        same = ours[key][:count] if key.startswith("output") and isinstance(ours[key], list) else ours[key]
-        assert same == theirs[key], key
+        assert ours[key] == theirs[key], key
     assert ours["input"].get("hidden") == theirs["input"].get("hidden")
-    assert list(inputs(ours))[: len(inputs(theirs))] == list(inputs(theirs))
+    assert list(inputs(ours)) == list(inputs(theirs))
 
 
 @each_stock_node
@@ -84,6 +89,28 @@ def test_every_node_is_whole(class_type: str) -> None:
 def test_loaders_of_comfyui_gguf_offer_files(class_type: str, name: str, kind: str) -> None:
     assert SERVED[class_type]["input"]["required"][name][0] == [f"a {kind}"]
     assert SERVED[class_type]["python_module"] == "custom_nodes.ComfyUI-GGUF"
+
+
+@each_node
+def test_the_editor_gets_every_declared_input_and_output(class_type: str) -> None:
+    added, served = node_additions(REGISTRY[class_type]), SERVED[class_type]
+    declared = inputs_of(REGISTRY[class_type])
+    names = {name for part in ("required", "optional") for name in served["input"].get(part, {})}
+    assert not names & added["input"].keys()
+    assert {name for name in declared if "." not in name} <= names | added["input"].keys()
+    assert len(served["output"]) + len(added["output"]) == len(outputs_of(REGISTRY[class_type]))
+    if class_type in COMFYUI:
+        assert not names - {name for part in COMFYUI[class_type]["input"].values() for name in part}
+
+
+def test_what_the_editor_adds_to_comfyuis_nodes() -> None:
+    added = additions(REGISTRY)
+    assert list(added["SaveImage"]["input"]) == ["format", "quality", "metadata"]
+    assert added["SaveImage"]["output_name"] == ["path", "paths"]
+    assert list(added["UNETLoader"]["input"]) == ["quantize"]
+    assert "KSampler" not in added
+    assert "FluxSample" not in added
+    assert json.loads(json.dumps(added, allow_nan=False)) == added
 
 
 def test_files_are_asked_for_each_time() -> None:
