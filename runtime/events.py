@@ -86,9 +86,9 @@ class NodeResumed(Event):
 
 @dataclass(slots=True)
 class NodeInterrupted(Event):
-    """The run stops within this node. The next run goes on from step ``value`` of ``maximum``.
+    """The run stops in this node or just before it. The next run goes on from step ``value`` of ``maximum``.
 
-    0 of 0: nothing of the node is kept, and it starts again.
+    0 of 0: this run has kept nothing of the node.
     """
 
     kind: ClassVar[str] = "node_interrupted"

@@ -110,12 +110,22 @@ class Executor:
     def _run_all(self) -> None:
         state = self.state
         while state.ready or self._background:
-            self.run_context.token.raise_if_cancelled()
+            self._stop_if_asked()
             if self._background:
                 self._take_background_work(wait=not state.ready)
                 if not state.ready:
                     continue
             self._advance(*state.next_ready())
+
+    def _stop_if_asked(self) -> None:
+        """Stop between two nodes; what is said names the one that would have run."""
+        try:
+            self.run_context.token.raise_if_cancelled()
+        except Cancelled:
+            if self.state.ready:
+                step, _ = self.state.next_ready()
+                self.emit(NodeInterrupted(step.node_id, 0, 0))
+            raise
 
     def _advance(self, step: Step, values: Values) -> None:
         """Run a node, or let it wait for the lazy inputs that it turns out to need."""

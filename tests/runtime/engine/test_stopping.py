@@ -13,7 +13,7 @@ from run_graph.graph import Context, Node, Registry
 from run_graph.runtime.engine.context import CancelToken
 from run_graph.runtime.engine.session import Session
 from run_graph.runtime.errors import Cancelled
-from run_graph.runtime.events import Event, NodeProgress
+from run_graph.runtime.events import Event, NodeInterrupted, NodeProgress
 
 
 class Slow(Node):
@@ -64,10 +64,17 @@ def test_cancelling_between_nodes_stops_before_the_next() -> None:
     def cancel_after_first(event: Event) -> None:
         if event.kind == "node_finished":
             engine.token.cancel()
+        if isinstance(event, NodeInterrupted):
+            stopped.append(event)
 
+    stopped: list[NodeInterrupted] = []
     with pytest.raises(Cancelled):
         engine.run(TREE, on_event=cancel_after_first)
     assert len(engine.ran) == 1
+    [event] = stopped  # the node that would have run
+    assert event.node_id in TREE.nodes
+    assert event.node_id not in engine.ran
+    assert (event.value, event.maximum) == (0, 0)
 
 
 def test_a_token_that_was_cancelled_before_stops_the_run_at_once() -> None:
@@ -75,7 +82,7 @@ def test_a_token_that_was_cancelled_before_stops_the_run_at_once() -> None:
     token.cancel()
     with pytest.raises(Cancelled):
         Session(REGISTRY).run(TREE, token=token, on_event=started.append)
-    assert [event.kind for event in started] == ["run_started", "run_finished"]
+    assert [event.kind for event in started] == ["run_started", "node_interrupted", "run_finished"]
 
 
 def test_another_thread_can_cancel() -> None:
