@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Held = ReferenceType[Outputs] | None
 
+_PLAIN = (str, int, float)
+
 
 @dataclass(slots=True)
 class Event:
@@ -307,11 +309,11 @@ def ignore(event: Event) -> None:
 
 def plain_values(outputs: Outputs) -> dict[str, Any]:
     """The outputs, by name, that are plain JSON values or lists of texts, and can be printed."""
-    plain: dict[str, Any] = {}
-    for name, value in outputs.__dict__.items():
-        if isinstance(value, (str, int, float)) or _is_list_of_texts(value):
-            plain[name] = value
-    return plain
+    return {
+        name: value
+        for name, value in outputs.__dict__.items()
+        if isinstance(value, _PLAIN) or _is_list_of_texts(value)
+    }
 
 
 def _is_list_of_texts(value: Any) -> bool:

@@ -1,5 +1,6 @@
 """What all tests share: helper modules lie beside the tests that use them."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _little_to_collect() -> None:
+    """Many tests collect garbage, and would each walk all tests, modules and schemas: seconds at a time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -54,7 +54,7 @@ def test_the_command_reports_on_standard_error(project: Path, capsys: pytest.Cap
     report = printed.err.splitlines()
     assert len([line for line in report if " + " in line]) == 6
     assert len([line for line in report if " - " in line]) == 6
-    assert re.fullmatch(r"memory: peak \d+\.\d MB, most weights held \d\.\d MB", report[-1])
+    assert re.fullmatch(r"memory: peak \d+\.\d [MG]B, most weights held \d\.\d MB", report[-1])
 
 
 def test_without_the_flag_nothing_is_reported(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,6 @@
 
 import gc
 import weakref
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -11,14 +10,6 @@ from engine import Engine, workflow
 from run_graph.graph import Context, Lazy, Node, Outputs, Registry, SocketValue
 from run_graph.runtime.cache import MemoryCache, NoCache, ResultCache
 from run_graph.runtime.engine.session import Session
-
-
-@pytest.fixture(autouse=True)
-def quick_collections() -> Iterator[None]:
-    """Collections here need not search what other tests have imported."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def value(result: Any, node_id: str) -> Any:
