@@ -101,3 +101,14 @@ def test_swish_is_exact_over_the_whole_range_and_never_warns(monkeypatch, slope)
     with np.errstate(over="ignore"):
         expected = x / (1 + np.exp(-slope * x.astype(np.float64)))
     np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-37)
+
+
+def test_gelu_is_exact_over_the_whole_range_and_never_warns(monkeypatch):
+    monkeypatch.setattr(cpu, "on_cpu", lambda: True)
+    x = np.array([-3e38, -1e4, -200, *np.linspace(-20, 20, 101), 1e4, 3e38], np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = np.array(cpu.gelu_tanh(mx.array(x)))
+    wide = x.astype(np.float64)
+    expected = 0.5 * wide * (1 + np.tanh(np.sqrt(2 / np.pi) * (wide + 0.044715 * wide**3)))
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-6)
