@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -38,12 +38,14 @@ from run_graph.runtime.cli.terminal import (
     BAD_INPUT,
     DONE,
     NODE_FAILED,
+    discard_warning,
     print_message,
     print_result,
 )
 from run_graph.runtime.cluster.errors import ClusterError
 from run_graph.runtime.errors import Cancelled, NodeFailed
 from run_graph.runtime.files.atomic import SaveError
+from run_graph.runtime.files.digests import announced_by
 from run_graph.runtime.models.hub import offline
 from run_graph.runtime.remote.errors import ServerError
 
@@ -54,7 +56,7 @@ def execute(options: Options) -> int:
     if reporting.verbose:
         log_details()
     try:
-        with offline(options.offline), searching(options.models_dirs):
+        with offline(options.offline), searching(options.models_dirs), announced_by(_teller(reporting)):
             return _dispatch(options)
     except WorkflowError as error:
         _report_faults(error, reporting)
@@ -74,6 +76,10 @@ def execute(options: Options) -> int:
     except Cancelled as error:
         print_message(str(error))
         return SIGNALS.exit_code()
+
+
+def _teller(reporting: ReportingOptions) -> Callable[[str], None]:
+    return discard_warning if reporting.quiet else print_message
 
 
 def _dispatch(options: Options) -> int:

@@ -11,16 +11,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from run_graph.runtime.files.atomic import write_atomically
 from run_graph.runtime.files.places import results_folder
 from run_graph.runtime.files.regular import open_regular
+from run_graph.runtime.units import bytes_text
 
 MEMO = ".digests.json"  # in the folder of results
 
@@ -29,9 +32,23 @@ _LARGE = 1_000_000  # bytes
 # Clocks of file systems tick slowly: of a file that has just changed, another change might go unnoticed.
 _SETTLED = 2.0  # seconds
 _ENTRIES = 2000  # that the memo keeps; the oldest leave first
+_LONG = 2_000_000_000  # bytes to read, some seconds, that are worth a message
 _THREADS = 4  # one reads as fast as one core hashes, a disk is faster
 
 _State = list[int]  # size, modification time, change time, inode number
+
+
+_tell: ContextVar[Callable[[str], None]] = ContextVar("_tell", default=logging.getLogger(__name__).info)
+
+
+@contextlib.contextmanager
+def announced_by(tell: Callable[[str], None]) -> Iterator[None]:
+    """Inside the context, ``tell`` gets a sentence before a lot is read. Default: it is logged."""
+    token = _tell.set(tell)
+    try:
+        yield
+    finally:
+        _tell.reset(token)
 
 
 def content_digest(path: Path) -> str:
@@ -43,15 +60,33 @@ def content_digest(path: Path) -> str:
 def content_digests(paths: Iterable[Path]) -> list[str]:
     """The SHA-256 of several files, in their order, read side by side; see `content_digest`."""
     files = [os.path.realpath(path) for path in paths]
-    if len(files) < 2:
-        found = [_digest(file) for file in files]
-    else:
+    _announce(files)
+    try:
+        if len(files) < 2:
+            return [_digest(file) for file in files]
         from concurrent.futures import ThreadPoolExecutor  # takes as long as everything else here
 
         with ThreadPoolExecutor(_THREADS) as pool:
-            found = list(pool.map(_digest, files))
-    _MEMO.save()
-    return found
+            return list(pool.map(_digest, files))
+    finally:  # after an interruption too: what was read need not be read again
+        _MEMO.save()
+
+
+def _announce(files: Iterable[str]) -> None:
+    """Say so before more is read than a user would wait for without a word."""
+    large = [file for file in files if os.path.isfile(file) and os.path.getsize(file) >= _LARGE]
+    unread = sum(_unread_bytes(file) for file in large)
+    if unread >= _LONG:
+        _tell.get()(
+            f"reading {bytes_text(unread)} of model files; a file is known by its content, "
+            "and is read for this only once"
+        )
+
+
+def _unread_bytes(file: str) -> int:
+    with open_regular(file) as opened:
+        state = _state(opened)
+    return 0 if _MEMO.get(file, state) is not None else state[0]
 
 
 def named_digest(files: Mapping[str, Path]) -> str:

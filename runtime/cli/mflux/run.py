@@ -30,6 +30,7 @@ from run_graph.runtime.engine.session import Session
 from run_graph.runtime.errors import Cancelled
 from run_graph.runtime.events import Event, StageMemory, each_of
 from run_graph.runtime.files.atomic import write_atomically
+from run_graph.runtime.files.digests import announced_by
 from run_graph.runtime.models.hub import offline
 from run_graph.runtime.models.store import ModelStore
 
@@ -71,6 +72,7 @@ def run(invocation: Invocation, flags: Flags) -> int:
         with (
             Interruptible(token.cancel),
             offline(not allowed.downloads),
+            announced_by(partial(print_message, program=PROGRAM)),
             display(stages_of(workflow), detail, program=PROGRAM) as shown,
         ):
             names = PictureNames(

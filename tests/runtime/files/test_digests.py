@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from run_graph.runtime.files import digests
-from run_graph.runtime.files.digests import MEMO, content_digest, content_digests, named_digest
+from run_graph.runtime.files.digests import (
+    MEMO,
+    announced_by,
+    content_digest,
+    content_digests,
+    named_digest,
+)
 from run_graph.runtime.files.regular import NotRegularError
 
 SIZES = [0, 10, digests._LARGE, digests._LARGE + 5]
@@ -180,3 +186,37 @@ def test_a_named_digest_depends_on_names_and_contents_alone(tmp_path: Path) -> N
     assert named_digest({"a": one, "b": two}) == named_digest({"b": two, "a": copy})
     assert named_digest({"a": one, "b": two}) != named_digest({"a": two, "b": one})
     assert named_digest({"a": one}) != named_digest({"b": one})
+
+
+def test_before_a_lot_is_read_it_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memo: Path
+) -> None:
+    monkeypatch.setattr(digests, "_LONG", 2 * digests._LARGE)
+    files = [tmp_path / name for name in ("a", "b")]
+    for file in files:
+        file.write_bytes(bytes(digests._LARGE))
+    told: list[str] = []
+    with announced_by(told.append):
+        content_digest(files[0])
+        assert told == [], "half of it is not long"
+        content_digests(files)
+        assert told == [], "the other half is not either"
+        forget(monkeypatch)
+        memo.unlink()
+        content_digests(files)
+        content_digests(files)
+    assert told == [
+        "reading 2.0 MB of model files; a file is known by its content, and is read for this only once"
+    ]
+
+
+def test_what_was_read_before_an_interruption_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str]
+) -> None:
+    paths = [tmp_path / name for name in ("a", "missing")]
+    paths[0].write_bytes(bytes(digests._LARGE))
+    with pytest.raises(FileNotFoundError):
+        content_digests(paths)
+    forget(monkeypatch)
+    content_digest(paths[0])
+    assert reads == ["a"]
