@@ -161,12 +161,16 @@ class BlobStore:
             return False
         return True
 
-    def drop(self, kind: str, name: str) -> None:
-        """Remove a file, if it exists and may be removed."""
-        path = self.path(kind, name)
-        freed = freed_without(path)
-        with contextlib.suppress(OSError):
-            path.unlink()
+    def drop(self, kind: str, *names: str) -> None:
+        """Remove files, as far as they exist and may be removed."""
+        freed = 0
+        for name in names:
+            path = self.path(kind, name)
+            nbytes = freed_without(path)
+            with contextlib.suppress(OSError):
+                path.unlink()
+                freed += nbytes
+        if freed:
             self._disk_use.add(-freed)
 
     def evict(self) -> None:

@@ -92,10 +92,9 @@ class DiskCache:
             self._give_up(error)
 
     def run_completed(self, keys: Iterable[str]) -> None:
-        for key in keys:
-            name = _name(key)
-            self.store.drop(RESULTS, name)
-            self.store.drop(SNAPSHOTS, name)  # left by a run that was killed just before it ended
+        names = [_name(key) for key in keys]
+        self.store.drop(RESULTS, *names)  # at once: killed in between, the next run would write some again
+        self.store.drop(SNAPSHOTS, *names)  # left by a run that was killed just before it ended
 
     def snapshot(self, input_digest: str) -> Snapshot:
         if not self._writable:

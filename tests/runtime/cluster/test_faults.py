@@ -63,6 +63,10 @@ def test_random_faults(running: Machines, expected: dict[str, bytes], trial: int
     wait_for_pictures(folder, chance.randrange(0, PICTURES * 3 // 4))
     time.sleep(chance.uniform(0, 0.5))
     running.strike(fault, chance, client, STALL)
+    was_complete = len(pixels(folder)) == PICTURES  # then the same command is another run
     running.finish(client, PICTURES, folder)
-    assert pixels(folder) == expected
+    found = pixels(folder)
+    if fault == "client" and was_complete:
+        found = {name: found[name] for name in expected}
+    assert found == expected
     assert debris(folder) == []
