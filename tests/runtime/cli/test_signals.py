@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,15 @@ def test_an_interrupt_that_comes_out_as_another_error_is_an_interrupt() -> None:
     assert (SIGNALS.how(), SIGNALS.exit_code()) == ("interrupted by SIGTERM", 143)
 
 
+@pytest.fixture
+def ctrl_c_is_heard() -> Iterator[None]:
+    """Also where the tests run in the background, which shells start with Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_is_heard")
 def test_further_signals_are_ignored_at_first_and_the_handlers_come_back() -> None:
     def work() -> None:
         try:
