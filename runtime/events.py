@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 Held = ReferenceType[Outputs] | None
 
-_PLAIN = (str, int, float)
-
 
 @dataclass(slots=True)
 class Event:
@@ -309,11 +307,11 @@ def ignore(event: Event) -> None:
 
 def plain_values(outputs: Outputs) -> dict[str, Any]:
     """The outputs, by name, that are plain JSON values or lists of texts, and can be printed."""
-    return {
-        name: value
-        for name, value in outputs.__dict__.items()
-        if isinstance(value, _PLAIN) or _is_list_of_texts(value)
-    }
+    plain: dict[str, Any] = {}
+    for name, value in outputs.__dict__.items():
+        if isinstance(value, (str, int, float)) or _is_list_of_texts(value):
+            plain[name] = value
+    return plain
 
 
 def _is_list_of_texts(value: Any) -> bool:

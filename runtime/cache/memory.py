@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Iterable
-from sys import getsizeof
 from threading import Lock
 
 from run_graph.graph.node import Outputs
@@ -61,9 +61,10 @@ class MemoryCache:
         return held.outputs
 
     def put(self, entry: Entry) -> None:
-        outputs, names = entry.outputs, self._names
+        outputs = entry.outputs
+        identity = id(outputs)
         with self._lock:
-            held = self._results.get(id(outputs))
+            held = self._results.get(identity)
             if held is not None:
                 held.used = True
             else:
@@ -71,14 +72,11 @@ class MemoryCache:
                 if held.size > self.maximum_bytes:  # it would evict everything else, and then itself
                     self._unname(entry.key)
                     return
-                self._results[id(outputs)] = held
+                self._results[identity] = held
                 self._bytes += held.size
             for name in (entry.key, entry.input_digest):
-                if name is not None and (known := names.get(name)) is not held:
-                    if known is not None:
-                        self._unname(name)
-                    names[name] = held
-                    held.names.append(name)
+                if name is not None:
+                    self._name(name, held)
             while self._bytes > self.maximum_bytes:
                 self._make_room()
 
@@ -94,6 +92,14 @@ class MemoryCache:
             self._names.clear()
             self._results.clear()
             self._bytes = 0
+
+    def _name(self, name: str, held: _Held) -> None:
+        known = self._names.get(name)
+        if known is not held:
+            if known is not None:
+                self._unname(name)
+            self._names[name] = held
+            held.names.append(name)
 
     def _unname(self, name: str) -> None:
         """Free a name, and evict a result that has no name left."""
@@ -122,5 +128,5 @@ def size_of(outputs: Outputs) -> int:
     """Bytes that a result keeps in memory, including the objects around its values."""
     size = _OVERHEAD
     for value in outputs.__dict__.values():
-        size += value.nbytes if isinstance(value, SocketValue) else getsizeof(value)
+        size += value.nbytes if isinstance(value, SocketValue) else sys.getsizeof(value)
     return size

@@ -65,7 +65,7 @@ def run_node(node: Node, values: Values, context: Context) -> Outputs:
     if values:
         # Validated again: a parameter fed by a link must be in its range, a socket's value of its class.
         try:
-            node = validated(node_class, _given(node, values))
+            node = validated(node_class, node.__dict__ | _handed_out(node_class, values))
         except ValidationError as error:
             if empty := _given_nothing(error, values):
                 raise ValueError(
@@ -101,13 +101,12 @@ def _given_nothing(error: ValidationError, values: Values) -> str:
     return ", ".join(repr(name) for name in values if name in wrong and values[name] is None)
 
 
-def _given(node: Node, values: Values) -> dict[str, Any]:
-    """The inputs of a node with the values of its links, handed out."""
-    given = {**node.__dict__, **values}
-    for name in value_inputs_of(type(node)):
-        if name in values:
-            given[name] = for_reader(values[name])
-    return given
+def _handed_out(node_class: type[Node], values: Values) -> dict[str, Any]:
+    handed = dict(values)
+    for name in value_inputs_of(node_class):
+        if name in handed:
+            handed[name] = for_reader(handed[name])
+    return handed
 
 
 def lazy_inputs_needed(step: Step, values: Values) -> list[str]:
@@ -121,7 +120,7 @@ def lazy_inputs_needed(step: Step, values: Values) -> list[str]:
     node, lazy = step.node, step.lazy
     if lazy.keys() <= values.keys():
         return []
-    asked = node.model_copy(update=_given(node, values)).required_lazy_inputs()
+    asked = node.model_copy(update=_handed_out(type(node), values)).required_lazy_inputs()
     if isinstance(asked, str):
         raise TypeError(f"required_lazy_inputs must return a collection of input names, not {asked!r}")
     asked, names = tuple(asked), inputs_of(type(node))

@@ -208,24 +208,20 @@ class RunState:
         known: dict[str, Any] = {}
         values = self.values
         for name, link in step.links.items():
-            if (outputs := values.get(link.node_id)) is not None:
+            outputs = values.get(link.node_id)
+            if outputs is not None:
                 known[name] = outputs.__dict__[_output_names(type(outputs))[link.slot]]
         return known
 
     def _wake_dependents(self, step: Step) -> None:
-        waiting = self.waiting
         for dependent in self._dependents.pop(step.node_id, ()):
-            missing = waiting[dependent] - 1
-            if missing:
-                waiting[dependent] = missing
-            else:
-                del waiting[dependent]
+            missing = self.waiting[dependent] = self.waiting[dependent] - 1
+            if not missing:
+                del self.waiting[dependent]
                 self._make_ready(self.steps[dependent])
         self._release_inputs(step)
 
     def _release_inputs(self, step: Step) -> None:
-        if not step.links:
-            return
         releasing, readers, values = [step], self.readers, self.values
         for reader in releasing:  # grows while it is walked
             for link in reader.links.values():
