@@ -60,6 +60,11 @@ class InputSpec:
     hints: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def is_added(self) -> bool:
+        """Whether ComfyUI's node of the same name lacks it (:data:`ADDED`)."""
+        return ADDED.keys() <= self.hints.keys()
+
+    @property
     def takes_paths(self) -> bool:
         """Whether a text of one line is accepted, which may name a file."""
         return "STRING" in self.socket.split(",") and not self.hints.get("multiline")

@@ -48,7 +48,7 @@ def node_info(node_class: type[Node]) -> dict[str, Any]:
 
 
 def _is_optional(spec: InputSpec) -> bool:
-    return not spec.required and (spec.link_only or ADDED.keys() <= spec.hints.keys())
+    return not spec.required and (spec.link_only or spec.is_added)
 
 
 def _input(spec: InputSpec) -> list[Any]:

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from run_graph.graph.declaration import ADDED, inputs_of
+from run_graph.graph.declaration import inputs_of
 from run_graph.graph.node import Node
 from run_graph.graph.object_info import node_info
 from run_graph.graph.registry import Registry
@@ -87,7 +87,7 @@ def node_additions(node_class: type[Node]) -> dict[str, Any]:
     own, info = stock_nodes().get(node_class.class_type), node_info(node_class)
     if own is None:
         return {"input": {}, **{part: [] for part in _OUTPUT_PARTS}}
-    first = len(own.get("outputs", info["output_name"]))
+    first = len(_output_names(info, own))
     return {
         "input": {name: info["input"]["optional"][name] for name in _added_inputs(node_class)},
         **{part: info[part][first:] for part in _OUTPUT_PARTS},
@@ -163,14 +163,15 @@ def _stock_input(spec: Spec, change: Mapping[str, Any], files: FileNames) -> Spe
 
 def _name_outputs(info: dict[str, Any], own: Mapping[str, Any]) -> None:
     """ComfyUI's outputs, with its names and types."""
-    names = own.get("outputs")
-    if names is None:
-        names = [name.upper() for name in info["output_name"]]
-    types = own.get("output_types", [])
+    names, types = _output_names(info, own), own.get("output_types", [])
     info |= {part: info[part][: len(names)] for part in _OUTPUT_PARTS}
-    info["output_name"] = list(names)
+    info["output_name"] = names
     info["output"] = [*types, *info["output"][len(types) :]]
 
 
+def _output_names(info: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    return list(own.get("outputs", [name.upper() for name in info["output_name"]]))
+
+
 def _added_inputs(node_class: type[Node]) -> list[str]:
-    return [spec.name for spec in inputs_of(node_class).values() if ADDED.keys() <= spec.hints.keys()]
+    return [spec.name for spec in inputs_of(node_class).values() if spec.is_added]

@@ -101,7 +101,7 @@ class RegistrySchemas:
     def added(self, class_type: str) -> Sequence[str]:
         node_class = self._registry.get(class_type)
         specs = inputs_of(node_class) if node_class else {}
-        return [name for name, spec in specs.items() if spec.hints.get("added") and not spec.link_only]
+        return [name for name, spec in specs.items() if spec.is_added and not spec.link_only]
 
 
 @cache
@@ -112,7 +112,7 @@ def editor_inputs_of(node_class: type[Node]) -> Mapping[str, EditorInput]:
             name, spec.socket, _hints(spec), NO_DEFAULT if spec.required else spec.default, spec.options
         )
         for name, spec in inputs_of(node_class).items()
-        if not spec.hints.get("added")
+        if not spec.is_added
     }
 
 

@@ -71,7 +71,7 @@ def _copy(new: Rewriting, node_id: str, node_class: type[Node]) -> None:
     for name, spec in inputs_of(node_class).items():
         if name not in new.workflow.nodes[node_id].inputs:
             continue
-        if spec.hints.get("added"):
+        if spec.is_added:
             _check_added(new, node_id, name, spec)
         else:
             inputs[name] = new.value(node_id, name)
