@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
 
 from run_graph.runtime.files.atomic import write_atomically
 from run_graph.runtime.files.places import results_folder
@@ -74,19 +73,17 @@ def content_digests(paths: Iterable[Path]) -> list[str]:
 
 def _announce(files: Iterable[str]) -> None:
     """Say so before more is read than a user would wait for without a word."""
-    large = [file for file in files if os.path.isfile(file) and os.path.getsize(file) >= _LARGE]
-    unread = sum(_unread_bytes(file) for file in large)
+    unread = 0
+    for file in files:
+        with contextlib.suppress(OSError):  # whoever reads it reports that
+            state = _state(os.stat(file))
+            if state[0] >= _LARGE and _MEMO.get(file, state) is None:
+                unread += state[0]
     if unread >= _LONG:
         _tell.get()(
             f"reading {bytes_text(unread)} of model files; a file is known by its content, "
             "and is read for this only once"
         )
-
-
-def _unread_bytes(file: str) -> int:
-    with open_regular(file) as opened:
-        state = _state(opened)
-    return 0 if _MEMO.get(file, state) is not None else state[0]
 
 
 def named_digest(files: Mapping[str, Path]) -> str:
@@ -153,17 +150,16 @@ _MEMO = _Memo()
 
 def _digest(file: str) -> str:
     with open_regular(file) as opened:
-        state, started = _state(opened), time.time_ns()
+        state, started = _state(os.fstat(opened.fileno())), time.time_ns()
         if (known := _MEMO.get(file, state)) is not None:
             return known
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        if _state(opened) == state and abs(started - state[2]) > _SETTLED * 1e9:
+        if _state(os.fstat(opened.fileno())) == state and abs(started - state[2]) > _SETTLED * 1e9:
             _MEMO.put(file, state, digest)
     return digest
 
 
-def _state(opened: Any) -> _State:
-    stat = os.fstat(opened.fileno())
+def _state(stat: os.stat_result) -> _State:
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
