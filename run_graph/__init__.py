@@ -2,7 +2,7 @@
 
 ``from run_graph import Graph, run`` builds and runs a workflow; the stages are in :mod:`run_graph.nodes`.
 Names are imported when they are first used, so that ``run-graph --help`` starts quickly. Nothing at all is
-imported here: the commands begin with this file, and heed Ctrl-C only after it (:mod:`runtime.cli.start`).
+imported here: the commands begin with this file, and handle Ctrl-C only after it (:mod:`runtime.cli.start`).
 
 Attributes
 ----------

@@ -13,7 +13,7 @@ _SUFFIX = ".safetensors"
 def file_names(category: Category) -> list[str]:
     """The names of well-known files of this kind, then those of the files in the user's folders.
 
-    The disk is read afresh at each call. Names are relative to their folder, with ``/``; each is there once.
+    The disk is read again at each call. Names are relative to their folder, with ``/``; each is there once.
     Well-known files can be chosen even if they are not there: the first are built in, the weights of the
     others are downloaded.
 

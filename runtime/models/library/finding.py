@@ -40,7 +40,7 @@ class FoundFile:
 def files(*categories: Category) -> Iterator[FoundFile]:
     """The files and models' folders of these kinds (default: all), each once, in the order of the places.
 
-    The disk is read afresh at each call. Raises FolderSettingsError.
+    The disk is read again at each call. Raises FolderSettingsError.
     """
     wanted = categories or CATEGORIES
     seen: set[Path] = set()

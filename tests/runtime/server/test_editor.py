@@ -75,7 +75,7 @@ def test_a_newcomer_presses_run_and_sees_a_picture(server: Server, tmp_path: Pat
             ["frames", "all"],
         ]
         assert outputs_of_new(page, "SaveImage") == ["images", "path", "paths"]
-        page.evaluate("window.app.refreshComboInNodes()")  # registers all nodes anew
+        page.evaluate("window.app.refreshComboInNodes()")  # registers all nodes again
         assert outputs_of_new(page, "SaveImage") == ["images", "path", "paths"]
         page.get_by_test_id("queue-button").click()
         entry = waited(lambda: list(server.get("/history").json().values()), 60)[0]
